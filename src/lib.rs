@@ -1,0 +1,5 @@
+//! signpost: DNS-based service discovery.
+//!
+//! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
+
+pub mod model;

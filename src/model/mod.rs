@@ -1,0 +1,35 @@
+//! The vocabulary of signpost as values: names, addresses, instances, settings, changes.
+//!
+//! Everything is checked where it is made (serde runs the same constructors), so a value that
+//! exists is legal. No I/O, no clock, no randomness; every other module may import this one.
+
+mod address;
+mod change;
+mod declared;
+mod duration;
+mod instance;
+mod load;
+mod name;
+mod network;
+mod numbers;
+mod port;
+mod settings;
+mod time;
+
+pub use address::{Address, AddressError};
+pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
+pub use declared::{Declared, DeclaredService};
+pub use duration::{DurationError, DurationText};
+pub use instance::{
+    Admin, Instance, InstancePatch, InstanceSpec, LeaseTtl, Locality, Metadata, SpecError, Status,
+};
+pub use load::Load;
+pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
+pub use network::{Network, NetworkError};
+pub use numbers::{NumberError, PortNumber, Tier, Weight};
+pub use port::{Port, Protocol};
+pub use settings::{
+    AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
+    SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+};
+pub use time::Millis;
