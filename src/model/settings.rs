@@ -114,6 +114,9 @@ impl From<TxtPolicy> for TxtForm {
 pub struct RecordTtl(Duration);
 
 impl RecordTtl {
+    /// Nobody may cache.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
     /// Checks the range.
     ///
     /// # Errors

@@ -1,0 +1,236 @@
+//! The registry: what is known, who may change it, how readers see it.
+//!
+//! [`Registry`] is the handle that fronts hold: reads go to published views without waiting, writes
+//! go to the [`Engine`], the one task that changes anything. Nothing here knows DNS or HTTP.
+
+mod clock;
+mod engine;
+mod journal;
+mod leases;
+mod plan;
+mod pools;
+mod publish;
+mod refusal;
+mod state;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::sync::{mpsc, oneshot};
+
+pub use clock::Clock;
+pub use engine::{Engine, EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
+pub use journal::{Event, EventKind, Journal, Reason};
+pub use plan::{Names, Policy};
+pub use pools::{Addresses, Family, PortChoice, Selected, Selection, Selector, Target, Targets};
+pub use refusal::Refusal;
+pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
+
+use crate::model::{
+    Image, InstanceId, InstancePatch, InstanceSpec, Revision, ServiceName, Settings, SettingsPatch,
+};
+use engine::{Command, Parts, Reply};
+use plan::Write;
+
+/// The handle to the registry. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    commands: mpsc::Sender<Command>,
+    views: Arc<Views>,
+    journal: Arc<Journal>,
+    stats: Arc<EngineStats>,
+    clock: Clock,
+}
+
+impl Registry {
+    /// A registry with what `image` stores and `policy` declares, already published, and the engine
+    /// that must be run for it to change. The engine sends its commits to `persist`, one at a time.
+    #[must_use]
+    pub fn new(
+        image: Image,
+        policy: Policy,
+        names: Names,
+        persist: mpsc::Sender<PersistRequest>,
+    ) -> (Self, Engine) {
+        let (commands, inbox) = mpsc::channel(QUEUE);
+        let clock = Clock::start();
+        let views = Arc::new(Views::new());
+        let journal = Arc::new(Journal::new(image.revision.next()));
+        let stats = Arc::new(EngineStats::default());
+        let engine = Engine::new(Parts {
+            image,
+            policy,
+            names,
+            clock,
+            inbox,
+            persist,
+            views: Arc::clone(&views),
+            journal: Arc::clone(&journal),
+            stats: Arc::clone(&stats),
+            rng: SmallRng::from_rng(&mut rand::rng()),
+        });
+        (Self { commands, views, journal, stats, clock }, engine)
+    }
+
+    /// The published views.
+    #[must_use]
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// The recent changes.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn stats(&self) -> &EngineStats {
+        &self.stats
+    }
+
+    /// The clock that leases run by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Registers or replaces an instance.
+    ///
+    /// # Errors
+    /// When the instance is illegal, declared by the file, over a limit, or cannot be stored.
+    pub async fn register(
+        &self,
+        service: ServiceName,
+        id: InstanceId,
+        spec: InstanceSpec,
+    ) -> Result<Written, Refusal> {
+        let (service_name, instance_id) = (service.clone(), id.clone());
+        let write = Write::Register { service, id, spec };
+        self.write(write, |reply| Reply::Instance(service_name, instance_id, reply)).await
+    }
+
+    /// Merges `patch` into an instance.
+    ///
+    /// # Errors
+    /// When there is no such instance, the result is illegal, or it cannot be stored.
+    pub async fn patch(
+        &self,
+        service: ServiceName,
+        id: InstanceId,
+        patch: InstancePatch,
+    ) -> Result<Written, Refusal> {
+        let (service_name, instance_id) = (service.clone(), id.clone());
+        let write = Write::Patch { service, id, patch };
+        self.write(write, |reply| Reply::Instance(service_name, instance_id, reply)).await
+    }
+
+    /// Takes an instance out; one that is not there is out already.
+    ///
+    /// # Errors
+    /// When the file declares it, or it cannot be stored.
+    pub async fn deregister(
+        &self,
+        service: ServiceName,
+        id: InstanceId,
+    ) -> Result<Revision, Refusal> {
+        self.write(Write::Deregister { service, id }, Reply::Revision).await
+    }
+
+    /// Makes `patch` the whole override of the service's settings, and declares the service.
+    ///
+    /// # Errors
+    /// When a limit is reached or it cannot be stored.
+    pub async fn set_override(
+        &self,
+        service: ServiceName,
+        patch: SettingsPatch,
+    ) -> Result<(Settings, Revision), Refusal> {
+        let name = service.clone();
+        let write = Write::Override { service, patch };
+        self.write(write, |reply| Reply::Settings(name, reply)).await
+    }
+
+    /// Forgets a service; one that is not known is forgotten already.
+    ///
+    /// # Errors
+    /// When it has instances, the file declares it, or it cannot be stored.
+    pub async fn forget(&self, service: ServiceName) -> Result<Revision, Refusal> {
+        self.write(Write::Forget { service }, Reply::Revision).await
+    }
+
+    /// Deregisters, then registers, all or nothing, as one revision.
+    ///
+    /// # Errors
+    /// When any item is refused; the error names its field, e.g. `register[3].weight`.
+    pub async fn batch(
+        &self,
+        deregister: Vec<(ServiceName, InstanceId)>,
+        register: Vec<(ServiceName, InstanceId, InstanceSpec)>,
+    ) -> Result<Revision, Refusal> {
+        self.write(Write::Batch { deregister, register }, Reply::Revision).await
+    }
+
+    /// Renews leases; results are in order.
+    ///
+    /// # Errors
+    /// When a change of status cannot be stored; the leases are renewed all the same.
+    pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<Vec<Renewed>, Refusal> {
+        self.ask(|reply| Command::Renew(renewals, reply)).await
+    }
+
+    /// Puts a new policy in force.
+    ///
+    /// # Errors
+    /// Only when the server is shutting down.
+    pub async fn reload(&self, policy: Policy) -> Result<Reloaded, Refusal> {
+        self.ask(|reply| Command::Reload(Box::new(policy), reply)).await
+    }
+
+    /// Ends the engine after everything that waits is durable; tells the last revision.
+    pub async fn shut_down(&self) -> Option<Revision> {
+        let (reply, done) = oneshot::channel();
+        self.commands.send(Command::ShutDown(reply)).await.ok()?;
+        done.await.ok()
+    }
+
+    /// Returns when the revision of `service` (without one: of the registry) is greater than
+    /// `index`, or `wait` is over.
+    pub async fn wait_for(&self, service: Option<&ServiceName>, index: Revision, wait: Duration) {
+        let mut bell = self.journal.bell();
+        let moved = || match service {
+            None => self.views.revision() > index,
+            Some(name) => {
+                self.views.read(name.as_str(), |view| view.is_some_and(|v| v.revision > index))
+            }
+        };
+        let changed = async { while !moved() && bell.changed().await.is_ok() {} };
+        // The time is up or the condition holds; the caller reads either way.
+        tokio::time::timeout(wait, changed).await.ok();
+    }
+
+    async fn write<T>(
+        &self,
+        write: Write,
+        reply: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Reply,
+    ) -> Result<T, Refusal> {
+        self.ask(|sender| Command::Write(write, reply(sender))).await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command,
+    ) -> Result<T, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        // A full queue makes callers wait: each is one connection, and connections are limited.
+        self.commands.send(command(sender)).await.map_err(|_| Refusal::ShuttingDown)?;
+        receiver.await.unwrap_or(Err(Refusal::ShuttingDown))
+    }
+}
+
+/// Commands that may wait for the engine.
+const QUEUE: usize = 8_192;

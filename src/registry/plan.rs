@@ -1,0 +1,356 @@
+//! From what a client asks to what will change: every check of a write is here.
+//!
+//! Writes of one batch see each other in order, although none is applied before the batch is
+//! durable: what the earlier ones will have done is kept in an overlay on the state.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{
+    Admin, Declared, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl, Limits,
+    OperatorState, ServiceName, SettingsPatch, SpecError, Status,
+};
+use crate::registry::refusal::Refusal;
+use crate::registry::state::{Op, State};
+use crate::registry::view::Source;
+
+/// What the registry is held to; all of it may change by a reload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Settings and instances of the file.
+    pub declared: Arc<Declared>,
+    /// How much there may be.
+    pub limits: Limits,
+    /// How long an undeclared service without instances stays known.
+    pub forget_after: std::time::Duration,
+}
+
+/// The names that an instance's must not collide with or outgrow; fixed for the process.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Length of the zone's name in characters.
+    pub zone_length: usize,
+    /// The server's own name, which no service may have.
+    pub server: String,
+}
+
+/// Something to be written.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Register {
+        service: ServiceName,
+        id: InstanceId,
+        spec: InstanceSpec,
+    },
+    Patch {
+        service: ServiceName,
+        id: InstanceId,
+        patch: InstancePatch,
+    },
+    Statuses(Vec<(ServiceName, InstanceId, Status)>),
+    Deregister {
+        service: ServiceName,
+        id: InstanceId,
+    },
+    Override {
+        service: ServiceName,
+        patch: SettingsPatch,
+    },
+    Forget {
+        service: ServiceName,
+    },
+    Batch {
+        deregister: Vec<(ServiceName, InstanceId)>,
+        register: Vec<(ServiceName, InstanceId, InstanceSpec)>,
+    },
+}
+
+/// Checks the writes of one batch, in order.
+pub(crate) struct Planner<'s> {
+    state: &'s State,
+    policy: &'s Policy,
+    names: &'s Names,
+    generation: &'s mut u64,
+    overlay: Overlay,
+}
+
+/// What the batch so far will have done.
+#[derive(Debug, Clone, Default)]
+struct Overlay {
+    instances: HashMap<(ServiceName, InstanceId), Option<Known>>,
+    /// How many instances of a service were added, less those removed.
+    counts: HashMap<ServiceName, i64>,
+    services: HashSet<ServiceName>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    instance: Arc<Instance>,
+    source: Source,
+    generation: u64,
+}
+
+impl<'s> Planner<'s> {
+    /// A planner on `state`. New registrations take the generations after `generation`.
+    pub(crate) fn new(
+        state: &'s State,
+        policy: &'s Policy,
+        names: &'s Names,
+        generation: &'s mut u64,
+    ) -> Self {
+        Self { state, policy, names, generation, overlay: Overlay::default() }
+    }
+
+    /// What `write` will do. All of it or, on refusal, nothing.
+    pub(crate) fn plan(&mut self, write: Write) -> Result<Vec<Op>, Refusal> {
+        match write {
+            Write::Register { service, id, spec } => {
+                self.register(service, id, spec).map(|op| vec![op])
+            }
+            Write::Patch { service, id, patch } => self.patch(&service, &id, patch),
+            Write::Statuses(statuses) => Ok(self.statuses(statuses)),
+            Write::Deregister { service, id } => {
+                self.deregister(service, id).map(|op| op.into_iter().collect())
+            }
+            Write::Override { service, patch } => self.set_override(service, patch),
+            Write::Forget { service } => self.forget(service),
+            Write::Batch { deregister, register } => self.batch(deregister, register),
+        }
+    }
+
+    /// Whether a registration of this instance would be its first.
+    pub(crate) fn is_new(&self, service: &ServiceName, id: &InstanceId) -> bool {
+        self.known(service, id).is_none()
+    }
+
+    fn register(
+        &mut self,
+        service: ServiceName,
+        id: InstanceId,
+        spec: InstanceSpec,
+    ) -> Result<Op, Refusal> {
+        let known = self.known(&service, &id);
+        if known.as_ref().is_some_and(|k| k.source == Source::File) {
+            return Err(static_instance(service, id));
+        }
+        if service.as_str() == self.names.server {
+            return Err(Refusal::invalid("service", "is the name of this server, choose another"));
+        }
+        let admin = known.as_ref().map_or(Admin::Enabled, |k| k.instance.admin);
+        let instance = spec.build(id.clone(), Some(LeaseTtl::DEFAULT), admin)?;
+        self.check(&service, &instance)?;
+        if known.as_ref().is_some_and(|k| *k.instance == instance) {
+            return Ok(Op::Renew { service, id });
+        }
+        if known.is_none() {
+            self.check_room(&service)?;
+            *self.overlay.counts.entry(service.clone()).or_default() += 1;
+        }
+        *self.generation += 1;
+        Ok(self.put(service, Arc::new(instance), *self.generation, true))
+    }
+
+    fn patch(
+        &mut self,
+        service: &ServiceName,
+        id: &InstanceId,
+        patch: InstancePatch,
+    ) -> Result<Vec<Op>, Refusal> {
+        let Some(known) = self.known(service, id) else {
+            return Err(unknown_instance(service, id));
+        };
+        if known.source == Source::File && !patch.operator_only() {
+            return Err(static_instance(service.clone(), id.clone()));
+        }
+        if known.source == Source::File {
+            let said = self.state.operator(service, id);
+            // An explicit null goes back to what the file says.
+            let state = OperatorState {
+                admin: patch.admin.unwrap_or(said.admin),
+                status: patch.status.unwrap_or(said.status),
+            };
+            return Ok(vec![Op::Operator { service: service.clone(), id: id.clone(), state }]);
+        }
+        let instance = patch.apply(&known.instance)?;
+        if instance == *known.instance {
+            return Ok(Vec::new());
+        }
+        self.check(service, &instance)?;
+        Ok(vec![self.put(service.clone(), Arc::new(instance), known.generation, false)])
+    }
+
+    /// Statuses that heartbeats carried. Instances that are gone by now are left alone.
+    fn statuses(&mut self, statuses: Vec<(ServiceName, InstanceId, Status)>) -> Vec<Op> {
+        let mut ops = Vec::with_capacity(statuses.len());
+        for (service, id, status) in statuses {
+            let patch = InstancePatch { status: Some(Some(status)), ..InstancePatch::default() };
+            ops.extend(self.patch(&service, &id, patch).into_iter().flatten());
+        }
+        ops
+    }
+
+    fn deregister(&mut self, service: ServiceName, id: InstanceId) -> Result<Option<Op>, Refusal> {
+        match self.known(&service, &id) {
+            None => Ok(None),
+            Some(known) if known.source == Source::File => Err(static_instance(service, id)),
+            Some(_) => {
+                *self.overlay.counts.entry(service.clone()).or_default() -= 1;
+                self.overlay.instances.insert((service.clone(), id.clone()), None);
+                Ok(Some(Op::Remove { service, id }))
+            }
+        }
+    }
+
+    fn set_override(
+        &mut self,
+        service: ServiceName,
+        patch: SettingsPatch,
+    ) -> Result<Vec<Op>, Refusal> {
+        if service.as_str() == self.names.server {
+            return Err(Refusal::invalid("service", "is the name of this server, choose another"));
+        }
+        self.check_service_room(&service)?;
+        Ok(vec![Op::Override { service, patch: Some(patch) }])
+    }
+
+    fn forget(&mut self, service: ServiceName) -> Result<Vec<Op>, Refusal> {
+        let Some(entry) = self.state.services.get(&service) else { return Ok(Vec::new()) };
+        if entry.declared.is_some() {
+            return Err(Refusal::StaticService(service));
+        }
+        let instances = self.count(&service);
+        if instances > 0 {
+            return Err(Refusal::NotEmpty { service, instances });
+        }
+        Ok(vec![Op::Override { service: service.clone(), patch: None }, Op::Forget { service }])
+    }
+
+    fn batch(
+        &mut self,
+        deregister: Vec<(ServiceName, InstanceId)>,
+        register: Vec<(ServiceName, InstanceId, InstanceSpec)>,
+    ) -> Result<Vec<Op>, Refusal> {
+        refuse_repeats(&deregister, &register)?;
+        // All or nothing: what the first items did to the overlay goes when a later one is refused.
+        let (overlay, generation) = (self.overlay.clone(), *self.generation);
+        let plan = || -> Result<Vec<Op>, Refusal> {
+            let mut ops = Vec::with_capacity(deregister.len() + register.len());
+            for (i, (service, id)) in deregister.into_iter().enumerate() {
+                let op = self.deregister(service, id);
+                ops.extend(op.map_err(|refusal| refusal.within(&format!("deregister[{i}]")))?);
+            }
+            for (i, (service, id, spec)) in register.into_iter().enumerate() {
+                let op = self.register(service, id, spec);
+                ops.push(op.map_err(|refusal| refusal.within(&format!("register[{i}]")))?);
+            }
+            Ok(ops)
+        };
+        let planned = plan();
+        if planned.is_err() {
+            self.overlay = overlay;
+            *self.generation = generation;
+        }
+        planned
+    }
+
+    fn check(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
+        for (i, address) in instance.addresses.iter().enumerate() {
+            if !self.policy.limits.allows(address.ip()) {
+                let reason = format!("{address} is in none of the networks of limits.allow");
+                return Err(Refusal::invalid(format!("addresses[{i}]"), reason));
+            }
+        }
+        let longest = instance.longest_name(service, self.names.zone_length);
+        if longest > LONGEST_NAME {
+            let reason = format!(
+                "its longest DNS name would have {longest} characters, {LONGEST_NAME} are allowed"
+            );
+            return Err(Refusal::Invalid(SpecError::new("id", reason)));
+        }
+        Ok(())
+    }
+
+    fn check_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
+        let limits = &self.policy.limits;
+        let added: i64 = self.overlay.counts.values().sum();
+        let total = self.state.instances.saturating_add_signed(added as isize);
+        if total >= limits.instances {
+            return Err(Refusal::Limit { name: "instances", max: limits.instances });
+        }
+        if self.count(service) >= limits.instances_per_service {
+            let max = limits.instances_per_service;
+            return Err(Refusal::Limit { name: "instances_per_service", max });
+        }
+        self.check_service_room(service)
+    }
+
+    fn check_service_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
+        let max = self.policy.limits.services;
+        let (known, new) = (&self.state.services, &mut self.overlay.services);
+        if known.contains_key(service) || new.contains(service) {
+            return Ok(());
+        }
+        if known.len() + new.len() >= max {
+            return Err(Refusal::Limit { name: "services", max });
+        }
+        new.insert(service.clone());
+        Ok(())
+    }
+
+    fn count(&self, service: &ServiceName) -> usize {
+        let now = self.state.services.get(service).map_or(0, |s| s.instances.len());
+        let added = self.overlay.counts.get(service).copied().unwrap_or(0);
+        now.saturating_add_signed(added as isize)
+    }
+
+    fn known(&self, service: &ServiceName, id: &InstanceId) -> Option<Known> {
+        if let Some(planned) = self.overlay.instances.get(&(service.clone(), id.clone())) {
+            return planned.clone();
+        }
+        self.state.instance(service.as_str(), id.as_str()).map(|view| Known {
+            instance: Arc::clone(&view.instance),
+            source: view.source,
+            generation: view.generation,
+        })
+    }
+
+    fn put(
+        &mut self,
+        service: ServiceName,
+        instance: Arc<Instance>,
+        generation: u64,
+        registers: bool,
+    ) -> Op {
+        let known = Known { instance: Arc::clone(&instance), source: Source::Api, generation };
+        self.overlay.instances.insert((service.clone(), instance.id.clone()), Some(known));
+        Op::Put { service, instance, generation, registers }
+    }
+}
+
+fn refuse_repeats(
+    deregister: &[(ServiceName, InstanceId)],
+    register: &[(ServiceName, InstanceId, InstanceSpec)],
+) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    let first = deregister.iter().enumerate().map(|(i, (s, id))| ("deregister", i, s, id));
+    let second = register.iter().enumerate().map(|(i, (s, id, _))| ("register", i, s, id));
+    for (list, i, service, id) in first.chain(second) {
+        if !seen.insert((service, id)) {
+            let reason = format!("instance {id} of service {service} is there twice");
+            return Err(Refusal::invalid(format!("{list}[{i}].id"), reason));
+        }
+    }
+    Ok(())
+}
+
+fn static_instance(service: ServiceName, id: InstanceId) -> Refusal {
+    let allowed = "it can be renewed and drained, and its admin and status patched";
+    Refusal::StaticInstance { service, id, allowed }
+}
+
+fn unknown_instance(service: &ServiceName, id: &InstanceId) -> Refusal {
+    Refusal::UnknownInstance { service: service.clone(), id: id.clone() }
+}
+
+/// RFC 1035 section 2.3.4: 255 octets on the wire are 253 characters of text.
+const LONGEST_NAME: usize = 253;

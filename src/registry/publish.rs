@@ -1,0 +1,146 @@
+//! From state to views: builds what changed anew, hands it to readers, tells watchers.
+//!
+//! Only the services that changed are built, so a change costs what its service costs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
+
+use crate::balance::{Meter, REPORT_TTL, idle_capacity};
+use crate::model::{Balance, InstanceId, Millis, ServiceName, Settings};
+use crate::registry::journal::Journal;
+use crate::registry::state::{Service, State};
+use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
+
+/// The writing end of the views and the journal.
+pub(crate) struct Publisher {
+    views: Arc<Views>,
+    journal: Arc<Journal>,
+    rng: SmallRng,
+    /// Services with load reports, and when the last one came.
+    reporting: BTreeMap<ServiceName, Millis>,
+}
+
+impl Publisher {
+    pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
+        Self { views, journal, rng, reporting: BTreeMap::new() }
+    }
+
+    /// Publishes everything that changed since the last call.
+    pub(crate) fn publish(&mut self, state: &mut State, now: Millis) {
+        let (events, touched) = state.take_changes();
+        for name in &touched {
+            match state.services.get(name) {
+                Some(service) => {
+                    let view = self.build(name, service, &state.defaults, now);
+                    self.views.publish(view);
+                }
+                None => self.views.forget(name),
+            }
+        }
+        if self.views.revision() != state.revision {
+            self.views.set_revision(state.revision);
+            self.journal.append(events, state.revision);
+        }
+    }
+
+    /// Remembers that an instance of `service` reported load.
+    pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
+        match self.reporting.get_mut(service) {
+            Some(last) => *last = now,
+            None => {
+                self.reporting.insert(service.clone(), now);
+            }
+        }
+    }
+
+    /// Touches the services whose weights in force have moved with the load reported. Load is no
+    /// revision.
+    pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
+        let mut moved = Vec::new();
+        self.reporting.retain(|name, last| {
+            let Some(service) = state.services.get_mut(name) else { return false };
+            let settings = service.settings(&state.defaults);
+            let published = self.views.service(name.as_str());
+            let changed = match settings.balance {
+                Balance::WeightedRoundRobin => {
+                    let members: Vec<_> = service.instances.values().map(reporter).collect();
+                    service.dynamic.update(&members, settings.ttl.get(), now).is_some()
+                }
+                Balance::LeastConnections => {
+                    let weights = weights_in_force(service, &settings, now);
+                    published.is_none_or(|view| differ(&view.weights, &weights))
+                }
+                Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
+            };
+            if changed {
+                moved.push(name.clone());
+            }
+            // One more look after the reports have gone stale, so that weights go back.
+            now.since(*last) <= REPORT_TTL + std::time::Duration::from_secs(5)
+        });
+        for name in moved {
+            state.touch(&name);
+        }
+    }
+
+    fn build(
+        &mut self,
+        name: &ServiceName,
+        service: &Service,
+        defaults: &Settings,
+        now: Millis,
+    ) -> ServiceView {
+        let settings = service.settings(defaults);
+        let weights = weights_in_force(service, &settings, now);
+        let parts = Parts {
+            name: name.clone(),
+            revision: service.revision,
+            declared: service.is_declared(),
+            settings,
+            overrides: service.overrides.clone().unwrap_or_default(),
+            instances: service.instances.values().cloned().collect(),
+            weights: weights.into(),
+        };
+        ServiceView::new(parts, &mut self.rng)
+    }
+}
+
+fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
+    let instance = &view.instance;
+    (instance.id.clone(), instance.weight.get(), Arc::clone(&view.vitals.meter))
+}
+
+/// The weight of each instance that its algorithm goes by, in the order of ids.
+fn weights_in_force(service: &Service, settings: &Settings, now: Millis) -> Vec<u32> {
+    let bases = service.instances.values().map(|view| view.instance.weight.get());
+    match settings.balance {
+        // Each in turn, whatever its weight.
+        Balance::RoundRobin => bases.map(|_| 1).collect(),
+        Balance::Random | Balance::ConsistentHash => bases.map(u32::from).collect(),
+        Balance::WeightedRoundRobin => {
+            let views = service.instances.values();
+            views
+                .map(|v| service.dynamic.current(&v.instance.id, v.instance.weight.get()))
+                .collect()
+        }
+        Balance::LeastConnections => {
+            let bases: Vec<u16> = bases.collect();
+            let meters: Vec<&Meter> =
+                service.instances.values().map(|view| &*view.vitals.meter).collect();
+            let mut weights = Vec::with_capacity(bases.len());
+            idle_capacity(&bases, &meters, now, &mut weights);
+            weights
+        }
+    }
+}
+
+/// Whether weights moved enough to build a service anew: by over 5 %, or from or to nothing.
+fn differ(old: &[u32], new: &[u32]) -> bool {
+    let moved = |(old, new): (&u32, &u32)| {
+        let (low, high) = (u64::from(*old.min(new)), u64::from(*old.max(new)));
+        (low == 0 && high > 0) || high * 100 > low * 105
+    };
+    old.len() != new.len() || old.iter().zip(new).any(moved)
+}

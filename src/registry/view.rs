@@ -1,0 +1,296 @@
+//! What readers see: one immutable view a service, published as a whole whenever it changes.
+//!
+//! Readers never wait: a lookup is one wait-free map read. What changes without a new view (the
+//! end of a lease, load) lives in atomics that all views of an instance share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::balance::Meter;
+use crate::model::{
+    Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
+    SettingsPatch, Status,
+};
+use crate::registry::pools::{
+    Addresses, Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
+};
+
+/// Who says that an instance exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Registered by API.
+    Api,
+    /// Declared in the configuration file.
+    File,
+}
+
+/// An instance as it is now. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InstanceView {
+    /// Its fields; for a declared one with the operator's admin and status in their place.
+    pub instance: Arc<Instance>,
+    /// Who says that it exists.
+    pub source: Source,
+    /// Handed out to the client that registered it; 0 for a declared one.
+    pub generation: u64,
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// Its lease ended; only declared instances outlive that.
+    pub lapsed: bool,
+    /// What changes without a new view.
+    pub vitals: Arc<Vitals>,
+}
+
+impl InstanceView {
+    /// Whether it may be answered.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        !self.lapsed
+            && self.instance.admin == Admin::Enabled
+            && self.instance.status != Status::Critical
+    }
+
+    /// Why it is not usable; empty when it is.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&'static str> {
+        let admin = match self.instance.admin {
+            Admin::Enabled => None,
+            Admin::Draining => Some("draining"),
+            Admin::Disabled => Some("disabled"),
+        };
+        let status = (self.instance.status == Status::Critical).then_some("critical");
+        let lease = self.lapsed.then_some("lease expired");
+        [lease, admin, status].into_iter().flatten().collect()
+    }
+
+    /// What is left of its lease; `None` when it has none.
+    #[must_use]
+    pub fn remaining(&self, now: Millis) -> Option<Duration> {
+        self.vitals.deadline().map(|deadline| deadline.since(now))
+    }
+
+    /// Its last load report.
+    #[must_use]
+    pub fn load(&self) -> Option<Load> {
+        self.vitals.meter.reported().map(|report| report.load)
+    }
+}
+
+/// The part of an instance that heartbeats move: shared by all its views, read without waiting.
+#[derive(Debug)]
+pub struct Vitals {
+    deadline: AtomicU64,
+    scheduled: AtomicU64,
+    withdrawn: AtomicU64,
+    /// Its load, and what was handed out since it was reported.
+    pub meter: Arc<Meter>,
+}
+
+impl Vitals {
+    pub(crate) fn new() -> Self {
+        let never = || AtomicU64::new(Millis::NEVER.0);
+        Self {
+            deadline: never(),
+            scheduled: never(),
+            withdrawn: AtomicU64::new(0),
+            meter: Arc::new(Meter::new()),
+        }
+    }
+
+    /// When the lease ends; `None` without one.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        let deadline = Millis(self.deadline.load(Ordering::Relaxed));
+        (deadline != Millis::NEVER).then_some(deadline)
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Option<Millis>) {
+        self.deadline.store(deadline.unwrap_or(Millis::NEVER).0, Ordering::Relaxed);
+    }
+
+    /// When it last stopped being usable; zero when it never was.
+    pub(crate) fn withdrawn(&self) -> Millis {
+        Millis(self.withdrawn.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_withdrawal(&self, was_usable: bool, view: &InstanceView, now: Millis) {
+        if was_usable && !view.usable() {
+            self.withdrawn.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// When the timer looks at this lease next. Only the engine reads and writes it.
+    pub(crate) fn scheduled(&self) -> Millis {
+        Millis(self.scheduled.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_scheduled(&self, at: Millis) {
+        self.scheduled.store(at.0, Ordering::Relaxed);
+    }
+}
+
+/// A service as it is now.
+#[derive(Debug)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: ServiceName,
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// Whether the file or an override declares it.
+    pub declared: bool,
+    /// The settings in force.
+    pub settings: Settings,
+    /// The override by API; empty when there is none.
+    pub overrides: SettingsPatch,
+    /// All instances, by id.
+    pub instances: Box<[InstanceView]>,
+    /// The weight in force of each instance, by the same index.
+    pub weights: Box<[u32]>,
+    ports: Box<[(PortName, Protocol)]>,
+    pools: Pools,
+}
+
+impl ServiceView {
+    pub(crate) fn new(parts: Parts, rng: &mut impl Rng) -> Self {
+        let Parts { name, revision, declared, settings, overrides, instances, weights } = parts;
+        let stock = Stock { instances: &instances, weights: &weights, settings: &settings };
+        let pools = Pools::new(stock, rng);
+        let named = instances.iter().flat_map(|view| &view.instance.ports);
+        let ports: BTreeSet<_> =
+            named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
+        let ports = ports.into_iter().collect();
+        Self { name, revision, declared, settings, overrides, instances, weights, ports, pools }
+    }
+
+    /// Whether any registered instance, usable or not, has the port.
+    #[must_use]
+    pub fn has_port(&self, name: &str, protocol: Protocol) -> bool {
+        self.ports.iter().any(|(own, of)| own.as_str() == name && *of == protocol)
+    }
+
+    /// The usable instances that `selector` matches.
+    #[must_use]
+    pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {
+        self.pools.select(self.stock(), selector)
+    }
+
+    /// The pool of `selection` that answers A or AAAA.
+    pub fn addresses<'s>(
+        &self,
+        selection: &'s Selection,
+        family: Family,
+        rng: &mut impl Rng,
+    ) -> &'s Addresses {
+        selection.addresses(self.stock(), family, rng)
+    }
+
+    /// The pool of `selection` that answers SRV; `None` when no instance of it has the port.
+    pub fn targets<'s>(
+        &self,
+        selection: &'s Selection,
+        port: PortChoice<'_>,
+        rng: &mut impl Rng,
+    ) -> Option<&'s Targets> {
+        selection.targets(self.stock(), port, rng)
+    }
+
+    fn stock(&self) -> Stock<'_> {
+        Stock { instances: &self.instances, weights: &self.weights, settings: &self.settings }
+    }
+
+    /// The instance with this id, and where it is in `instances`.
+    #[must_use]
+    pub fn instance(&self, id: &str) -> Option<(u32, &InstanceView)> {
+        let found = self.instances.binary_search_by(|i| i.instance.id.as_str().cmp(id)).ok()?;
+        Some((index(found), &self.instances[found]))
+    }
+
+    /// How many instances may be answered.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.instances.iter().filter(|i| i.usable()).count()
+    }
+}
+
+/// What a [`ServiceView`] is made of.
+pub(crate) struct Parts {
+    pub(crate) name: ServiceName,
+    pub(crate) revision: Revision,
+    pub(crate) declared: bool,
+    pub(crate) settings: Settings,
+    pub(crate) overrides: SettingsPatch,
+    pub(crate) instances: Box<[InstanceView]>,
+    pub(crate) weights: Box<[u32]>,
+}
+
+/// The views of all services. Readers look up by name; only the engine publishes.
+#[derive(Debug)]
+pub struct Views {
+    services: papaya::HashMap<ServiceName, Arc<ServiceView>, foldhash::fast::RandomState>,
+    revision: AtomicU64,
+}
+
+impl Views {
+    pub(crate) fn new() -> Self {
+        Self { services: papaya::HashMap::default(), revision: AtomicU64::new(0) }
+    }
+
+    /// Calls `read` with the view of the service `name`, without waiting and without touching a
+    /// shared reference count. `read` must not block.
+    pub fn read<R>(&self, name: &str, read: impl FnOnce(Option<&ServiceView>) -> R) -> R {
+        let services = self.services.pin();
+        read(services.get(name).map(|view| &**view))
+    }
+
+    /// The view of the service `name`, to keep.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<Arc<ServiceView>> {
+        self.services.pin().get(name).cloned()
+    }
+
+    /// All views, in no order. Each is consistent; together they are only nearly of one time.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<ServiceView>> {
+        self.services.pin().values().cloned().collect()
+    }
+
+    /// How many services are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether no service is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The registry's revision: every change up to it is visible.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn publish(&self, view: ServiceView) {
+        self.services.pin().insert(view.name.clone(), Arc::new(view));
+    }
+
+    pub(crate) fn forget(&self, name: &ServiceName) {
+        self.services.pin().remove(name);
+    }
+
+    pub(crate) fn set_revision(&self, revision: Revision) {
+        self.revision.store(revision.0, Ordering::Release);
+    }
+}
+
+/// An index into a service's instances; their number is limited far below 2^32.
+pub(crate) fn index(i: usize) -> u32 {
+    u32::try_from(i).expect("a service has at most 4,000,000,000 instances")
+}

@@ -1,0 +1,376 @@
+//! From a question to an answer: the heart. Pure and without waiting; reads one service's view.
+//!
+//! It says which records, in which order, with which TTL, and whether the set is meant to be whole.
+//! Writing them is the front's matter.
+
+mod explain;
+mod name;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rand::Rng;
+
+pub use explain::{Explanation, InstanceExplanation, explain};
+
+use crate::balance::{Ask, client_hash, instance_hash, key_hash, mix};
+use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
+use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
+use name::{Choice, Name, Part};
+
+/// A record type that services have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A.
+    A,
+    /// AAAA.
+    Aaaa,
+    /// SRV.
+    Srv,
+    /// TXT.
+    Txt,
+    /// Any other: no service has it.
+    Other,
+}
+
+/// Who asks, and how much they can take.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker {
+    /// What counts as this client.
+    pub prefix: Network,
+    /// How many A records fit the reply.
+    pub fit_v4: usize,
+    /// How many AAAA records fit the reply.
+    pub fit_v6: usize,
+    /// Now.
+    pub now: Millis,
+    /// Only look: move no counter, hand nothing out.
+    pub peek: bool,
+}
+
+/// What there is to say to a question.
+#[derive(Debug)]
+pub enum Outcome<A> {
+    /// These records.
+    Answer(A),
+    /// The name exists, but not with this type.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+}
+
+/// Records, all of one type and owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The records.
+    pub data: Data,
+    /// Their TTL in seconds.
+    pub ttl: u32,
+    /// Whether another client could have got another answer.
+    pub by_client: bool,
+    /// Whether leaving a record out must be told (TC): the set is meant to be whole.
+    pub whole: bool,
+}
+
+/// The data of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// A or AAAA.
+    Addresses(Vec<IpAddr>),
+    /// SRV; the target is the instance's own name.
+    Srv(Vec<Srv>),
+    /// TXT: one record for each of these instances.
+    Txt(Vec<u32>),
+}
+
+/// One SRV record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Srv {
+    /// Lower first.
+    pub priority: u16,
+    /// Share among those of one priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The instance, by its place in the view.
+    pub instance: u32,
+}
+
+/// Resolves the name made of `labels`, which are lower case and those left of the apex, at least
+/// one; calls `write` with what there is to say and the view that it was said of.
+pub fn resolve<R>(
+    views: &Views,
+    labels: &[&[u8]],
+    kind: Kind,
+    asker: &Asker,
+    rng: &mut impl Rng,
+    write: impl FnOnce(Outcome<Answer>, Option<&ServiceView>) -> R,
+) -> R {
+    match Name::parse(labels) {
+        Name::Nothing => write(Outcome::NxDomain, None),
+        Name::Branch => write(Outcome::NoData, None),
+        Name::Of(service, part) => views.read(service, |view| match view {
+            None => write(Outcome::NxDomain, None),
+            Some(view) => write(answer(view, &part, kind, asker, rng), Some(view)),
+        }),
+    }
+}
+
+fn answer(
+    view: &ServiceView,
+    part: &Part<'_>,
+    kind: Kind,
+    asker: &Asker,
+    rng: &mut impl Rng,
+) -> Outcome<Answer> {
+    match part {
+        Part::Nothing => Outcome::NxDomain,
+        Part::Branch => Outcome::NoData,
+        Part::Instance(id) => match view.instance(id) {
+            Some((index, _)) => of_instance(view, index, kind, asker.now),
+            None => Outcome::NxDomain,
+        },
+        Part::Pool(_, Some(PortChoice::Named(name, protocol)))
+            if !view.has_port(name, *protocol) =>
+        {
+            Outcome::NxDomain
+        }
+        Part::Pool(choice, port) => {
+            let answer = match (kind, port) {
+                (Kind::Srv, port) => {
+                    srv(view, choice, port.unwrap_or(PortChoice::Main), asker, rng)
+                }
+                (Kind::A, None) => addresses(view, choice, Family::V4, asker, rng),
+                (Kind::Aaaa, None) => addresses(view, choice, Family::V6, asker, rng),
+                (Kind::Txt, None) => texts(view, choice, asker, rng),
+                (Kind::A | Kind::Aaaa | Kind::Txt, Some(_)) | (Kind::Other, _) => None,
+            };
+            answer.map_or(Outcome::NoData, Outcome::Answer)
+        }
+    }
+}
+
+/// An instance's own name: there as long as it is registered, whatever its status.
+fn of_instance(view: &ServiceView, index: u32, kind: Kind, now: Millis) -> Outcome<Answer> {
+    let instance = &view.instances[index as usize].instance;
+    let own = |family: Family| {
+        let addresses = instance.addresses.iter().map(|address| address.ip());
+        Data::Addresses(addresses.filter(|ip| family.has(*ip)).collect())
+    };
+    let data = match kind {
+        Kind::A => own(Family::V4),
+        Kind::Aaaa => own(Family::V6),
+        Kind::Srv => Data::Srv(
+            PortChoice::Main
+                .of(instance)
+                .map(|port| Srv {
+                    priority: instance.tier.get(),
+                    weight: 256,
+                    port,
+                    instance: index,
+                })
+                .into_iter()
+                .collect(),
+        ),
+        Kind::Txt => Data::Txt(vec![index]),
+        Kind::Other => return Outcome::NoData,
+    };
+    if data.is_empty() {
+        return Outcome::NoData;
+    }
+    let ttl = ttl(view, [index], now);
+    Outcome::Answer(Answer { data, ttl, by_client: false, whole: true })
+}
+
+fn addresses(
+    view: &ServiceView,
+    choice: &Choice<'_>,
+    family: Family,
+    asker: &Asker,
+    rng: &mut impl Rng,
+) -> Option<Answer> {
+    let selection = view.select(choice.selector());
+    let addresses = view.addresses(&selection, family, rng);
+    let fit = match family {
+        Family::V4 => asker.fit_v4,
+        Family::V6 => asker.fit_v6,
+    };
+    let ask = asker.ask(fit);
+    let mut units = Vec::new();
+    match choice {
+        Choice::Key(key) => units.extend(addresses.pool.owner(key_hash(key), &ask)),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
+            addresses.pool.pick(&ask, rng, &mut units);
+        }
+    }
+    let keyed = matches!(choice, Choice::Key(_));
+    let mode = addresses.pool.mode();
+    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).copied().collect();
+    if records.is_empty() {
+        return None;
+    }
+    let instances = units.iter().flat_map(|unit| addresses.instances(*unit)).copied();
+    Some(Answer {
+        ttl: ttl(view, instances, asker.now),
+        data: Data::Addresses(records),
+        by_client: !keyed && by_client(view, mode),
+        whole: !keyed && mode == AnswerMode::All,
+    })
+}
+
+fn srv(
+    view: &ServiceView,
+    choice: &Choice<'_>,
+    port: PortChoice<'_>,
+    asker: &Asker,
+    rng: &mut impl Rng,
+) -> Option<Answer> {
+    let selection = view.select(choice.selector());
+    let targets = view.targets(&selection, port, rng)?;
+    let mut units = Vec::new();
+    let ranked = match choice {
+        Choice::Key(key) => {
+            targets.pool.ranked(key_hash(key), &mut units);
+            true
+        }
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
+            targets.pool.order(&asker.ask(usize::MAX), rng, &mut units);
+            view.settings.balance == Balance::ConsistentHash
+        }
+    };
+    if units.is_empty() {
+        return None;
+    }
+    let records = units.iter().enumerate().map(|(rank, unit)| {
+        let target = targets.targets[*unit as usize];
+        // Rank survives every cache as priority, which order does not.
+        let rank = u16::try_from(rank).unwrap_or(u16::MAX);
+        Srv {
+            priority: if ranked { rank } else { target.tier },
+            weight: target.weight,
+            port: target.port,
+            instance: target.instance,
+        }
+    });
+    let data = Data::Srv(records.collect());
+    let instances = units.iter().map(|unit| targets.targets[*unit as usize].instance);
+    Some(Answer {
+        ttl: ttl(view, instances, asker.now),
+        data,
+        by_client: ranked && !matches!(choice, Choice::Key(_)),
+        whole: true,
+    })
+}
+
+/// One TXT record for each distinct set of published pairs among the active instances.
+fn texts(
+    view: &ServiceView,
+    choice: &Choice<'_>,
+    asker: &Asker,
+    rng: &mut impl Rng,
+) -> Option<Answer> {
+    let selection = view.select(choice.selector());
+    let mut instances: Vec<u32> = Vec::new();
+    let listed = match choice {
+        Choice::Key(key) => {
+            let mut units = Vec::new();
+            let targets = view.targets(&selection, PortChoice::Main, rng);
+            if let Some(targets) = targets {
+                targets.pool.ranked(key_hash(key), &mut units);
+                units.truncate(1);
+            }
+            units.iter().filter_map(|u| targets.map(|t| t.targets[*u as usize].instance)).collect()
+        }
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => selection.active().to_vec(),
+    };
+    let mut seen = std::collections::HashSet::new();
+    for index in listed {
+        if seen.insert(published(view, index).collect::<Vec<_>>()) {
+            instances.push(index);
+        }
+    }
+    if instances.is_empty() {
+        return None;
+    }
+    let ttl = ttl(view, instances.iter().copied(), asker.now);
+    Some(Answer { data: Data::Txt(instances), ttl, by_client: false, whole: true })
+}
+
+/// The metadata of an instance that DNS publishes: pairs that fit one string of TXT.
+pub fn published(view: &ServiceView, index: u32) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = view.instances[index as usize].instance.metadata.iter();
+    // RFC 6763 section 6.1: a string has at most 255 bytes, the '=' among them.
+    pairs.filter(|(key, value)| {
+        view.settings.txt.publishes(key) && key.len() + 1 + value.len() <= 255
+    })
+}
+
+impl Answer {
+    /// Puts the records in an order that is the same for the same client, so that what is left out
+    /// of a reply that cannot hold all is the same every time.
+    pub fn order_by_client(&mut self, view: &ServiceView, client: Network) {
+        let client = client_hash(client);
+        match &mut self.data {
+            Data::Addresses(addresses) => {
+                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))))
+            }
+            Data::Srv(records) => records.sort_by_key(|srv| {
+                let id = view.instances[srv.instance as usize].instance.id.as_str();
+                (srv.priority, mix(client, instance_hash(id)))
+            }),
+            Data::Txt(_) => {}
+        }
+    }
+}
+
+impl Data {
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Addresses(records) => records.len(),
+            Self::Srv(records) => records.len(),
+            Self::Txt(records) => records.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Asker {
+    fn ask(&self, fit: usize) -> Ask {
+        Ask { client: client_hash(self.prefix), now: self.now, fit, peek: self.peek }
+    }
+}
+
+impl Choice<'_> {
+    fn selector(&self) -> Selector<'_> {
+        match self {
+            Self::Whole | Self::Key(_) => Selector::Whole,
+            Self::Tags(tags) => Selector::Tags(tags),
+            Self::Zone(zone) => Selector::Zone(zone),
+        }
+    }
+}
+
+fn by_client(view: &ServiceView, mode: AnswerMode) -> bool {
+    view.settings.balance == Balance::ConsistentHash || mode == AnswerMode::StickySubset
+}
+
+/// min(service ttl, shortest remaining lease) in whole seconds, rounded down, at least 1 unless the
+/// service's ttl is 0.
+fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis) -> u32 {
+    let configured = view.settings.ttl;
+    if configured == RecordTtl::ZERO {
+        return 0;
+    }
+    let leases = instances.into_iter().map(|i| &view.instances[i as usize]);
+    // A declared instance whose lease is over is still there; nothing of it runs out.
+    let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
+    let shortest = leases.fold(configured.get(), Duration::min);
+    u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+}

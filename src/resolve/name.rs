@@ -1,0 +1,190 @@
+//! What a name below the zone's apex asks for (design: "Names served").
+//!
+//! | labels, left to right               | means                                        |
+//! |-------------------------------------|----------------------------------------------|
+//! | `web`                               | the service                                  |
+//! | `web-1.web`                         | one instance                                 |
+//! | `_http._tcp.web`                    | its port http                                |
+//! | `_web._tcp`                         | its main port where that is TCP (RFC 2782)   |
+//! | `a.b.tag.web`                       | instances with tags a and b                  |
+//! | `eu-1a.zone.web`                    | instances of that locality zone              |
+//! | `user-42.key.web`                   | one instance, by consistent hash of the key  |
+//! | `_http._tcp.` + tags, zone or key   | the port http of those                       |
+//! | `_tcp`, `_tcp.web`, `tag.web`, ...  | nothing by itself, but names below it exist  |
+
+use crate::model::Protocol;
+use crate::registry::PortChoice;
+
+/// What the labels left of the apex mean. Whether it exists is another question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name<'q> {
+    /// Something of a service.
+    Of(&'q str, Part<'q>),
+    /// Exists without data, whatever is registered.
+    Branch,
+    /// No such name can exist.
+    Nothing,
+}
+
+/// What of a service is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part<'q> {
+    /// Its pool, or a selection of it.
+    Pool(Choice<'q>, Option<PortChoice<'q>>),
+    /// One instance.
+    Instance(&'q str),
+    /// Exists without data while the service does.
+    Branch,
+    /// Cannot exist.
+    Nothing,
+}
+
+/// How a pool is narrowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice<'q> {
+    Whole,
+    Tags(Vec<&'q str>),
+    Zone(&'q str),
+    /// The labels left of `key`, in wire form: each behind its length.
+    Key(Vec<u8>),
+}
+
+impl<'q> Name<'q> {
+    /// Reads `labels`: lower case, those left of the apex, at least one.
+    pub(crate) fn parse(labels: &[&'q [u8]]) -> Self {
+        let Some((last, left)) = labels.split_last() else { return Self::Nothing };
+        if let Some(protocol) = protocol(last) {
+            return match left {
+                [] => Self::Branch,
+                [service] => match port_label(service) {
+                    Some(service) => {
+                        let port = Some(PortChoice::MainOf(protocol));
+                        Self::Of(service, Part::Pool(Choice::Whole, port))
+                    }
+                    None => Self::Nothing,
+                },
+                _ => Self::Nothing,
+            };
+        }
+        match text(last) {
+            Some(service) => Self::Of(service, Part::parse(left)),
+            None => Self::Nothing,
+        }
+    }
+}
+
+impl<'q> Part<'q> {
+    fn parse(labels: &[&'q [u8]]) -> Self {
+        let Some((last, left)) = labels.split_last() else {
+            return Self::Pool(Choice::Whole, None);
+        };
+        if protocol(last).is_some() {
+            return match (left, port_choice(labels)) {
+                ([], _) => Self::Branch,
+                ([_], Some(port)) => Self::Pool(Choice::Whole, Some(port)),
+                _ => Self::Nothing,
+            };
+        }
+        let selector = match *last {
+            b"tag" | b"zone" | b"key" => *last,
+            // What is below an instance's own name does not exist.
+            _ if !left.is_empty() => return Self::Nothing,
+            id => return text(id).map_or(Self::Nothing, Self::Instance),
+        };
+        let (port, selected) = match port_choice(left) {
+            Some(port) => (Some(port), &left[2..]),
+            None => (None, left),
+        };
+        if selected.is_empty() || (selector != b"key" && selected[0].starts_with(b"_")) {
+            return Self::Branch;
+        }
+        // Bytes that no tag or zone has select nothing; the name exists all the same.
+        let text_or_none = |label: &'q [u8]| text(label).unwrap_or("\0");
+        let choice = match (selector, selected) {
+            (b"tag", tags) => Choice::Tags(tags.iter().map(|tag| text_or_none(tag)).collect()),
+            (b"zone", [zone]) => Choice::Zone(text_or_none(zone)),
+            (b"zone", _) => return Self::Nothing,
+            (_, key) => Choice::Key(wire(key)),
+        };
+        Self::Pool(choice, port)
+    }
+}
+
+/// `_http._tcp` at the left of `labels`.
+fn port_choice<'q>(labels: &[&'q [u8]]) -> Option<PortChoice<'q>> {
+    let [port, proto, ..] = labels else { return None };
+    Some(PortChoice::Named(port_label(port)?, protocol(proto)?))
+}
+
+fn port_label(label: &[u8]) -> Option<&str> {
+    text(label.strip_prefix(b"_")?).filter(|name| !name.is_empty())
+}
+
+fn protocol(label: &[u8]) -> Option<Protocol> {
+    let name = label.strip_prefix(b"_")?;
+    Protocol::ALL.into_iter().find(|protocol| protocol.as_str().as_bytes() == name)
+}
+
+fn text(label: &[u8]) -> Option<&str> {
+    std::str::from_utf8(label).ok()
+}
+
+fn wire(labels: &[&[u8]]) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(labels.iter().map(|label| label.len() + 1).sum());
+    for label in labels {
+        wire.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+        wire.extend_from_slice(label);
+    }
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str) -> Name<'_> {
+        Name::parse(&name.split('.').map(str::as_bytes).collect::<Vec<_>>())
+    }
+
+    fn pool<'q>(choice: Choice<'q>, port: Option<PortChoice<'q>>) -> Name<'q> {
+        Name::Of("web", Part::Pool(choice, port))
+    }
+
+    #[test]
+    fn every_form_of_the_table_is_read() {
+        let http = Some(PortChoice::Named("http", Protocol::Tcp));
+
+        assert_eq!(parse("web"), pool(Choice::Whole, None));
+        assert_eq!(parse("web-1.web"), Name::Of("web", Part::Instance("web-1")));
+        assert_eq!(parse("_http._tcp.web"), pool(Choice::Whole, http));
+        let main = Some(PortChoice::MainOf(Protocol::Udp));
+        assert_eq!(parse("_web._udp"), pool(Choice::Whole, main));
+        assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), None));
+        assert_eq!(parse("_http._tcp.a.tag.web"), pool(Choice::Tags(vec!["a"]), http));
+        assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), None));
+        assert_eq!(parse("_http._tcp.eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), http));
+        assert_eq!(parse("a.b.key.web"), pool(Choice::Key(b"\x01a\x01b".to_vec()), None));
+        assert_eq!(parse("_http._tcp.a.key.web"), pool(Choice::Key(b"\x01a".to_vec()), http));
+    }
+
+    #[test]
+    fn what_lies_between_exists_without_data() {
+        assert_eq!(parse("_tcp"), Name::Branch);
+        for name in
+            ["_tcp.web", "tag.web", "zone.web", "key.web", "_tcp.a.tag.web", "_http._tcp.tag.web"]
+        {
+            assert_eq!(parse(name), Name::Of("web", Part::Branch), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_no_form_covers_does_not_exist() {
+        for name in
+            ["x.web-1.web", "x._http._tcp.web", "http._tcp.web", "a.b.zone.web", "_._tcp.web"]
+        {
+            assert_eq!(parse(name), Name::Of("web", Part::Nothing), "{name}");
+        }
+        assert_eq!(parse("web._tcp"), Name::Nothing);
+        assert_eq!(parse("x._web._tcp"), Name::Nothing);
+    }
+}
