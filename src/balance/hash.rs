@@ -52,7 +52,7 @@ mod tests {
         let v6 = Network::of("2001:db8::1".parse().unwrap(), 56);
 
         assert_eq!(
-            [instance_hash("web-1"), key_hash("user-42"), client_hash(v4), client_hash(v6)],
+            [instance_hash("web-1"), key_hash(b"user-42"), client_hash(v4), client_hash(v6)],
             [0, 0, 0, 0]
         );
     }

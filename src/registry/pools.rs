@@ -61,7 +61,7 @@ pub(crate) struct Stock<'v> {
 
 /// The pools of one service.
 #[derive(Debug)]
-pub struct Pools {
+pub(crate) struct Pools {
     whole: Selection,
     tags: BTreeMap<Label, OnceLock<Selection>>,
     zones: BTreeMap<Label, OnceLock<Selection>>,

@@ -312,7 +312,7 @@ impl Answer {
         let client = client_hash(client);
         match &mut self.data {
             Data::Addresses(addresses) => {
-                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))))
+                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))));
             }
             Data::Srv(records) => records.sort_by_key(|srv| {
                 let id = view.instances[srv.instance as usize].instance.id.as_str();
