@@ -3,3 +3,4 @@
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
 pub mod model;
+pub mod store;
