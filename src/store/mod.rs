@@ -2,6 +2,8 @@
 //! and gives back the whole image at the next start. One thread of `server` owns it and waits.
 //! It never hands out half a registry: what is torn, foreign or in use is refused.
 
+#[cfg(test)]
+mod contract;
 mod embedded;
 mod error;
 mod frame;
