@@ -3,6 +3,10 @@
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
 pub mod balance;
+pub mod cli;
+pub mod config;
+pub mod dns;
 pub mod model;
 pub mod registry;
 pub mod resolve;
+pub mod store;
