@@ -8,6 +8,7 @@ mod change;
 mod declared;
 mod duration;
 mod instance;
+mod limits;
 mod load;
 mod name;
 mod network;
@@ -15,6 +16,7 @@ mod numbers;
 mod port;
 mod settings;
 mod time;
+mod zone_name;
 
 pub use address::{Address, AddressError};
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
@@ -23,6 +25,7 @@ pub use duration::{DurationError, DurationText};
 pub use instance::{
     Admin, Instance, InstancePatch, InstanceSpec, LeaseTtl, Locality, Metadata, SpecError, Status,
 };
+pub use limits::Limits;
 pub use load::Load;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
@@ -33,3 +36,4 @@ pub use settings::{
     SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use time::Millis;
+pub use zone_name::{ZoneName, ZoneNameError};
