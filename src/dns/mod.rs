@@ -1,0 +1,16 @@
+//! The DNS front: sockets, wire format, static zones; the only place with hickory.
+//!
+//! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
+//! query, and nothing is kept from what a query said.
+
+pub mod edns;
+pub mod name;
+pub mod query;
+pub mod rcode;
+pub mod reply;
+pub mod rtype;
+pub mod transport;
+
+mod compress;
+#[cfg(test)]
+mod fixture;
