@@ -2,4 +2,5 @@
 //!
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
+pub mod balance;
 pub mod model;

@@ -1,0 +1,164 @@
+//! What is known of one instance's load: its last report, and what was handed out since.
+//!
+//! One meter lives as long as its instance and is shared by all pools that hold it. The engine
+//! writes reports; queries read them and count what they hand out. Reads are wait-free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+use crate::model::{Load, Millis};
+
+/// The load of one instance.
+#[derive(Debug)]
+pub struct Meter {
+    /// Connections and capacity of the last report, two f32 in one word so that they are read
+    /// together; NaN stands for what it did not say.
+    gauge: AtomicU64,
+    /// When the last report came; `Millis::NEVER` before the first.
+    at: AtomicU64,
+    /// What was handed out since the report, as [`Handed`].
+    handed: AtomicU64,
+    last: ArcSwapOption<Reported>,
+}
+
+/// A load report and when it was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reported {
+    /// What the instance said.
+    pub load: Load,
+    /// When.
+    pub at: Millis,
+}
+
+/// How long a report is believed.
+pub const REPORT_TTL: Duration = Duration::from_secs(90);
+
+/// One answer's worth of [`Meter::hand_out`].
+pub(super) const ONE: u32 = 1 << 16;
+
+impl Meter {
+    /// A meter without a report.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            gauge: AtomicU64::new(pack(None, None)),
+            at: AtomicU64::new(Millis::NEVER.0),
+            handed: AtomicU64::new(0),
+            last: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Takes a report that was read at `now`. What was handed out before it is in it, and is
+    /// forgotten. Called by the engine only.
+    pub fn report(&self, load: Load, now: Millis) {
+        self.last.store(Some(Arc::new(Reported { load, at: now })));
+        self.gauge.store(pack(load.connections, load.capacity), Ordering::Relaxed);
+        self.handed.store(Handed::new(0, now).0, Ordering::Relaxed);
+        self.at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The last report, however old.
+    #[must_use]
+    pub fn reported(&self) -> Option<Reported> {
+        self.last.load().as_deref().copied()
+    }
+
+    /// The connections of a report that is still believed.
+    pub(super) fn connections(&self, now: Millis) -> Option<f64> {
+        let at = self.at.load(Ordering::Relaxed);
+        let (connections, _) = unpack(self.gauge.load(Ordering::Relaxed));
+        let fresh = at != Millis::NEVER.0 && now.since(Millis(at)) < REPORT_TTL;
+        connections.filter(|_| fresh)
+    }
+
+    /// How many connections it can hold: what it last said, else its static weight x 100.
+    pub(super) fn capacity(&self, weight: u16) -> f64 {
+        let (_, capacity) = unpack(self.gauge.load(Ordering::Relaxed));
+        capacity.unwrap_or(f64::from(weight) * 100.0)
+    }
+
+    /// How many answers' worth was handed out since the report, fading by [`FADE`] per tick.
+    pub(super) fn handed_out(&self, now: Millis) -> f64 {
+        Handed(self.handed.load(Ordering::Relaxed)).amount(now) / f64::from(ONE)
+    }
+
+    /// Counts `share` (of [`ONE`]) of an answer as handed out.
+    pub(super) fn hand_out(&self, share: u32, now: Millis) {
+        let seen = Handed(self.handed.load(Ordering::Relaxed));
+        if seen.tick() != tick(now) {
+            // Once per tick: fade, then add. Losing the race only loses this one share.
+            let faded = Handed::new((seen.amount(now) as u64).saturating_add(share.into()), now);
+            let relaxed = Ordering::Relaxed;
+            if self.handed.compare_exchange(seen.0, faded.0, relaxed, relaxed).is_ok() {
+                return;
+            }
+        }
+        self.handed.fetch_add(share.into(), Ordering::Relaxed);
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An amount in units of 1/[`ONE`] (low 44 bits) as it was in a tick (high 20 bits, wrapping).
+#[derive(Clone, Copy)]
+struct Handed(u64);
+
+impl Handed {
+    fn new(amount: u64, now: Millis) -> Self {
+        Self(tick(now) << Self::BITS | amount.min(Self::MOST))
+    }
+
+    fn tick(self) -> u64 {
+        self.0 >> Self::BITS
+    }
+
+    fn amount(self, now: Millis) -> f64 {
+        let ticks = tick(now).wrapping_sub(self.tick()) & TICKS;
+        let fade = usize::try_from(ticks).ok().and_then(|t| FADED.get(t)).unwrap_or(&0.0);
+        (self.0 & Self::MOST) as f64 * fade
+    }
+
+    const BITS: u32 = 44;
+    const MOST: u64 = (1 << Self::BITS) - 1;
+}
+
+/// About a second.
+fn tick(now: Millis) -> u64 {
+    (now.0 >> 10) & TICKS
+}
+
+fn pack(connections: Option<f64>, capacity: Option<f64>) -> u64 {
+    let bits = |number: Option<f64>| u64::from((number.unwrap_or(f64::NAN) as f32).to_bits());
+    bits(connections) << 32 | bits(capacity)
+}
+
+fn unpack(gauge: u64) -> (Option<f64>, Option<f64>) {
+    let number = |bits: u64| {
+        let number = f32::from_bits(u32::try_from(bits).unwrap_or(0));
+        (!number.is_nan()).then_some(f64::from(number))
+    };
+    (number(gauge >> 32), number(gauge & u64::from(u32::MAX)))
+}
+
+const TICKS: u64 = (1 << 20) - 1;
+
+/// What is left after a tick: a time constant of 10 s. Without it an instance that joins a pool
+/// that does not report would have to catch up with all that the others were ever handed.
+const FADE: f64 = 0.902_668_3;
+
+const FADED: [f64; 128] = {
+    let mut faded = [1.0; 128];
+    let mut i = 1;
+    while i < faded.len() {
+        faded[i] = faded[i - 1] * FADE;
+        i += 1;
+    }
+    faded
+};
