@@ -9,12 +9,3 @@ pub mod hash;
 pub mod meter;
 pub mod pool;
 pub mod weights;
-
-pub use dynamic::Dynamic;
-pub use hash::{client_hash, instance_hash, key_hash};
-pub use meter::{Meter, REPORT_TTL};
-pub use pool::{Ask, Member, Pool, PoolSpec};
-pub use weights::{idle_capacity, srv_weights};
-pub fn mix(a: u64, b: u64) -> u64 {
-    a ^ b
-}
