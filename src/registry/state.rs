@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::Dynamic;
+use crate::balance::dynamic::Dynamic;
 use crate::model::{
     Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,

@@ -13,7 +13,8 @@ use rand::Rng;
 
 pub use explain::{Explanation, InstanceExplanation, explain};
 
-use crate::balance::{Ask, client_hash, instance_hash, key_hash, mix};
+use crate::balance::hash::{client_hash, instance_hash, key_hash};
+use crate::balance::pool::Ask;
 use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use name::{Choice, Name, Part};
@@ -373,4 +374,10 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
     let shortest = leases.fold(configured.get(), Duration::min);
     u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Spreads two hashes into one that differs for each pair.
+fn mix(a: u64, b: u64) -> u64 {
+    let spread = (a ^ b.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ (spread >> 29)
 }
