@@ -88,12 +88,16 @@ impl Client {
             .method(call.method.clone())
             .uri(format!("{}{}", self.server, call.path))
             .header(header::ACCEPT, "application/json");
-        let mut response: Response<Body> = match &call.body {
-            Some(body) => {
+        let mut response: Response<Body> = match (&call.body, &call.method) {
+            (Some(body), _) => {
                 let request = request.header(header::CONTENT_TYPE, "application/json");
                 self.agent.run(request.body(body.as_slice())?)?
             }
-            None => self.agent.run(request.body(())?)?,
+            // RFC 9110 section 8.6: these say that they have no content.
+            (None, &Method::PUT | &Method::POST) => {
+                self.agent.run(request.body([0; 0].as_slice())?)?
+            }
+            (None, _) => self.agent.run(request.body(())?)?,
         };
         let body = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
         Ok((response.status().as_u16(), body))

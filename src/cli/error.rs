@@ -80,7 +80,7 @@ impl ClientError {
                 line("start it with \"signpost serve\" or name another with --server URL");
             }
             Self::NoReply { .. } => {
-                line("it may have been done all the same; repeating the command does no harm");
+                line("it may be done all the same; repeating the command does no harm");
             }
             Self::Refused { problem, .. } => {
                 if !problem.detail.is_empty() {

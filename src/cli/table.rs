@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use crate::cli::output::printable;
 
@@ -49,7 +49,7 @@ impl Layout {
     ) -> String {
         let mut table = Table::new();
         table.set_header(header);
-        self.rendered(table, rows)
+        self.rendered(table, header.map(word_width), rows)
     }
 
     /// Rows without column names, aligned. Every line ends in a newline.
@@ -57,28 +57,40 @@ impl Layout {
         self,
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> String {
-        self.rendered(Table::new(), rows)
+        self.rendered(Table::new(), [0; N], rows)
     }
 
+    /// `words` are the widths of the columns' longest words so far.
     fn rendered<const N: usize>(
         self,
         mut table: Table,
+        mut words: [u16; N],
         rows: impl IntoIterator<Item = [String; N]>,
     ) -> String {
         table.load_style(presets::NOTHING);
+        for row in rows {
+            let row = row.map(|cell| printable(&cell));
+            for (word, cell) in words.iter_mut().zip(&row) {
+                *word = (*word).max(word_width(cell));
+            }
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, GAP));
+        }
         match self {
             Self::Terminal(width) => {
                 table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+                let minima = words.map(|word| word + GAP);
+                // Where there is no room for whole words they are broken, too.
+                if minima.iter().sum::<u16>() <= width {
+                    let whole = |width| ColumnConstraint::LowerBoundary(Width::Fixed(width));
+                    table.set_constraints(minima.map(whole));
+                }
             }
             Self::Lines => {
                 table.set_content_arrangement(ContentArrangement::Disabled);
             }
-        }
-        for row in rows {
-            table.add_row(row.map(|cell| printable(&cell)));
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
         }
         let mut text = String::new();
         for line in table.lines() {
@@ -87,6 +99,12 @@ impl Layout {
         }
         text
     }
+}
+
+/// How wide a column must be so that no word of `cell` is broken; very long ones are.
+fn word_width(cell: &str) -> u16 {
+    let longest = cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    u16::try_from(longest).unwrap_or(u16::MAX).min(LONG_WORD)
 }
 
 /// A time to come in its two largest units: "1h59m", "1m30s", "29s", "250ms"; rounded down.
@@ -100,6 +118,12 @@ pub(super) fn span(millis: u64) -> String {
         (_, _, _) => format!("{hours}h{}m", minutes % 60),
     }
 }
+
+/// Blank columns after each cell.
+const GAP: u16 = 2;
+
+/// A word of more characters may be broken.
+const LONG_WORD: u16 = 15;
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +154,20 @@ mod tests {
 
         assert!(table.lines().all(|line| line.chars().count() <= 24), "{table}");
         assert!(table.lines().count() > 3, "{table}");
+    }
+
+    #[test]
+    fn words_stay_whole_while_there_is_room() {
+        let row = ["web-1".to_owned(), "10.0.0.1, 10.0.0.2".to_owned(), "passing".to_owned()];
+
+        let table = Layout::Terminal(32).table(["ID", "ADDRESSES", "STATUS"], [row]);
+
+        assert_eq!(
+            table,
+            "ID     ADDRESSES  STATUS\n\
+             web-1  10.0.0.1,  passing\n       \
+             10.0.0.2\n"
+        );
     }
 
     #[test]
