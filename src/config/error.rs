@@ -17,10 +17,14 @@ pub enum ConfigError {
     },
     /// The file says what is not legal.
     #[error("{0}")]
-    Illegal(Faults),
+    Illegal(Box<Faults>),
 }
 
 impl ConfigError {
+    pub(super) fn illegal(first: Fault, others: Vec<Fault>, unlisted: usize) -> Self {
+        Self::Illegal(Box::new(Faults { first, others, unlisted }))
+    }
+
     /// The faults in the order of the file; none when it could not be read.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         let faults = match self {
