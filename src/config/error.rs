@@ -42,7 +42,7 @@ pub struct Faults {
     pub first: Fault,
     /// The next ones, in the order of the file.
     pub others: Vec<Fault>,
-    /// How many more there are, too many to list.
+    /// How many more were found, too many to list; reading a hopeless table ends early.
     pub unlisted: usize,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Faults {
             write!(f, "\n{fault}")?;
         }
         if self.unlisted > 0 {
-            write!(f, "\nand {} more", self.unlisted)?;
+            write!(f, "\nand at least {} more", self.unlisted)?;
         }
         Ok(())
     }

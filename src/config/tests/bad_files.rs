@@ -63,7 +63,7 @@ fn too_many_faults_are_counted() {
     let error = parse(&text, Path::new("registry.toml")).unwrap_err();
 
     assert_eq!(error.faults().count(), 20);
-    assert!(error.to_string().ends_with("\nand 11 more"), "{error}");
+    assert!(error.to_string().ends_with("\nand at least 11 more"), "{error}");
 }
 
 #[test]
