@@ -2,11 +2,12 @@
 //!
 //! `Boot::of` makes them from the file's sections; the server reports `differences` on a reload.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::document::Document;
-use crate::config::file::{HttpSection, ServerSection, StoreSection};
+use crate::config::explain::suggestion;
+use crate::config::file::{ServerSection, StoreSection};
 use crate::config::key_path::KeyPath;
 use crate::model::{Address, Label, ZoneName};
 
@@ -43,6 +44,13 @@ pub enum StoreKind {
     Embedded,
     /// Nothing: registrations are lost with the process.
     Memory,
+}
+
+/// The sockets in force, of flags or file.
+pub(super) struct Listen {
+    pub(super) dns: Vec<SocketAddr>,
+    pub(super) http: Vec<SocketAddr>,
+    pub(super) allow_insecure: bool,
 }
 
 impl Boot {
@@ -84,24 +92,23 @@ impl Boot {
     pub(super) fn of(
         document: &mut Document<'_>,
         server: ServerSection,
-        dns_listen: Vec<SocketAddr>,
-        http: HttpSection,
-        store: StoreSection,
+        listen: Listen,
+        store: &StoreSection,
         folder: &Path,
     ) -> Self {
         if !server.aliases.is_empty() {
             let hint = "leave it empty: aliases = []";
             document.fault(&KeyPath::of("server.aliases"), LATER, Some(hint));
         }
-        if dns_listen.is_empty() {
+        if listen.dns.is_empty() {
             let hint = "listen = [\"127.0.0.1:8053\"]";
             let message = "at least one address is needed";
             document.fault(&KeyPath::of("dns.listen"), message, Some(hint));
         }
-        unique(document, "dns.listen", &dns_listen);
-        unique(document, "http.listen", &http.listen);
+        unique(document, "dns.listen", &listen.dns);
+        unique(document, "http.listen", &listen.http);
         Self {
-            addresses: addresses(document, &server, &dns_listen),
+            addresses: addresses(document, &server, &listen.dns),
             ns: if server.ns.is_empty() {
                 vec![server.name.as_str().to_owned()]
             } else {
@@ -111,10 +118,10 @@ impl Boot {
             aliases: server.aliases,
             name: server.name,
             data_dir: folder.join(server.data_dir),
-            dns_listen,
-            http_listen: http.listen,
-            allow_insecure: http.allow_insecure,
-            store: kind(document, &store),
+            dns_listen: listen.dns,
+            http_listen: listen.http,
+            allow_insecure: listen.allow_insecure,
+            store: kind(document, store),
         }
     }
 }
@@ -139,7 +146,8 @@ fn addresses(
         document.warn(
             &KeyPath::of("dns.listen").index(i),
             &format!(
-                "{} listens on every address, and server.addresses says none: {}.{} stays without",
+                "{} listens on every address, and server.addresses does not say which of them \
+                 are {}.{}",
                 dns_listen[i], server.name, server.zone
             ),
             Some("set server.addresses to what clients reach this server by"),
@@ -172,19 +180,12 @@ fn unique(document: &mut Document<'_>, key: &str, sockets: &[SocketAddr]) {
 }
 
 fn kind(document: &mut Document<'_>, store: &StoreSection) -> StoreKind {
-    match store.kind {
-        crate::config::file::Kind::Embedded => StoreKind::Embedded,
-        crate::config::file::Kind::Memory => StoreKind::Memory,
-        crate::config::file::Kind::Etcd => {
-            let message = format!("\"etcd\" is {LATER}");
-            let hint = "write \"embedded\" or \"memory\"";
-            document.fault(&KeyPath::of("store.kind"), &message, Some(hint));
-            StoreKind::Embedded
-        }
-    }
-}
-
-/// Whether `ip` is reached from this machine only.
-pub(super) fn is_local(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
+    let (message, hint) = match store.kind.as_str() {
+        "embedded" => return StoreKind::Embedded,
+        "memory" => return StoreKind::Memory,
+        "etcd" => (format!("\"etcd\" is {LATER}"), "write \"embedded\" or \"memory\"".to_owned()),
+        other => (format!("unknown value {other:?}"), suggestion(other, &["embedded", "memory"])),
+    };
+    document.fault(&KeyPath::of("store.kind"), &message, Some(&hint));
+    StoreKind::Embedded
 }

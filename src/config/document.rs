@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::config::error::{ConfigError, Fault, Faults};
-use crate::config::explain::{Explained, explain};
+use crate::config::error::{ConfigError, Fault};
+use crate::config::explain::{Explained, explain, suggestion};
 use crate::config::key_path::{KeyPath, Segment};
 
 /// A file being read.
@@ -48,7 +48,7 @@ impl<'i> Document<'i> {
                     message: error.message().to_owned(),
                     hint: None,
                 });
-                Err(ConfigError::Illegal(Faults { first, others: Vec::new(), unlisted: 0 }))
+                Err(ConfigError::illegal(first, Vec::new(), 0))
             }
         }
     }
@@ -87,7 +87,7 @@ impl<'i> Document<'i> {
             .filter(|key| !sections.contains(&key.as_str()))
             .collect();
         for key in unknown {
-            let hint = crate::config::explain::suggestion(&key, sections);
+            let hint = suggestion(&key, sections);
             self.fault_of_key(&KeyPath::default().key(&key), "unknown key", Some(&hint));
         }
     }
@@ -116,7 +116,11 @@ impl<'i> Document<'i> {
             DeValue::Table(table) => Some(table),
             other => {
                 let message = format!("invalid type: {}, expected a table", other.type_str());
-                self.fault(at, &message, Some(&format!("write [{at}] above its keys")));
+                let hint = match at.parent_of_index() {
+                    Some(list) => format!("write [[{list}]] above the keys of each"),
+                    None => format!("write [{at}] above its keys"),
+                };
+                self.fault(at, &message, Some(&hint));
                 None
             }
         }
@@ -132,7 +136,8 @@ impl<'i> Document<'i> {
         also: &[&str],
     ) -> Option<T> {
         let mut faultless = true;
-        loop {
+        // Each round costs the whole table, so that the rounds are limited like what is listed.
+        for _ in 0..=LISTED {
             let value = Spanned::new(0..0, DeValue::Table(table.clone()));
             let error = match serde_path_to_error::deserialize(ValueDeserializer::from(value)) {
                 Ok(read) => return Some(read),
@@ -157,6 +162,7 @@ impl<'i> Document<'i> {
             let culprit = culprit?;
             table.remove(culprit.as_str())?;
         }
+        None
     }
 
     /// `value` and the warnings as text, or all faults in the order of the file.
@@ -171,7 +177,7 @@ impl<'i> Document<'i> {
         let mut faults = faults.into_iter().map(|finding| self.resolved(finding));
         if let Some(first) = faults.next() {
             let others = faults.collect();
-            return Err(ConfigError::Illegal(Faults { first, others, unlisted }));
+            return Err(ConfigError::illegal(first, others, unlisted));
         }
         let warnings = std::mem::take(&mut self.warnings);
         Ok((value, warnings.into_iter().map(|w| self.resolved(w).to_string()).collect()))

@@ -17,10 +17,14 @@ pub enum ConfigError {
     },
     /// The file says what is not legal.
     #[error("{0}")]
-    Illegal(Faults),
+    Illegal(Box<Faults>),
 }
 
 impl ConfigError {
+    pub(super) fn illegal(first: Fault, others: Vec<Fault>, unlisted: usize) -> Self {
+        Self::Illegal(Box::new(Faults { first, others, unlisted }))
+    }
+
     /// The faults in the order of the file; none when it could not be read.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         let faults = match self {
@@ -38,7 +42,7 @@ pub struct Faults {
     pub first: Fault,
     /// The next ones, in the order of the file.
     pub others: Vec<Fault>,
-    /// How many more there are, too many to list.
+    /// How many more were found, too many to list; reading a hopeless table ends early.
     pub unlisted: usize,
 }
 
@@ -49,7 +53,7 @@ impl fmt::Display for Faults {
             write!(f, "\n{fault}")?;
         }
         if self.unlisted > 0 {
-            write!(f, "\nand {} more", self.unlisted)?;
+            write!(f, "\nand at least {} more", self.unlisted)?;
         }
         Ok(())
     }

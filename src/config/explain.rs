@@ -46,11 +46,17 @@ pub(super) fn explain(message: &str, key: &KeyPath, also: &[&str]) -> Explained 
             hint: Some(suggestion(unknown, &known)),
         };
     }
+    // Values that are of the right form and out of bounds say so themselves.
+    let malformed = !message.contains("write ") && !message.contains("out of range");
+    let example = key.last_key().filter(|_| malformed).and_then(example);
     Explained {
         key: key.clone(),
         of_key: false,
-        message: message.to_owned(),
-        hint: key.last_key().and_then(example).map(str::to_owned),
+        message: match message {
+            "wanted string or table" => "expected a string".to_owned(),
+            message => message.to_owned(),
+        },
+        hint: example.map(str::to_owned),
     }
 }
 
@@ -87,20 +93,25 @@ fn example(key: &str) -> Option<&'static str> {
     })
 }
 
-/// How many characters to insert, delete or replace to make one text of the other (Levenshtein).
+/// How many characters to insert, delete, replace or swap with their neighbour to make one text of
+/// the other (optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
+    let from: Vec<char> = from.chars().collect();
     let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let mut before = vec![0; to.len() + 1];
+    let mut above: Vec<usize> = (0..=to.len()).collect();
+    for i in 1..=from.len() {
+        let mut row = vec![i; to.len() + 1];
+        for j in 1..=to.len() {
+            let replaced = above[j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            row[j] = replaced.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[to.len()]
+    above[to.len()]
 }
 
 #[cfg(test)]
@@ -109,9 +120,14 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        for (from, to, edits) in
-            [("", "", 0), ("lisen", "listen", 1), ("weigth", "weight", 2), ("abc", "", 3)]
-        {
+        for (from, to, edits) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("lisen", "listen", 1),
+            ("weigth", "weight", 1),
+            ("dsn", "dns", 1),
+            ("etcd", "memory", 5),
+        ] {
             assert_eq!(distance(from, to), edits);
             assert_eq!(distance(to, from), edits);
         }

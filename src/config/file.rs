@@ -44,7 +44,7 @@ impl Default for ServerSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DnsSection {
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Socket>,
     pub(super) ttl: Option<RecordTtl>,
     pub(super) negative_ttl: DurationText,
     pub(super) max_answers: Option<MaxAnswers>,
@@ -56,7 +56,7 @@ pub(super) struct DnsSection {
 impl Default for DnsSection {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8053))],
+            listen: vec![Socket(([127, 0, 0, 1], 8053).into())],
             ttl: None,
             negative_ttl: DurationText(Duration::from_secs(1)),
             max_answers: None,
@@ -71,31 +71,27 @@ impl Default for DnsSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSection {
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Socket>,
     pub(super) allow_insecure: bool,
 }
 
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 8054))], allow_insecure: false }
+        Self { listen: vec![Socket(([127, 0, 0, 1], 8054).into())], allow_insecure: false }
     }
 }
 
 /// `[store]`.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreSection {
-    pub(super) kind: Kind,
+    pub(super) kind: String,
 }
 
-/// What the contract names; the effective setting has only what this version knows.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    #[default]
-    Embedded,
-    Memory,
-    Etcd,
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { kind: "embedded".into() }
+    }
 }
 
 /// `[registry]`.
@@ -148,6 +144,18 @@ impl From<LimitsSection> for Limits {
     }
 }
 
+/// An address and a port to listen on.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "String")]
+pub(super) struct Socket(pub(super) SocketAddr);
+
+impl TryFrom<String> for Socket {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("{text:?} is not an IP address and a port"))
+    }
+}
+
 /// A limit on how many: at least one.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(try_from = "i64")]
@@ -157,7 +165,7 @@ impl TryFrom<i64> for Count {
     type Error = String;
     fn try_from(number: i64) -> Result<Self, String> {
         let count = usize::try_from(number).ok().filter(|n| (1..=1_000_000_000).contains(n));
-        count.map(Self).ok_or(format!("{number} is out of range, 1-1000000000 is allowed"))
+        count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-1000000000 is allowed"))
     }
 }
 
@@ -174,7 +182,7 @@ impl TryFrom<Vec<i64>> for ClientPrefix {
         };
         let within = |length: i64, max: u8| {
             let legal = u8::try_from(length).ok().filter(|length| *length <= max);
-            legal.ok_or(format!("{length} is out of range, 0-{max} is allowed"))
+            legal.ok_or_else(|| format!("{length} is out of range, 0-{max} is allowed"))
         };
         Ok(Self(within(v4, 32)?, within(v6, 128)?))
     }

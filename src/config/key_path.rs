@@ -73,6 +73,14 @@ impl KeyPath {
         })
     }
 
+    /// The path of the array whose element this is; `None` when the path ends in a key.
+    pub(super) fn parent_of_index(&self) -> Option<Self> {
+        match self.0.split_last() {
+            Some((Segment::Index(_), parent)) => Some(Self(parent.to_vec())),
+            Some((Segment::Key(_), _)) | None => None,
+        }
+    }
+
     fn and(&self, segment: Segment) -> Self {
         let mut path = self.clone();
         path.0.push(segment);

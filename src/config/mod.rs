@@ -17,8 +17,11 @@ mod zones;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::config::boot::Listen;
 use crate::config::document::Document;
-use crate::config::file::{DnsSection, HttpSection, RegistrySection, ServerSection, StoreSection};
+use crate::config::file::{
+    DnsSection, HttpSection, LimitsSection, RegistrySection, ServerSection, Socket, StoreSection,
+};
 use crate::config::key_path::KeyPath;
 use crate::config::services::Surroundings;
 use crate::model::{Declared, Limits, Settings, SettingsPatch};
@@ -88,7 +91,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
 /// When `text` and the flags are not legal together.
 pub fn parse_with(text: &str, path: &Path, flags: &Flags) -> Result<Config, ConfigError> {
     let mut document = Document::parse(text, path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let effective = effective(&mut document, folder, flags);
     let ((boot, live), warnings) = document.finish(effective)?;
     Ok(Config { boot, live, warnings })
@@ -97,49 +100,57 @@ pub fn parse_with(text: &str, path: &Path, flags: &Flags) -> Result<Config, Conf
 fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot, Live) {
     document.only(&file::SECTIONS);
     let server: ServerSection = document.section("server");
-    let mut dns: DnsSection = document.section("dns");
-    let mut http: HttpSection = document.section("http");
+    let dns: DnsSection = document.section("dns");
+    let http: HttpSection = document.section("http");
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
-    let limits = Limits::from(document.section::<file::LimitsSection>("limits"));
+    let limits = Limits::from(document.section::<LimitsSection>("limits"));
     let defaults: SettingsPatch = document.section("defaults");
 
-    check_exposure(document, &http, flags);
-    if !flags.dns.is_empty() {
-        dns.listen.clone_from(&flags.dns);
-    }
-    if !flags.http.is_empty() {
-        http.listen.clone_from(&flags.http);
-    }
+    let listen = listen(document, &dns, &http, flags);
     let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let live = Live::of(document, &dns, &registry, limits, Declared { defaults, services }, folder);
-    let boot = Boot::of(document, server, dns.listen, http, store, folder);
+    let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)
 }
 
-/// The side-port lets anyone who reaches it change the registry, so it stays on loopback unless the
-/// file says otherwise.
-fn check_exposure(document: &mut Document<'_>, http: &HttpSection, flags: &Flags) {
-    if http.allow_insecure {
-        return;
-    }
-    let hint = "keep it on loopback, or set http.allow_insecure = true";
-    let (key, sockets) = if flags.http.is_empty() {
-        ("http.listen", &http.listen)
-    } else {
-        ("http.allow_insecure", &flags.http)
+fn listen(
+    document: &mut Document<'_>,
+    dns: &DnsSection,
+    http: &HttpSection,
+    flags: &Flags,
+) -> Listen {
+    let in_force = |flags: &[SocketAddr], file: &[Socket]| match flags {
+        [] => file.iter().map(|socket| socket.0).collect(),
+        flags => flags.to_vec(),
     };
-    for (i, socket) in sockets.iter().enumerate().filter(|(_, s)| !boot::is_local(s.ip())) {
-        let message = format!("{socket} is beyond loopback, and there is no authentication");
-        if flags.http.is_empty() {
-            document.fault(&KeyPath::of(key).index(i), &message, Some(hint));
-        } else {
-            let message = format!("is false, but --http {message}");
-            document.fault(&KeyPath::of(key), &message, Some(hint));
+    let listen = Listen {
+        dns: in_force(&flags.dns, &dns.listen),
+        http: in_force(&flags.http, &http.listen),
+        allow_insecure: http.allow_insecure,
+    };
+    // The side-port lets anyone who reaches it change the registry.
+    if !listen.allow_insecure {
+        for (i, socket) in listen.http.iter().enumerate() {
+            if socket.ip().to_canonical().is_loopback() {
+                continue;
+            }
+            let message = format!("{socket} is beyond loopback, and there is no authentication");
+            let hint = "keep it on loopback, or set http.allow_insecure = true";
+            if flags.http.is_empty() {
+                document.fault(&KeyPath::of("http.listen").index(i), &message, Some(hint));
+            } else {
+                let key = KeyPath::of("http.allow_insecure");
+                document.fault(&key, &format!("is false, but --http {message}"), Some(hint));
+            }
         }
     }
+    listen
 }
+
+#[cfg(test)]
+mod tests;

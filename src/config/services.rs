@@ -68,7 +68,7 @@ fn instances<'i>(
         DeValue::Array(list) => list,
         other => {
             let message = format!("invalid type: {}, expected a list of tables", other.type_str());
-            document.fault(at, &message, Some(&format!("write [[{at}]] above each")));
+            document.fault(at, &message, Some(&format!("write [[{at}]] above the keys of each")));
             return Vec::new();
         }
     };

@@ -18,7 +18,7 @@ pub(super) fn expanded(
     for (i, pattern) in patterns.iter().enumerate() {
         let key = KeyPath::of("dns.zones").index(i);
         let whole = folder.join(pattern);
-        let parent = whole.parent().unwrap_or(Path::new(""));
+        let parent = whole.parent().unwrap_or_else(|| Path::new(""));
         let Some(name) = whole.file_name().and_then(|name| name.to_str()) else {
             document.fault(&key, &format!("{pattern:?} names no file"), Some(EXAMPLE));
             continue;
