@@ -9,8 +9,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::Error;
 use redb::backends::FileBackend;
+use redb::{Error, StorageBackend};
 use tracing::info;
 
 use crate::model::{Commit, CommitError, Image, Revision};
@@ -139,22 +139,32 @@ fn create(folder: &Path, file: &Path) -> Result<(), Error> {
 
 /// Opens the file, which must be there and whole.
 fn open(folder: &Path, file: &Path) -> Result<Tables, StoreError> {
-    let failed = |error: Error| store_error(folder, file, error);
     let opened = OpenOptions::new().read(true).write(true).open(file);
-    let backend = FileBackend::new(opened.map_err(|e| failed(e.into()))?);
-    let backend = backend.map_err(|e| failed(e.into()))?;
-    let file = file.to_owned();
-    let (frame, acknowledged) = Frame::open(Box::new(backend)).map_err(|error| match error {
-        FrameError::Foreign => StoreError::Foreign { file },
-        FrameError::Version(found) => StoreError::Version { file, found, known: VERSION },
-        FrameError::Damaged(reason) => StoreError::Damaged { file, reason: reason.to_owned() },
-        FrameError::Io(source) => StoreError::Io { file, source },
+    let opened = opened.map_err(Error::from).and_then(|file| Ok(FileBackend::new(file)?));
+    let backend = opened.map_err(|error| store_error(folder, file, error))?;
+    recognise(Box::new(backend), folder, file)
+}
+
+/// Opens what `backend` holds; the paths are for errors.
+pub(super) fn recognise(
+    backend: Box<dyn StorageBackend>,
+    folder: &Path,
+    file: &Path,
+) -> Result<Tables, StoreError> {
+    let (frame, acknowledged) = Frame::open(backend).map_err(|error| {
+        let file = file.to_owned();
+        match error {
+            FrameError::Foreign => StoreError::Foreign { file },
+            FrameError::Version(found) => StoreError::Version { file, found, known: VERSION },
+            FrameError::Damaged(reason) => StoreError::Damaged { file, reason: reason.to_owned() },
+            FrameError::Io(source) => StoreError::Io { file, source },
+        }
     })?;
-    contained(|| Tables::open(frame, acknowledged)).map_err(failed)
+    contained(|| Tables::open(frame, acknowledged)).map_err(|e| store_error(folder, file, e))
 }
 
 /// redb panics on some damage that its checksums do not cover.
-fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What `work` borrows is discarded after an error, so nobody sees it half done.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
@@ -215,3 +225,80 @@ const FILE: &str = "registry.redb";
 /// What a file is called until it is whole. A crash may leave one; the next creation replaces it.
 const UNFINISHED: &str = "registry.redb.new";
 const LOCK: &str = "lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_for_this_user_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("a/b");
+
+        let store = Embedded::open(&folder).unwrap();
+
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(store);
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_by_name_and_free_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Embedded::open(folder.path()).unwrap();
+
+        let error = Embedded::open(folder.path()).unwrap_err();
+
+        let expected =
+            format!("the data folder {} is in use by another signpost", folder.path().display());
+        assert_eq!(error.to_string(), expected);
+        Box::new(store).close(Revision(1)).unwrap();
+        assert!(Embedded::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("file");
+        fs::write(&folder, "").unwrap();
+
+        let error = Embedded::open(&folder).unwrap_err();
+
+        let expected = format!("cannot use the data folder {}", folder.display());
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        drop(Embedded::open(folder.path()).unwrap());
+        let mut bytes = fs::read(&file).unwrap();
+        Frame::stamp(&mut bytes, VERSION + 1);
+        fs::write(&file, bytes).unwrap();
+
+        let error = Embedded::open(folder.path()).unwrap_err();
+
+        let expected = format!(
+            "{} has format version 2, this signpost reads version 1; run the signpost that wrote \
+             it, or move it away to start empty",
+            file.display()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_that_vanished_fails_commits_and_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let mut store = Embedded::open(folder.path()).unwrap();
+        store.tables = None;
+        fs::remove_file(&file).unwrap();
+
+        let error = store.commit(&Commit::default()).unwrap_err();
+
+        assert!(matches!(error, CommitError::Unavailable(_)), "{error}");
+        assert!(!file.exists());
+    }
+}

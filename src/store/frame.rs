@@ -82,6 +82,12 @@ impl Frame {
         self.file.sync_data()
     }
 
+    /// Makes a file say that it is of `version`.
+    #[cfg(test)]
+    pub(super) fn stamp(file: &mut [u8], version: u32) {
+        file[..HEAD].copy_from_slice(&head(version));
+    }
+
     /// What redb sees of the file.
     pub(super) fn body(self: &Arc<Self>) -> Body {
         Body { frame: Arc::clone(self) }

@@ -2,13 +2,22 @@
 //! and gives back the whole image at the next start. One thread of `server` owns it and waits.
 //! It never hands out half a registry: what is torn, foreign or in use is refused.
 
-#[cfg(test)]
-mod contract;
 mod embedded;
 mod error;
 mod frame;
 mod memory;
 mod tables;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod full;
 
 pub use embedded::Embedded;
 pub use error::StoreError;
