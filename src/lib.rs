@@ -9,4 +9,5 @@ pub mod dns;
 pub mod model;
 pub mod registry;
 pub mod resolve;
+pub mod server;
 pub mod store;

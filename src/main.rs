@@ -4,18 +4,24 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use signpost::cli::{self, Exit, Next};
+use signpost::server;
 
 fn main() -> ExitCode {
     let exit = match cli::run(std::env::args_os()) {
-        Next::Serve(_args) => not_wired("serve"),
-        Next::Check(_file) => not_wired("check"),
+        Next::Serve(args) => told(server::serve(&args)),
+        Next::Check(_file) => Exit::Failed,
         Next::Exit(exit) => exit,
     };
     exit.into()
 }
 
-// Here `server::serve(args)` and `config::check(file)` are called once they exist.
-fn not_wired(command: &str) -> Exit {
-    drop(writeln!(std::io::stderr(), "signpost: {command} is not part of this build"));
-    Exit::Failed
+fn told<E: std::fmt::Display>(result: Result<(), E>) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            // Nobody may be reading it.
+            drop(writeln!(std::io::stderr(), "signpost: {error}"));
+            Exit::Failed
+        }
+    }
 }

@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rcode::Rcode;
-use crate::dns::reply::Reply;
+use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
@@ -57,7 +57,8 @@ impl Front {
                 let now = self.registry.clock().now();
                 let rcode = RNG.with_borrow_mut(|rng| {
                     let views = self.registry.views();
-                    Responder::new(views, &served, &query, peer, now, rng).respond(writer, &mut Quiet)
+                    Responder::new(views, &served, &query, peer, now, rng)
+                        .respond(writer, &mut Quiet)
                 });
                 (Some(query.rtype), rcode)
             }
@@ -77,7 +78,8 @@ fn chaos(served: &Served, query: &Query<'_>, transport: Transport, reply: &mut V
         return Rcode::Refused;
     }
     let text = character_string(served.identity.as_bytes());
-    writer.push_chaos(query.name.wire(), rtype::TXT, &text);
+    let (owner, rdata) = (query.name.wire(), [&text[..]]);
+    writer.push_chaos(&Record { owner, rtype: rtype::TXT, ttl: 0, rdata: &rdata });
     writer.finish(Rcode::NoError, false);
     Rcode::NoError
 }

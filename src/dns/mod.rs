@@ -4,13 +4,17 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod edns;
+pub mod front;
+pub mod metrics;
 pub mod name;
 pub mod query;
 pub mod rcode;
 pub mod reply;
 pub mod rtype;
+pub mod served;
 pub mod transport;
 
 mod compress;
 #[cfg(test)]
 mod fixture;
+mod responder;

@@ -92,6 +92,15 @@ impl<'a> Reply<'a> {
 
     /// Writes the record, or nothing and says `false` when it does not fit.
     pub fn push(&mut self, section: Section, record: &Record<'_>) -> bool {
+        self.push_of(CLASS_IN, section, record)
+    }
+
+    /// Writes a record of class CHAOS into the answer, as [`Reply::push`] does.
+    pub fn push_chaos(&mut self, record: &Record<'_>) -> bool {
+        self.push_of(CLASS_CH, Section::Answer, record)
+    }
+
+    fn push_of(&mut self, class: u16, section: Section, record: &Record<'_>) -> bool {
         debug_assert!(section >= self.section, "records must come in the order of the sections");
         let Ok(data_len) = u16::try_from(record.rdata.iter().map(|part| part.len()).sum::<usize>())
         else {
@@ -106,7 +115,7 @@ impl<'a> Reply<'a> {
         self.buffer.extend(&record.owner[..fresh]);
         self.buffer.extend(pointer.map(|p| p | POINTER).into_iter().flat_map(u16::to_be_bytes));
         self.buffer.extend(record.rtype.to_be_bytes());
-        self.buffer.extend(CLASS_IN.to_be_bytes());
+        self.buffer.extend(class.to_be_bytes());
         self.buffer.extend(record.ttl.to_be_bytes());
         self.buffer.extend(data_len.to_be_bytes());
         let data_start = self.buffer.len();
@@ -287,6 +296,7 @@ const EDE_LEN: usize = OPTION_HEADER + 2;
 /// Longer identifiers are not sent.
 const MAX_NSID: usize = 128;
 const CLASS_IN: u16 = 1;
+const CLASS_CH: u16 = 3;
 const POINTER: u16 = 0xc000;
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;

@@ -150,12 +150,7 @@ impl<'q> Responder<'q> {
         if reply.count(Section::Answer) == before { Found::NoData } else { Found::Answer }
     }
 
-    fn dynamic<W: Witness>(
-        &mut self,
-        reply: &mut Reply<'_>,
-        kind: Kind,
-        witness: &mut W,
-    ) -> Found {
+    fn dynamic<W: Witness>(&mut self, reply: &mut Reply<'_>, kind: Kind, witness: &mut W) -> Found {
         let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
         let labels = relative_labels(self.query.name.wire(), self.served.apex.wire(), &mut buffer);
         let room = reply.room();
@@ -255,7 +250,8 @@ impl AnswerWriter<'_> {
             Data::Txt(instances) => instances.iter().all(|instance| {
                 let strings = self.strings(*instance);
                 let rdata = [&strings[..]];
-                reply.push(Section::Answer, &Record { owner, rtype: rtype::TXT, ttl, rdata: &rdata })
+                reply
+                    .push(Section::Answer, &Record { owner, rtype: rtype::TXT, ttl, rdata: &rdata })
             }),
         }
     }
