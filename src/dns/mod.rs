@@ -10,7 +10,9 @@ pub mod rcode;
 pub mod reply;
 pub mod rtype;
 pub mod transport;
+pub mod zones;
 
 mod compress;
 #[cfg(test)]
 mod fixture;
+mod opt;
