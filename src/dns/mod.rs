@@ -13,8 +13,10 @@ pub mod reply;
 pub mod rtype;
 pub mod served;
 pub mod transport;
+pub mod zones;
 
 mod compress;
 #[cfg(test)]
 mod fixture;
+mod opt;
 mod responder;

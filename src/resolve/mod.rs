@@ -117,6 +117,24 @@ pub fn resolve<R>(
     }
 }
 
+/// Whether the name made of `labels` exists, with or without data.
+#[must_use]
+pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
+    match Name::parse(labels) {
+        Name::Nothing => false,
+        Name::Branch => true,
+        Name::Of(service, part) => views.read(service, |view| {
+            view.is_some_and(|view| match part {
+                Part::Nothing => false,
+                Part::Branch => true,
+                Part::Instance(id) => view.instance(id).is_some(),
+                Part::Pool(_, Some(PortChoice::Named(name, of))) => view.has_port(name, of),
+                Part::Pool(_, _) => true,
+            })
+        }),
+    }
+}
+
 fn answer(
     view: &ServiceView,
     part: &Part<'_>,

@@ -20,6 +20,7 @@ use crate::dns::transport::{Peer, Transport};
 use crate::registry::{Names, Policy, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use persist::Persister;
+use zone::ServedError;
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,9 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A name of the configuration does not fit DNS.
-    #[error("a name of the configuration does not fit DNS: {0}")]
-    Name(#[from] crate::dns::name::NameTextError),
+    /// The DNS front cannot serve the configuration.
+    #[error(transparent)]
+    Served(#[from] ServedError),
     /// The system refused something.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
