@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use crate::balance::cast;
 use crate::model::{Load, Millis};
 
 /// The load of one instance.
@@ -77,7 +78,7 @@ impl Meter {
     /// How many connections it can hold: what it last said, else its static weight x 100.
     pub(super) fn capacity(&self, weight: u16) -> f64 {
         let (_, capacity) = unpack(self.gauge.load(Ordering::Relaxed));
-        capacity.unwrap_or(f64::from(weight) * 100.0)
+        capacity.unwrap_or_else(|| f64::from(weight) * 100.0)
     }
 
     /// How many answers' worth was handed out since the report, fading by [`FADE`] per tick.
@@ -90,7 +91,7 @@ impl Meter {
         let seen = Handed(self.handed.load(Ordering::Relaxed));
         if seen.tick() != tick(now) {
             // Once per tick: fade, then add. Losing the race only loses this one share.
-            let faded = Handed::new((seen.amount(now) as u64).saturating_add(share.into()), now);
+            let faded = Handed::new(cast::whole(seen.amount(now)) + u64::from(share), now);
             let relaxed = Ordering::Relaxed;
             if self.handed.compare_exchange(seen.0, faded.0, relaxed, relaxed).is_ok() {
                 return;
@@ -135,7 +136,7 @@ fn tick(now: Millis) -> u64 {
 }
 
 fn pack(connections: Option<f64>, capacity: Option<f64>) -> u64 {
-    let bits = |number: Option<f64>| u64::from((number.unwrap_or(f64::NAN) as f32).to_bits());
+    let bits = |number: Option<f64>| u64::from(cast::single(number.unwrap_or(f64::NAN)).to_bits());
     bits(connections) << 32 | bits(capacity)
 }
 

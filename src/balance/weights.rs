@@ -1,6 +1,7 @@
 //! Weights in force as integers: when they count as equal, what SRV says of them, and what idle
 //! capacity makes of them.
 
+use crate::balance::cast;
 use crate::balance::meter::Meter;
 use crate::model::Millis;
 
@@ -58,7 +59,11 @@ pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Ve
     let most = all().map(idle).fold(0.0, f64::max);
     if room > 0.0 && most > 0.0 {
         // Rounded up, so that only a full instance gets 0.
-        out.extend(all().map(idle).map(|idle| (idle / most * 65535.0).ceil() as u32));
+        out.extend(
+            all()
+                .map(idle)
+                .map(|idle| cast::unit(cast::index(cast::whole((idle / most * 65535.0).ceil())))),
+        );
     } else {
         out.extend(bases.iter().map(|&base| u32::from(base.max(1))));
     }
