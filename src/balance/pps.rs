@@ -150,3 +150,140 @@ impl Cuts {
         from + self.ends[from..to].partition_point(|&end| u64::from(end) <= point)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::RngExt;
+
+    use super::*;
+    use crate::balance::testing::{ask, pool, rng, share_is_plausible};
+    use crate::model::{AnswerMode, Balance};
+
+    fn lines(weights: &[u64]) -> (Units, Lines) {
+        let units = Units::reduced(weights);
+        let lines = Lines::new(&units, &mut rng(1));
+        (units, lines)
+    }
+
+    #[test]
+    fn inclusion_is_exact_and_sets_are_distinct() {
+        let mut rng = rng(2);
+        for _ in 0..60 {
+            let n = rng.random_range(1..=40);
+            let weights: Vec<u64> = (0..n).map(|_| rng.random_range(0..=20)).collect();
+            let (units, lines) = lines(&weights);
+            let k = rng.random_range(1..=8).min(units.widest_sample());
+            let (mut counts, mut out) = (vec![0; n], Vec::new());
+
+            // One sample for each offset that makes a difference.
+            for offset in 0..u64::from(units.total()) {
+                let bits = (u128::from(offset) << 64).div_ceil(u128::from(units.total()));
+                out.clear();
+                lines.sample(3, cast::halves(bits).1, k, &mut rng, &mut out);
+                out.iter().for_each(|unit| counts[*unit as usize] += 1);
+                out.sort_unstable();
+                out.dedup();
+                assert_eq!(out.len(), k, "{weights:?}");
+            }
+
+            let expected: Vec<usize> =
+                units.weights().iter().map(|weight| *weight as usize * k).collect();
+            assert_eq!(counts, expected);
+        }
+    }
+
+    #[test]
+    fn one_unit_with_nearly_all_the_weight_is_found_and_so_are_the_others() {
+        let mut weights = vec![1; 1000];
+        weights[500] = 1_000_000_000;
+        let (units, lines) = lines(&weights);
+        let line = &lines.lines[0];
+
+        let mut at = 0;
+        for &unit in &line.units {
+            assert_eq!(line.at(at), unit);
+            at += u64::from(units.weights()[unit as usize]);
+            assert_eq!(line.at(at - 1), unit);
+        }
+    }
+
+    /// First places go by weight whether a cache passes an answer on, rotates it by the query's
+    /// id, shuffles it, or keeps it for all its clients.
+    #[test]
+    fn shares_survive_every_cache() {
+        for balance in [Balance::Random, Balance::WeightedRoundRobin] {
+            let weights = [1, 2, 3, 1, 2, 3, 1, 2, 3, 5, 5, 5];
+            let pool = pool(balance, AnswerMode::Subset, &weights);
+            let total = f64::from(weights.iter().sum::<u32>());
+            let (mut rng, mut out) = (rng(3), Vec::new());
+            let mut seen = [[0; 12]; 4];
+            assert_eq!(pool.k(), 6);
+
+            for _ in 0..20_000 {
+                pool.pick(&ask(), &mut rng, &mut out);
+                seen[0][out[0] as usize] += 1;
+                seen[1][out[rng.random_range(0..out.len())] as usize] += 1;
+                dice::shuffle(&mut rng, &mut out);
+                seen[2][out[0] as usize] += 1;
+                // Frozen for ten clients: the share is the same, only the variance is not.
+                pool.pick(&ask(), &mut rng, &mut out);
+                seen[3][out[0] as usize] += 1;
+            }
+
+            for seen in seen {
+                for (seen, weight) in seen.into_iter().zip(weights) {
+                    share_is_plausible(seen, 20_000, f64::from(weight) / total);
+                }
+            }
+        }
+    }
+
+    /// How far counts are from what the weights say, at worst, over these turns.
+    fn worst_deviation(weights: &[u64], k: usize, turns: impl Iterator<Item = u64>) -> f64 {
+        let (units, lines) = lines(weights);
+        let (mut rng, mut out, mut counts) = (rng(4), Vec::new(), vec![0.0; weights.len()]);
+        let (mut fluid, mut worst) = (0.0, 0.0_f64);
+        for turn in turns {
+            out.clear();
+            lines.golden(turn, k, &mut rng, &mut out);
+            out.iter().for_each(|unit| counts[*unit as usize] += 1.0);
+            fluid += k as f64 / f64::from(units.total());
+            for (count, weight) in counts.iter().zip(units.weights()) {
+                worst = worst.max((count - fluid * f64::from(*weight)).abs());
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn golden_offsets_keep_counts_close_to_the_weights() {
+        for weights in [&[1, 1, 2, 2, 3, 3, 3, 3][..], &[7; 9], &[90, 80, 85, 89, 11, 90, 90]] {
+            for k in [1, 2, 3, 5] {
+                let line = worst_deviation(weights, k, (0..20_000).map(|turn| turn * 8));
+                let all = worst_deviation(weights, k, 0..20_000);
+                println!("{weights:?} k {k}: line {line:.2} all {all:.2}");
+
+                // Chance would be off by the root of the number of answers, some 140 at worst.
+                assert!(line <= 4.0, "{weights:?}, {k}: {line}");
+                assert!(all <= 16.0, "{weights:?}, {k}: {all}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_sets_occur() {
+        let pool = pool(Balance::WeightedRoundRobin, AnswerMode::Subset, &[1; 24]);
+        let (mut rng, mut out, mut sets) = (rng(5), Vec::new(), BTreeSet::new());
+
+        for _ in 0..1_000 {
+            pool.pick(&ask(), &mut rng, &mut out);
+            out.sort_unstable();
+            sets.insert(out.clone());
+        }
+
+        // On each of the lines, 24 / 8 equal units have three sets.
+        assert_eq!(sets.len(), 3 * LINES);
+    }
+}

@@ -173,3 +173,102 @@ const FEW: usize = 16;
 
 /// Draws per unit before the rest is sorted.
 const TRIES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::balance::testing::{chi_square_is_plausible, chi_square_sigmas, rng};
+
+    fn lot(weights: &[u64]) -> Lot {
+        Lot::new(&Units::reduced(weights))
+    }
+
+    /// How often each order of the first `k` comes in `m` draws, against RFC 2782's law.
+    fn follows_the_law(weights: &[u64], k: usize, m: u32) {
+        let (lot, mut rng, mut out) = (lot(weights), rng(3), Vec::new());
+        let mut seen = BTreeMap::<Vec<u32>, u64>::new();
+        for _ in 0..m {
+            out.clear();
+            lot.extend(k, &mut rng, &mut out);
+            *seen.entry(out.clone()).or_default() += 1;
+        }
+
+        let probability = |order: &Vec<u32>| {
+            let mut left: u64 = weights.iter().sum();
+            let each = order.iter().map(|&unit| {
+                let weight = weights[unit as usize];
+                let share = weight as f64 / left as f64;
+                left -= weight;
+                share
+            });
+            each.product::<f64>()
+        };
+        let expected: Vec<f64> = seen.keys().map(probability).collect();
+        assert!((expected.iter().sum::<f64>() - 1.0).abs() < 1e-9, "not every order came");
+        chi_square_is_plausible(&seen.into_values().collect::<Vec<_>>(), &expected);
+    }
+
+    #[test]
+    fn draws_are_in_proportion_to_weight() {
+        for weights in [&[1, 2][..], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[99, 1], &[0, 3, 0, 1]] {
+            let lot = lot(weights);
+            let sigmas = (0..20).map(|seed| {
+                let (mut rng, mut seen) = (rng(seed), vec![0; weights.len()]);
+                for _ in 0..40_000 {
+                    seen[lot.draw(&mut rng).unwrap() as usize] += 1;
+                }
+                let live = |(unit, _): &(usize, u64)| weights[*unit] > 0;
+                let (units, seen): (Vec<_>, Vec<_>) =
+                    seen.into_iter().enumerate().filter(live).unzip();
+                let expected: Vec<f64> = units.iter().map(|unit| weights[*unit] as f64).collect();
+                assert_eq!(seen.iter().sum::<u64>(), 40_000, "weight 0 is never drawn");
+                chi_square_sigmas(&seen, &expected)
+            });
+            let sigmas: Vec<f64> = sigmas.collect();
+
+            // One in a hundred is over 2.33, one in a thousand over 3.1.
+            assert!(sigmas.iter().all(|z| *z < 3.7), "{weights:?}: {sigmas:?}");
+            assert!(sigmas.iter().filter(|z| **z > 2.33).count() <= 2, "{weights:?}: {sigmas:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_follows_rfc_2782() {
+        follows_the_law(&[1, 2, 3, 4], 4, 60_000);
+        follows_the_law(&[1, 2, 3, 4], 3, 60_000);
+    }
+
+    #[test]
+    fn a_few_of_many_follow_rfc_2782_too() {
+        follows_the_law(&[1, 2, 3, 4, 5, 6], 2, 60_000);
+    }
+
+    #[test]
+    fn a_dominant_weight_changes_the_way_and_not_the_law() {
+        follows_the_law(&[50, 1, 2, 1], 2, 60_000);
+    }
+
+    #[test]
+    fn what_has_no_weight_comes_last() {
+        let (lot, mut rng, mut out) = (lot(&[0, 5, 0, 1]), rng(4), Vec::new());
+
+        for _ in 0..100 {
+            out.clear();
+            lot.extend(4, &mut rng, &mut out);
+            let mut halves = [[out[0], out[1]], [out[2], out[3]]];
+            halves.iter_mut().for_each(|half| half.sort_unstable());
+            assert_eq!(halves, [[1, 3], [0, 2]]);
+        }
+    }
+
+    #[test]
+    fn the_smallest_are_sorted_to_the_front() {
+        let mut keys = [(5.0, 0), (1.0, 1), (4.0, 2), (2.0, 3), (3.0, 4)];
+
+        smallest(&mut keys, 3);
+
+        assert_eq!(keys[..3], [(1.0, 1), (2.0, 3), (3.0, 4)]);
+    }
+}
