@@ -35,8 +35,8 @@ pub fn client_hash(network: Network) -> u64 {
 
 /// The hash of a key: the labels left of `key` in a query name, in lower case.
 #[must_use]
-pub fn key_hash(labels: &str) -> u64 {
-    xxh3_64_with_seed(labels.as_bytes(), SEED)
+pub fn key_hash(labels: &[u8]) -> u64 {
+    xxh3_64_with_seed(labels, SEED)
 }
 
 /// "signpost" as a number.
@@ -52,7 +52,7 @@ mod tests {
         let v6 = Network::of("2001:db8::1".parse().unwrap(), 56);
 
         assert_eq!(
-            [instance_hash("web-1"), key_hash("user-42"), client_hash(v4), client_hash(v6)],
+            [instance_hash("web-1"), key_hash(b"user-42"), client_hash(v4), client_hash(v6)],
             [
                 0x1f42_4757_5376_c970,
                 0x76ba_a812_c49c_5908,
