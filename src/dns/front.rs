@@ -39,6 +39,16 @@ impl Front {
         self.served.store(Arc::new(served));
     }
 
+    /// What is served now.
+    pub(super) fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// The registry that is answered from.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
         let served = self.served.load();

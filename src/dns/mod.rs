@@ -4,6 +4,7 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod edns;
+pub mod explain;
 pub mod front;
 pub mod metrics;
 pub mod name;

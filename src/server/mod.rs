@@ -20,7 +20,7 @@ use crate::dns::transport::{Peer, Transport};
 use crate::registry::{Names, Policy, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use persist::Persister;
-use zone::ServedError;
+pub use zone::ServedError;
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
