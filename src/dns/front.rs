@@ -21,22 +21,29 @@ use crate::dns::transport::{Peer, Transport};
 use crate::registry::Registry;
 
 /// The DNS front: one for all transports and tasks.
+#[derive(Debug)]
 pub struct Front {
     registry: Registry,
     served: ArcSwap<Served>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
 }
 
 impl Front {
     /// A front that answers from `registry` and `served`.
     #[must_use]
-    pub fn new(registry: Registry, served: Served, metrics: Arc<Metrics>) -> Self {
-        Self { registry, served: ArcSwap::from_pointee(served), metrics }
+    pub fn new(registry: Registry, served: Served) -> Self {
+        Self { registry, served: ArcSwap::from_pointee(served), metrics: Metrics::default() }
     }
 
     /// Puts `served` in force for the next packet.
     pub fn serve(&self, served: Served) {
         self.served.store(Arc::new(served));
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What is served now.
@@ -53,10 +60,7 @@ impl Front {
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
         let served = self.served.load();
         let (rtype, rcode) = match parse(packet) {
-            Parsed::Silence => {
-                self.metrics.silent.inc();
-                return false;
-            }
+            Parsed::Silence => return false,
             Parsed::Error(head, rcode) => {
                 start(reply, &head, peer.transport, &served).finish(rcode, false);
                 (None, rcode)

@@ -1,11 +1,13 @@
 //! From the configuration to what the DNS front serves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Boot, Live};
 use crate::dns::name::{Name, NameTextError};
 use crate::dns::served::Served;
 use crate::dns::zones::{self, ServerZone, SoaTimers, ZoneError};
+use crate::registry::Policy;
 
 /// Why the DNS front cannot serve this configuration.
 #[derive(Debug, thiserror::Error)]
@@ -60,4 +62,13 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
 
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// What the registry is held to under this configuration.
+pub(super) fn policy(live: &Live) -> Policy {
+    Policy {
+        declared: Arc::new(live.declared.clone()),
+        limits: live.limits.clone(),
+        forget_after: live.forget_after,
+    }
 }
