@@ -3,12 +3,16 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod connections;
+pub mod counters;
 pub mod edns;
 pub mod name;
 pub mod query;
 pub mod rcode;
 pub mod reply;
 pub mod rtype;
+pub mod serve;
+pub mod sockets;
 pub mod transport;
 pub mod zones;
 
@@ -16,3 +20,4 @@ mod compress;
 #[cfg(test)]
 mod fixture;
 mod opt;
+mod tcp;
