@@ -3,6 +3,8 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod connections;
+pub mod counters;
 pub mod edns;
 pub mod explain;
 pub mod front;
@@ -13,6 +15,8 @@ pub mod rcode;
 pub mod reply;
 pub mod rtype;
 pub mod served;
+pub mod serve;
+pub mod sockets;
 pub mod transport;
 pub mod zones;
 
@@ -21,3 +25,4 @@ mod compress;
 mod fixture;
 mod opt;
 mod responder;
+mod tcp;

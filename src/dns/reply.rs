@@ -331,43 +331,6 @@ mod tests {
     }
 
     #[test]
-    fn opt_is_sent_exactly_when_asked_for() {
-        let reply_to = |packet: &[u8], rcode| {
-            let mut buffer = Vec::new();
-            let (Parsed::Query(query) | Parsed::Chaos(query)) = parse(packet) else { panic!() };
-            error(&mut buffer, &query.head, Transport::Udp, b"ns1", rcode);
-            buffer
-        };
-        let plain = QueryBytes::new("x.", rtype::A);
-        let edns = plain.clone().opt(1400, 0x8000, &[]);
-        let nsid = plain.clone().opt(100, 0, &[0, 3, 0, 0]);
-        let subnet = plain.clone().opt(512, 0, &[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]);
-        let question = b"\x01x\x00\x00\x01\x00\x01".as_slice();
-        let with = |low: u8, additional: u8, opt: &[u8]| {
-            [b"\x12\x34\x80".as_slice(), &[low, 0, 1, 0, 0, 0, 0, 0, additional], question, opt]
-                .concat()
-        };
-
-        assert_eq!(reply_to(&plain.bytes(), Rcode::Refused), with(5, 0, &[]));
-        assert_eq!(
-            reply_to(&edns.bytes(), Rcode::Refused),
-            with(5, 1, &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0])
-        );
-        assert_eq!(
-            reply_to(&edns.bytes(), Rcode::BadVers),
-            with(0, 1, &[0, 0, 41, 4, 208, 1, 0, 0x80, 0, 0, 0])
-        );
-        assert_eq!(
-            reply_to(&nsid.bytes(), Rcode::NxDomain),
-            with(3, 1, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 7, 0, 3, 0, 3, b'n', b's', b'1'])
-        );
-        assert_eq!(
-            reply_to(&subnet.bytes(), Rcode::NoError),
-            with(0, 1, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2])
-        );
-    }
-
-    #[test]
     fn nineteen_srv_records_with_glue_fit_one_datagram() {
         let packet =
             QueryBytes::new("_http._tcp.web.service.local.", rtype::SRV).opt(1232, 0, &[]).bytes();
@@ -429,24 +392,6 @@ mod tests {
         reply.finish(Rcode::NoError, true);
 
         assert_eq!(rolled, straight);
-    }
-
-    #[test]
-    fn an_extended_error_is_sent_with_edns_only() {
-        let plain = QueryBytes::new("x.", rtype::A);
-        let ends = |packet: &[u8]| {
-            let mut buffer = Vec::new();
-            let mut reply = Reply::start(&mut buffer, &head(packet), Transport::Udp, b"");
-            reply.extended_error(20);
-            reply.finish(Rcode::Refused, false);
-            buffer.split_off(19)
-        };
-
-        assert_eq!(ends(&plain.bytes()), Vec::<u8>::new());
-        assert_eq!(
-            ends(&plain.opt(512, 0, &[]).bytes()),
-            [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 20]
-        );
     }
 
     fn any_name() -> impl Strategy<Value = Name> {
