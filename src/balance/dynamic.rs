@@ -180,3 +180,189 @@ const LEAP: f64 = 4.0;
 
 /// What the mean speed weighs, times the static weight: steps stay apart in whole numbers.
 const SCALE: f64 = 1000.0;
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::balance::testing::rng;
+    use crate::model::Load;
+
+    const TTL: Duration = Duration::from_secs(5);
+
+    fn members(statics: &[u16]) -> Vec<(InstanceId, u16, Arc<Meter>)> {
+        let member = |(i, &weight): (usize, &u16)| {
+            (InstanceId::new(&format!("web-{i}")).unwrap(), weight, Arc::new(Meter::new()))
+        };
+        statics.iter().enumerate().map(member).collect()
+    }
+
+    fn load(qps: f64, cpu: f64) -> Load {
+        Load { qps: Some(qps), cpu: Some(cpu), ..Load::default() }
+    }
+
+    /// Seconds from `from` to `to`, one report and one update in each; the last weights returned.
+    fn run(
+        dynamic: &mut Dynamic,
+        members: &[(InstanceId, u16, Arc<Meter>)],
+        loads: &[Load],
+        seconds: std::ops::Range<u64>,
+    ) -> Option<Vec<u32>> {
+        let mut last = None;
+        for second in seconds {
+            let now = Millis(second * 1000);
+            members.iter().zip(loads).for_each(|((.., meter), load)| meter.report(*load, now));
+            last = dynamic.update(members, TTL, now).or(last);
+        }
+        last
+    }
+
+    #[test]
+    fn weights_become_the_ratio_of_speeds() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
+
+        let weights = run(&mut dynamic, &members, &[load(100.0, 0.5), load(300.0, 0.5)], 0..60);
+
+        // Speeds 200 and 600 of a mean of 400: half, and one and a half, within half a step.
+        let weights = weights.unwrap();
+        assert_eq!(weights, [505, 1477]);
+        assert_eq!(dynamic.current(&members[1].0, 1), 1477);
+    }
+
+    #[test]
+    fn static_weights_multiply_and_the_unknown_are_at_the_mean() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[10, 1, 7]));
+
+        let loads = [load(100.0, 0.5), load(100.0, 0.5)];
+        assert_eq!(run(&mut dynamic, &members, &loads, 0..20), Some(vec![10_000, 1_000, 7_000]));
+    }
+
+    #[test]
+    fn weights_are_static_until_two_have_reported_for_ten_seconds() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 2, 3]));
+        let fast = load(100.0, 0.1);
+
+        assert_eq!(run(&mut dynamic, &members, &[fast], 0..30), None);
+        assert_eq!(run(&mut dynamic, &members, &[fast, load(100.0, 0.5)], 30..40), None);
+        assert_eq!(dynamic.current(&members[2].0, 3), 3);
+        assert!(run(&mut dynamic, &members, &[fast, load(100.0, 0.5)], 40..41).is_some());
+    }
+
+    #[test]
+    fn when_reports_end_static_weights_return() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 2]));
+        run(&mut dynamic, &members, &[load(100.0, 0.5), load(300.0, 0.5)], 0..60);
+
+        assert_eq!(dynamic.update(&members, TTL, Millis(148_000)), None);
+        assert_eq!(dynamic.update(&members, TTL, Millis(150_000)), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn weights_are_published_at_most_every_five_seconds_and_by_less_than_a_quarter() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
+        let mut published: Vec<(u64, Vec<u32>)> = Vec::new();
+        for second in 0..60 {
+            let loads = [load(100.0, 0.1), load(100.0, 0.9)];
+            let weights = run(&mut dynamic, &members, &loads, second..second + 1);
+            published.extend(weights.map(|weights| (second, weights)));
+        }
+
+        assert!(published.len() > 3);
+        for pair in published.windows(2) {
+            assert!(pair[1].0 - pair[0].0 >= 5, "{published:?}");
+            for (old, new) in pair[0].1.iter().zip(&pair[1].1) {
+                let ratio = f64::from(*new) / f64::from(*old);
+                assert!((0.8..=1.25).contains(&ratio), "{published:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn idle_instances_failures_and_outliers_do_not_mislead() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1; 5]));
+        let failing = Load { eps: Some(50.0), ..load(100.0, 0.5) };
+        let loads = [
+            load(100.0, 0.5),
+            load(1.0, 0.000_01),
+            failing,
+            load(100_000.0, 0.1),
+            load(100.0, 0.5),
+        ];
+
+        let weights = run(&mut dynamic, &members, &loads, 0..200).unwrap();
+
+        // Speeds 200, noise, 100, a million (counts as 2000), 200: the mean is 625.
+        let expected = [200.0 / 625.0, 1.0, 100.0 / 625.0, 2000.0 / 625.0, 200.0 / 625.0];
+        for (weight, expected) in weights.iter().zip(expected) {
+            let ratio = f64::from(*weight) / 1000.0 / expected;
+            assert!((0.95..1.06).contains(&ratio), "{weights:?}");
+        }
+    }
+
+    /// A fleet of `speeds` under `rate` requests per second for `seconds`; clients follow the
+    /// weights of `ttl` seconds ago; cpu is read with 10 % noise. `slow` halves the speed of the
+    /// first at that second. Returns the weights in force at each second.
+    fn fleet(speeds: &[f64], rate: f64, ttl: usize, seconds: usize, slow: usize) -> Vec<Vec<f64>> {
+        let (mut dynamic, members) = (Dynamic::new(), members(&vec![1; speeds.len()]));
+        let (mut rng, mut history) = (rng(1), Vec::<Vec<f64>>::new());
+        let mut weights = vec![1.0; speeds.len()];
+        for second in 0..seconds {
+            let now = Millis(second as u64 * 1000);
+            let seen = history.get(second.saturating_sub(ttl)).unwrap_or(&weights).clone();
+            let total: f64 = seen.iter().sum();
+            for (i, (.., meter)) in members.iter().enumerate() {
+                let speed = if i == 0 && second >= slow { speeds[i] / 2.0 } else { speeds[i] };
+                let qps = (rate * seen[i] / total).min(speed);
+                let cpu = qps / speed * rng.random_range(0.9..1.1);
+                meter.report(load(qps, cpu), now);
+            }
+            let record_ttl = Duration::from_secs(ttl as u64);
+            if let Some(new) = dynamic.update(&members, record_ttl, now) {
+                weights = new.into_iter().map(f64::from).collect();
+            }
+            history.push(weights.clone());
+        }
+        history
+    }
+
+    #[test]
+    fn a_mixed_fleet_settles_and_does_not_swing() {
+        let mut speeds = vec![100.0; 10];
+        speeds.extend([300.0; 10]);
+        for ttl in [0, 5, 30] {
+            for load in [0.6, 0.8] {
+                let history = fleet(&speeds, load * 4000.0, ttl, 900, usize::MAX);
+
+                for weights in &history[300..] {
+                    for (slow, fast) in weights[..10].iter().zip(&weights[10..]) {
+                        let ratio = slow / fast;
+                        assert!((0.30..0.37).contains(&ratio), "ttl {ttl} {load}: {ratio}");
+                    }
+                }
+                for i in 0..20 {
+                    let series = || history[300..].iter().map(|weights| weights[i]);
+                    let (low, high) =
+                        (series().fold(f64::MAX, f64::min), series().fold(0.0, f64::max));
+                    assert!(high / low <= 1.2, "ttl {ttl} {load}: {low}-{high}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_slows_down_has_its_new_share_in_time() {
+        for ttl in [0, 5, 30] {
+            let history = fleet(&[100.0; 10], 600.0, ttl, 600, 300);
+            let share = |weights: &Vec<f64>| weights[0] / weights.iter().sum::<f64>();
+
+            // 3 (smoothing + ttl) after the change.
+            let due = 300 + 3 * (10_usize.max(2 * ttl) + ttl);
+            let target = 0.5 / 9.5;
+            for weights in &history[due..] {
+                let off = share(weights) / target - 1.0;
+                assert!(off.abs() <= 0.1, "ttl {ttl}: {off}");
+            }
+        }
+    }
+}

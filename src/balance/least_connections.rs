@@ -199,7 +199,7 @@ mod tests {
         let say = |unit: usize, queue: u32, step| report(pool, unit, queue.into(), Millis(step));
         (0..n).for_each(|unit| say(unit, 0, 0));
         // A service takes 20 ms on average: one step is 20 / (n (1 + rho)) ms.
-        let millis = |step: u64| (step as f64 * 20.0 / (n as f64 * (1.0 + rho))) as u64;
+        let millis = |step: u64| cast::whole(step as f64 * 20.0 / (n as f64 * (1.0 + rho)));
         for step in 0..steps {
             let now = millis(step);
             let moved = if rng.random_bool(rho / (1.0 + rho)) {

@@ -25,4 +25,6 @@ mod units;
 mod weighted_round_robin;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod testing;

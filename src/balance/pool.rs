@@ -338,3 +338,114 @@ fn fitting(records: &[u32], k: usize, room: usize) -> usize {
         _ => k,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::testing::{ANSWERS, BALANCES, ask, pool, rng, spec};
+
+    fn resolved(spec: PoolSpec) -> (AnswerMode, usize) {
+        let pool = Pool::new(spec, &mut rng(1));
+        (pool.mode(), pool.k())
+    }
+
+    #[test]
+    fn auto_is_resolved_by_algorithm_ttl_and_weights() {
+        use AnswerMode::{All, Auto, Ordered, Single, Subset};
+        use Balance::{ConsistentHash, LeastConnections, Random, RoundRobin, WeightedRoundRobin};
+        for (balance, weights, direct, cached) in [
+            (ConsistentHash, &[1; 3][..], (Single, 1), (Single, 1)),
+            (RoundRobin, &[1, 2, 3], (Ordered, 3), (All, 3)),
+            (RoundRobin, &[1; 9], (Ordered, 8), (Subset, 8)),
+            (Random, &[10, 11, 10], (Ordered, 3), (All, 3)),
+            (Random, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
+            (WeightedRoundRobin, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
+            (WeightedRoundRobin, &[1; 20], (Ordered, 8), (Subset, 8)),
+            (LeastConnections, &[4, 4, 0], (Ordered, 3), (Subset, 2)),
+            (LeastConnections, &[99, 1], (Ordered, 2), (Subset, 1)),
+        ] {
+            let uncached = PoolSpec { cached: false, ..spec(balance, Auto, weights) };
+
+            assert_eq!(resolved(uncached), direct, "{balance:?} {weights:?}");
+            assert_eq!(resolved(spec(balance, Auto, weights)), cached, "{balance:?} {weights:?}");
+        }
+    }
+
+    #[test]
+    fn records_of_several_addresses_lower_k() {
+        let mut subset = spec(Balance::RoundRobin, AnswerMode::Subset, &[1; 10]);
+        subset.records = vec![1, 3, 1, 1, 1, 2, 1, 1, 1, 1];
+        assert_eq!(resolved(subset.clone()), (AnswerMode::Subset, 5));
+
+        // All is all, and never less than one.
+        subset.answer = AnswerMode::All;
+        assert_eq!(resolved(subset.clone()), (AnswerMode::All, 10));
+        (subset.answer, subset.max_answers) = (AnswerMode::Ordered, 2);
+        assert_eq!(resolved(subset), (AnswerMode::Ordered, 1));
+    }
+
+    #[test]
+    fn an_answer_is_chosen_to_fit_the_message() {
+        let mut subset = spec(Balance::Random, AnswerMode::Subset, &[1; 10]);
+        subset.records = vec![2; 10];
+        subset.max_answers = 16;
+        let pool = Pool::new(subset, &mut rng(1));
+        let mut out = Vec::new();
+        let mut sizes = |fit| {
+            pool.pick(&Ask { fit, ..ask() }, &mut rng(2), &mut out);
+            out.len()
+        };
+
+        assert_eq!([0, 1, 2, 3, 4, 15, 16, 99].map(&mut sizes), [1, 1, 1, 1, 2, 7, 8, 8]);
+    }
+
+    #[test]
+    fn nobody_is_picked_from_an_empty_pool() {
+        for balance in BALANCES {
+            for answer in ANSWERS {
+                let pool = pool(balance, answer, &[]);
+                let mut out = vec![7];
+
+                pool.pick(&ask(), &mut rng(1), &mut out);
+                assert_eq!(out, [0; 0]);
+                pool.order(&ask(), &mut rng(1), &mut out);
+                assert_eq!((out.len(), pool.owner(1, &ask()), pool.k()), (0, None, 0));
+                assert!(pool.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn keys_stay_when_weights_follow_the_load() {
+        let mut dynamic = spec(Balance::WeightedRoundRobin, AnswerMode::Auto, &[1, 1, 2, 2]);
+        let before = Pool::new(dynamic.clone(), &mut rng(1));
+        for (member, weight) in dynamic.members.iter_mut().zip([900, 1100, 2500, 1700]) {
+            member.weight = weight;
+        }
+        let after = Pool::new(dynamic, &mut rng(1));
+
+        for key in 0..1_000 {
+            assert_eq!(before.owner(key, &ask()), after.owner(key, &ask()));
+        }
+    }
+
+    #[test]
+    fn sticky_sets_of_round_robin_do_not_look_at_weights() {
+        let pool = pool(Balance::RoundRobin, AnswerMode::StickySubset, &[1000; 20]);
+        let even = self::pool(Balance::RoundRobin, AnswerMode::StickySubset, &{
+            let mut weights = [1; 20];
+            weights[3] = 500;
+            weights
+        });
+
+        for client in 0..100 {
+            let set = |pool: &Pool| {
+                let mut out = Vec::new();
+                pool.pick(&Ask { client, ..ask() }, &mut rng(client), &mut out);
+                out.sort_unstable();
+                out
+            };
+            assert_eq!(set(&pool), set(&even));
+        }
+    }
+}

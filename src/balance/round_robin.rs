@@ -62,10 +62,11 @@ impl RoundRobin {
             Lane::Orders => &self.orders,
         };
         let n = self.turns.len();
-        let first = self.turn(counter, 1, ask);
+        let turn = self.turn(counter, 1, ask);
+        let Some(&first) = self.turns.get(turn) else { return };
         // A few of many: draw until one is new. Cheaper than moving all n.
         if k <= FEW && k * 2 <= n {
-            out.push(self.turns[first]);
+            out.push(first);
             while out.len() < k {
                 let unit = self.turns[dice::below(rng, cast::unit(n)) as usize];
                 if !out.contains(&unit) {
@@ -75,10 +76,8 @@ impl RoundRobin {
             return;
         }
         out.extend_from_slice(&self.turns);
-        if n > 0 {
-            out.swap(0, first);
-            dice::shuffle(rng, &mut out[1..]);
-        }
+        out.swap(0, turn);
+        dice::shuffle(rng, &mut out[1..]);
         out.extend_from_slice(&self.resting);
         out.truncate(k);
     }

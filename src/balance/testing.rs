@@ -73,3 +73,19 @@ pub(super) fn chi_square_sigmas(seen: &[u64], expected: &[f64]) -> f64 {
     let spread = 2.0 / (9.0 * free);
     ((statistic / free).cbrt() - (1.0 - spread)) / spread.sqrt()
 }
+
+pub(super) const BALANCES: [Balance; 5] = [
+    Balance::RoundRobin,
+    Balance::Random,
+    Balance::WeightedRoundRobin,
+    Balance::LeastConnections,
+    Balance::ConsistentHash,
+];
+pub(super) const ANSWERS: [AnswerMode; 6] = [
+    AnswerMode::Auto,
+    AnswerMode::All,
+    AnswerMode::Subset,
+    AnswerMode::StickySubset,
+    AnswerMode::Ordered,
+    AnswerMode::Single,
+];

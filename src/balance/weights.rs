@@ -119,7 +119,7 @@ mod tests {
             }
             let seen = srv(&weights, 65535);
             let total: f64 = seen.iter().map(|w| f64::from(*w)).sum();
-            let haproxy = |w: u16| f64::from((u32::from(w) + 255) / 256);
+            let haproxy = |w: u16| f64::from(w.div_ceil(256));
             let haproxy_total: f64 = seen.iter().map(|w| haproxy(*w)).sum();
             let ideal_total = f64::from(weights.iter().sum::<u32>());
 
