@@ -303,7 +303,7 @@ mod tests {
 
         // Keys of very different popularity; each request is a connection that stays.
         for (i, key) in keys().take(4_000).enumerate() {
-            let key = if i % 3 == 0 { key } else { key_hash(&format!("hot-{}", i % 40)) };
+            let key = if i % 3 == 0 { key } else { key_hash(format!("hot-{}", i % 40).as_bytes()) };
             let now = Millis(i as u64);
             let owner = pool.owner(key, &Ask { now, ..ask() }).unwrap();
             load[owner as usize] += 1;
