@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
 pub mod balance;
+pub mod http;
 pub mod model;
 pub mod registry;
 pub mod resolve;

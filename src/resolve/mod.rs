@@ -5,6 +5,7 @@
 
 mod explain;
 mod name;
+mod resolution;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use rand::Rng;
 
 pub use explain::{Explanation, InstanceExplanation, explain};
+pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 
 use crate::balance::{Ask, client_hash, instance_hash, key_hash, mix};
 use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
