@@ -3,7 +3,12 @@
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
 pub mod balance;
+pub mod cli;
+pub mod config;
+pub mod dns;
 pub mod http;
 pub mod model;
 pub mod registry;
 pub mod resolve;
+pub mod server;
+pub mod store;

@@ -80,7 +80,7 @@ impl TxtPolicy {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "\"none\", \"all\" or a list of metadata keys")]
+#[serde(untagged, expecting = "expected \"none\", \"all\" or a list of metadata keys")]
 enum TxtForm {
     Word(String),
     Keys(Vec<String>),
@@ -254,7 +254,7 @@ macro_rules! off {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a number or a duration")]
+#[serde(untagged, expecting = "expected a number or a duration")]
 enum OffForm {
     Whole(i64),
     Share(f64),

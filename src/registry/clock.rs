@@ -4,29 +4,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::model::Millis;
 
-/// A monotonic clock whose zero is its making. Cheap to copy.
+/// A monotonic clock that shows one second at its making, so that zero is always past. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    zero: tokio::time::Instant,
+    start: tokio::time::Instant,
 }
 
 impl Clock {
-    /// Starts at zero now.
+    /// Starts now.
     #[must_use]
     pub fn start() -> Self {
-        Self { zero: tokio::time::Instant::now() }
+        Self { start: tokio::time::Instant::now() }
     }
 
     /// Milliseconds since the start. Does not count time in which the machine was suspended.
     #[must_use]
     pub fn now(self) -> Millis {
-        Millis(0) + self.zero.elapsed()
+        START + self.start.elapsed()
     }
 
     /// The moment on the runtime's clock at which [`Clock::now`] will be `time`.
     #[must_use]
     pub(crate) fn instant(self, time: Millis) -> tokio::time::Instant {
-        self.zero + Duration::from_millis(time.0.min(FAR))
+        self.start + time.min(FAR).since(START)
     }
 
     /// The wall clock, as time since 1970. For people to read; nothing is decided by it.
@@ -38,4 +38,7 @@ impl Clock {
 }
 
 /// A year: far enough for any timer, and it cannot overflow an instant.
-const FAR: u64 = 365 * 86_400_000;
+const FAR: Millis = Millis(365 * 86_400_000);
+
+/// What the clock shows at its making.
+const START: Millis = Millis(1_000);

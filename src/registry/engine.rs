@@ -37,7 +37,7 @@ pub struct PersistRequest {
 /// What the engine is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Write(Write, Reply),
+    Write(Box<Write>, Reply),
     Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Reload(Box<Policy>, oneshot::Sender<Result<Reloaded, Refusal>>),
     ShutDown(oneshot::Sender<Revision>),
@@ -259,7 +259,7 @@ impl Engine {
             Command::Write(_, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(write, reply) => self.waiting.push((write, reply)),
+            Command::Write(write, reply) => self.waiting.push((*write, reply)),
             Command::Renew(renewals, reply) => self.renew(renewals, reply, now),
             Command::Reload(policy, reply) => {
                 let reloaded = self.reload(*policy, now);

@@ -12,6 +12,8 @@ mod pools;
 mod publish;
 mod refusal;
 mod state;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::Arc;
@@ -218,7 +220,7 @@ impl Registry {
         write: Write,
         reply: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Reply,
     ) -> Result<T, Refusal> {
-        self.ask(|sender| Command::Write(write, reply(sender))).await
+        self.ask(|sender| Command::Write(Box::new(write), reply(sender))).await
     }
 
     async fn ask<T>(

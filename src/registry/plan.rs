@@ -79,7 +79,7 @@ pub(crate) struct Planner<'s> {
 struct Overlay {
     instances: HashMap<(ServiceName, InstanceId), Option<Known>>,
     /// How many instances of a service were added, less those removed.
-    counts: HashMap<ServiceName, i64>,
+    counts: HashMap<ServiceName, isize>,
     services: HashSet<ServiceName>,
 }
 
@@ -213,7 +213,7 @@ impl<'s> Planner<'s> {
         Ok(vec![Op::Override { service, patch: Some(patch) }])
     }
 
-    fn forget(&mut self, service: ServiceName) -> Result<Vec<Op>, Refusal> {
+    fn forget(&self, service: ServiceName) -> Result<Vec<Op>, Refusal> {
         let Some(entry) = self.state.services.get(&service) else { return Ok(Vec::new()) };
         if entry.declared.is_some() {
             return Err(Refusal::StaticService(service));
@@ -272,8 +272,8 @@ impl<'s> Planner<'s> {
 
     fn check_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
         let limits = &self.policy.limits;
-        let added: i64 = self.overlay.counts.values().sum();
-        let total = self.state.instances.saturating_add_signed(added as isize);
+        let added: isize = self.overlay.counts.values().sum();
+        let total = self.state.instances.saturating_add_signed(added);
         if total >= limits.instances {
             return Err(Refusal::Limit { name: "instances", max: limits.instances });
         }
@@ -300,7 +300,7 @@ impl<'s> Planner<'s> {
     fn count(&self, service: &ServiceName) -> usize {
         let now = self.state.services.get(service).map_or(0, |s| s.instances.len());
         let added = self.overlay.counts.get(service).copied().unwrap_or(0);
-        now.saturating_add_signed(added as isize)
+        now.saturating_add_signed(added)
     }
 
     fn known(&self, service: &ServiceName, id: &InstanceId) -> Option<Known> {

@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
-use crate::balance::{Member, Pool, PoolSpec, instance_hash, srv_weights};
+use crate::balance::hash::instance_hash;
+use crate::balance::pool::{Member, Pool, PoolSpec};
+use crate::balance::weights::srv_weights;
 use crate::model::{Instance, Label, PortName, Protocol, RecordTtl, Settings, SrvTiers};
 use crate::registry::view::{InstanceView, index};
 
@@ -61,7 +63,7 @@ pub(crate) struct Stock<'v> {
 
 /// The pools of one service.
 #[derive(Debug)]
-pub struct Pools {
+pub(crate) struct Pools {
     whole: Selection,
     tags: BTreeMap<Label, OnceLock<Selection>>,
     zones: BTreeMap<Label, OnceLock<Selection>>,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 
-use crate::balance::{Meter, REPORT_TTL, idle_capacity};
+use crate::balance::meter::{Meter, REPORT_TTL};
+use crate::balance::weights::idle_capacity;
 use crate::model::{Balance, InstanceId, Millis, ServiceName, Settings};
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::Dynamic;
+use crate::balance::dynamic::Dynamic;
 use crate::model::{
     Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,
@@ -191,7 +191,7 @@ impl State {
     }
 
     /// Gives every lease one full fresh ttl from `now`.
-    pub(crate) fn refresh_leases(&mut self, now: Millis) {
+    pub(crate) fn refresh_leases(&self, now: Millis) {
         for view in self.services.values().flat_map(|s| s.instances.values()) {
             if !view.lapsed {
                 view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
@@ -293,7 +293,7 @@ impl State {
             }
         };
         self.instances += usize::from(before.is_none());
-        let mut view = InstanceView {
+        let view = InstanceView {
             instance,
             source: Source::Api,
             generation,
@@ -303,7 +303,7 @@ impl State {
         };
         view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
         if registers {
-            start_lease(&mut self.leases, &service, &mut view, now);
+            start_lease(&mut self.leases, &service, &view, now);
         }
         entry.instances.insert(view.instance.id.clone(), view.clone());
         self.note(&service, EventKind::Put(view));
@@ -414,7 +414,8 @@ impl State {
         let gone = entry.instances.values().filter(|view| {
             view.source == Source::File && !declared.iter().any(|d| d.id == view.instance.id)
         });
-        for id in gone.map(|view| view.instance.id.clone()).collect::<Vec<_>>() {
+        let gone: Vec<InstanceId> = gone.map(|view| view.instance.id.clone()).collect();
+        for id in gone {
             if self.operators.remove(&(service.clone(), id.clone())).is_some() {
                 self.unstored.insert(Key::Operator(service.clone(), id.clone()));
             }
@@ -439,7 +440,7 @@ impl State {
         }
         let same_lease =
             before.filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
-        let mut view = InstanceView {
+        let view = InstanceView {
             source: Source::File,
             generation: 0,
             revision,
@@ -448,7 +449,7 @@ impl State {
             instance: Arc::new(instance),
         };
         if same_lease.is_none() {
-            start_lease(&mut self.leases, service, &mut view, now);
+            start_lease(&mut self.leases, service, &view, now);
         }
         entry.instances.insert(view.instance.id.clone(), view.clone());
         self.note(service, EventKind::Put(view));
@@ -481,7 +482,7 @@ fn operated(instance: &Instance, state: OperatorState) -> Instance {
     instance
 }
 
-fn start_lease(leases: &mut Leases, service: &ServiceName, view: &mut InstanceView, from: Millis) {
+fn start_lease(leases: &mut Leases, service: &ServiceName, view: &InstanceView, from: Millis) {
     let deadline = view.instance.ttl.map(LeaseTtl::get).map(|ttl| from + ttl);
     view.vitals.set_deadline(deadline);
     // A later deadline is found when the timer comes to the entry that is already there.

@@ -15,7 +15,8 @@ use rand::Rng;
 pub use explain::{Explanation, InstanceExplanation, explain};
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 
-use crate::balance::{Ask, client_hash, instance_hash, key_hash, mix};
+use crate::balance::hash::{client_hash, instance_hash, key_hash};
+use crate::balance::pool::Ask;
 use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use name::{Choice, Name, Part};
@@ -114,6 +115,24 @@ pub fn resolve<R>(
         Name::Of(service, part) => views.read(service, |view| match view {
             None => write(Outcome::NxDomain, None),
             Some(view) => write(answer(view, &part, kind, asker, rng), Some(view)),
+        }),
+    }
+}
+
+/// Whether the name made of `labels` exists, with or without data.
+#[must_use]
+pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
+    match Name::parse(labels) {
+        Name::Nothing => false,
+        Name::Branch => true,
+        Name::Of(service, part) => views.read(service, |view| {
+            view.is_some_and(|view| match part {
+                Part::Nothing => false,
+                Part::Branch => true,
+                Part::Instance(id) => view.instance(id).is_some(),
+                Part::Pool(_, Some(PortChoice::Named(name, of))) => view.has_port(name, of),
+                Part::Pool(_, _) => true,
+            })
         }),
     }
 }
@@ -314,7 +333,7 @@ impl Answer {
         let client = client_hash(client);
         match &mut self.data {
             Data::Addresses(addresses) => {
-                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))))
+                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))));
             }
             Data::Srv(records) => records.sort_by_key(|srv| {
                 let id = view.instances[srv.instance as usize].instance.id.as_str();
@@ -375,4 +394,10 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
     let shortest = leases.fold(configured.get(), Duration::min);
     u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Spreads two hashes into one that differs for each pair.
+fn mix(a: u64, b: u64) -> u64 {
+    let spread = (a ^ b.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ (spread >> 29)
 }

@@ -1,0 +1,207 @@
+//! What may be written on the command line, as clap reads it.
+//!
+//! Only the grammar: no I/O and no decisions. Values that have a syntax of their own are read in
+//! `values` and `server_url`; whether an id or a number is acceptable is the server's to say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::cli::server_url::ServerUrl;
+use crate::cli::values::{Lease, Pair, PortArg, listen_address, tier, weight};
+use crate::model::{Tier, Weight};
+
+/// The file that `serve` and `check` take when none is named.
+pub(super) const DEFAULT_FILE: &str = "registry.toml";
+
+/// DNS-based service discovery: register over HTTP, find over plain DNS.
+///
+/// Without a command: serve, with the registry.toml of this folder when there is one.
+#[derive(Debug, Parser)]
+#[command(name = "signpost", version, color = ColorChoice::Never, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done (also deregistering what is absent), 1 failed, 2 wrong usage, 3 not found.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Answer DNS and HTTP until SIGTERM
+    Serve(ServeArgs),
+    /// Say whether a configuration file is valid
+    Check {
+        /// The file
+        #[arg(default_value = DEFAULT_FILE)]
+        file: PathBuf,
+    },
+    /// List the services, or the instances of one
+    Ls {
+        /// The service whose instances to list
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        service: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Register an instance, or replace it
+    Register {
+        #[command(flatten)]
+        instance: RegisterArgs,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Remove an instance; done also when it is absent
+    Deregister {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Renew an instance's lease
+    Heartbeat {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Stop answering with an instance, and say when it is safe to stop it
+    Drain {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Answer with a drained instance again
+    Undrain {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show what DNS answers for a name, and why
+    Resolve {
+        #[command(flatten)]
+        question: ResolveArgs,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What `serve` was told; everything else is in the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
+pub struct ServeArgs {
+    /// The configuration file [default: registry.toml when it is there, else built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer DNS here instead of on the file's addresses; repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub dns: Vec<SocketAddr>,
+    /// Answer HTTP here instead of on the file's addresses; repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub http: Vec<SocketAddr>,
+    /// The form of the log on stderr
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What every command that talks to a server takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ClientArgs {
+    /// The server's HTTP address
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SIGNPOST_SERVER",
+        default_value = "http://127.0.0.1:8054"
+    )]
+    pub(super) server: ServerUrl,
+    /// A table, or the server's JSON unchanged
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(super) output: OutputFormat,
+}
+
+/// The form of a client command's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum OutputFormat {
+    #[default]
+    Table,
+    Json,
+}
+
+/// One instance, by the names that its URL is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct Target {
+    /// The service
+    // An empty segment would be another path.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(super) service: String,
+    /// The instance's id in the service
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(super) id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct RegisterArgs {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// An address to answer with; repeatable
+    #[arg(long = "address", value_name = "IP", required = true)]
+    pub(super) addresses: Vec<IpAddr>,
+    /// A port it listens on, e.g. 8080, http=8080 or dns=53/udp; repeatable, the first is the main one
+    #[arg(long = "port", value_name = "[NAME=]PORT[/PROTO]", required = true)]
+    pub(super) ports: Vec<PortArg>,
+    /// Share of the traffic relative to the others, 1-65535 [default: 1]
+    #[arg(long, value_name = "N", value_parser = weight)]
+    pub(super) weight: Option<Weight>,
+    /// Lower tiers are answered first, 0-65535 [default: 0]
+    #[arg(long, value_name = "N", value_parser = tier)]
+    pub(super) tier: Option<Tier>,
+    /// A tag to select it by; repeatable
+    #[arg(long = "tag", value_name = "T")]
+    pub(super) tags: Vec<String>,
+    /// How long it stays without a heartbeat, e.g. 10s; none: for ever [default: 30s]
+    #[arg(long, value_name = "DURATION|none")]
+    pub(super) ttl: Option<Lease>,
+    /// Free text for clients; repeatable
+    #[arg(long, value_name = "K=V")]
+    pub(super) metadata: Vec<Pair>,
+    /// The zone it runs in, e.g. eu-1a
+    #[arg(long, value_name = "Z")]
+    pub(super) zone: Option<String>,
+    /// The region it runs in, e.g. eu
+    #[arg(long, value_name = "R")]
+    pub(super) region: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct ResolveArgs {
+    /// The name to ask for, e.g. web.service.local
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(super) name: String,
+    /// The record type, e.g. A, AAAA, SRV, TXT
+    #[arg(value_name = "TYPE", default_value = "A", ignore_case = true)]
+    pub(super) record_type: String,
+    /// Ask as this client; matters where the answer depends on who asks
+    #[arg(long, value_name = "IP")]
+    pub(super) client: Option<IpAddr>,
+}

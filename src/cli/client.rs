@@ -1,0 +1,207 @@
+//! The HTTP client: one call, one reply, or an error that says what was being done.
+//!
+//! Blocking, without TLS, proxies or redirects: a registry is spoken to directly. It knows paths
+//! and problem documents, not what the commands do with a reply.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{Method, Request, Response, header};
+use ureq::{Agent, Body};
+
+use crate::cli::error::{ClientError, Problem};
+use crate::cli::server_url::ServerUrl;
+
+/// A server, ready to be called.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    server: ServerUrl,
+}
+
+/// A call that is to be made.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// What it does, for errors: "list web".
+    action: String,
+    method: Method,
+    /// Path and query, encoded.
+    path: String,
+    body: Option<Vec<u8>>,
+}
+
+/// What the server said to a call that it did.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// 2xx.
+    pub(super) status: u16,
+    /// The body as it came; empty for 204.
+    pub(super) body: String,
+    action: String,
+    server: String,
+}
+
+impl Client {
+    pub(super) fn new(server: ServerUrl) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(CALL_TIMEOUT))
+            .user_agent(concat!("signpost/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self { agent: config.new_agent(), server }
+    }
+
+    pub(super) fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// Makes `call`.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, does not reply in time, or refuses.
+    pub(super) fn call(&self, call: Call) -> Result<Reply, ClientError> {
+        let (status, body) = match self.exchange(&call) {
+            Ok(exchanged) => exchanged,
+            Err(error) => return Err(self.failed(call.action, error)),
+        };
+        let Call { action, .. } = call;
+        let server = self.server.to_string();
+        if (200..300).contains(&status) {
+            return Ok(Reply { status, body, action, server });
+        }
+        match serde_json::from_str::<Box<Problem>>(&body) {
+            Ok(problem) => Err(ClientError::Refused { server, action, status, problem }),
+            Err(_) => {
+                let reason = format!("it replied with status {status}");
+                Err(ClientError::Unexpected { server, action, reason })
+            }
+        }
+    }
+
+    fn exchange(&self, call: &Call) -> Result<(u16, String), ureq::Error> {
+        let request = Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{}{}", self.server, call.path))
+            .header(header::ACCEPT, "application/json");
+        let mut response: Response<Body> = match (&call.body, &call.method) {
+            (Some(body), _) => {
+                let request = request.header(header::CONTENT_TYPE, "application/json");
+                self.agent.run(request.body(body.as_slice())?)?
+            }
+            // RFC 9110 section 8.6: these say that they have no content.
+            (None, &Method::PUT | &Method::POST) => {
+                self.agent.run(request.body([0; 0].as_slice())?)?
+            }
+            (None, _) => self.agent.run(request.body(())?)?,
+        };
+        let body = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
+        Ok((response.status().as_u16(), body))
+    }
+
+    fn failed(&self, action: String, error: ureq::Error) -> ClientError {
+        use std::io::ErrorKind;
+
+        let server = self.server.to_string();
+        let unreachable =
+            |reason: String| ClientError::Unreachable { server: server.clone(), reason };
+        match error {
+            ureq::Error::HostNotFound => unreachable("host not found".into()),
+            ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
+                unreachable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
+            }
+            ureq::Error::Timeout(_) => {
+                let reason = format!("no reply within {} s", CALL_TIMEOUT.as_secs());
+                ClientError::NoReply { server, action, reason }
+            }
+            ureq::Error::Io(error) => match error.kind() {
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                    let reason = "the connection was closed before the reply".into();
+                    ClientError::NoReply { server, action, reason }
+                }
+                // A kind without a name of its own is only told by the error itself.
+                kind => match kind.to_string() {
+                    text if text.contains("error") => unreachable(error.to_string()),
+                    text => unreachable(text),
+                },
+            },
+            other => {
+                let reason = other.to_string();
+                ClientError::Unexpected { server, action, reason }
+            }
+        }
+    }
+}
+
+impl Call {
+    pub(super) fn new(method: Method, action: impl Into<String>, path: String) -> Self {
+        Self { action: action.into(), method, path, body: None }
+    }
+
+    /// With `body` as its JSON.
+    pub(super) fn json(mut self, body: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(body).expect("arguments are strings, numbers and lists");
+        self.body = Some(json);
+        self
+    }
+}
+
+impl Reply {
+    /// The body as a `T`.
+    ///
+    /// # Errors
+    /// When it is none, which is not what a signpost server would say.
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_str(&self.body).map_err(|error| ClientError::Unexpected {
+            server: self.server.clone(),
+            action: self.action.clone(),
+            reason: format!("the reply (status {}) is not as described: {error}", self.status),
+        })
+    }
+}
+
+/// `text` as one segment of a path, or one value of a query (RFC 3986 section 2.3): everything but
+/// unreserved characters is escaped, so that no id can become another path.
+pub(super) fn encode(text: &str) -> String {
+    // Segments of dots would be resolved away by what is between here and the server.
+    let only_dots = text.bytes().all(|byte| byte == b'.');
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+        if plain || (byte == b'.' && !only_dots) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A list of 100,000 services, or of 50,000 instances, is some 30 MiB.
+const MAX_REPLY: u64 = 1 << 28;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_cannot_become_another_path() {
+        for (text, encoded) in [
+            ("web-1_a", "web-1_a"),
+            ("web.service.local", "web.service.local"),
+            ("a/b", "a%2Fb"),
+            ("..", "%2E%2E"),
+            ("a?b#c%d e", "a%3Fb%23c%25d%20e"),
+            ("\u{fc}", "%C3%BC"),
+        ] {
+            assert_eq!(encode(text), encoded, "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The command line: reads the arguments, runs client commands against a server's HTTP side-port,
+//! and hands `serve` and `check` to `main`, which has what they need.
+//!
+//! A client of the HTTP contract and nothing else: no registry, no DNS and no files in here.
+
+mod args;
+mod client;
+mod error;
+mod instance;
+mod ls;
+mod output;
+mod register;
+mod replies;
+mod resolve;
+mod server_url;
+mod table;
+mod values;
+
+pub use args::{LogFormat, ServeArgs};
+pub use error::Exit;
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
+
+use crate::cli::args::{Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat};
+use crate::cli::client::Client;
+use crate::cli::error::ClientError;
+
+/// What is left to do after [`run`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Serve. A `config` of `None` means the built-in defaults.
+    Serve(ServeArgs),
+    /// Check this file.
+    Check(PathBuf),
+    /// Nothing; this is how it ended. What there was to say is printed.
+    Exit(Exit),
+}
+
+/// Reads `arguments` (the program's name first) and runs the command, unless it is one of those
+/// that [`Next`] hands back.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            // Help and version are refusals too, to stdout and with code 0. A reader that went
+            // away does not change what is right.
+            drop(refusal.print());
+            return Next::Exit(if refusal.use_stderr() { Exit::Usage } else { Exit::Done });
+        }
+    };
+    let ended = match cli.command {
+        None => return Next::Serve(with_default_file(ServeArgs::default())),
+        Some(Command::Serve(args)) => return Next::Serve(with_default_file(args)),
+        Some(Command::Check { file }) => return Next::Check(file),
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Ls { service: None, client }) => on(client, ls::services),
+        Some(Command::Ls { service: Some(service), client }) => {
+            on(client, |client, output| ls::service(client, output, &service))
+        }
+        Some(Command::Register { instance, client }) => {
+            on(client, |client, output| register::register(client, output, &instance))
+        }
+        Some(Command::Deregister { target, client }) => {
+            on(client, |client, output| instance::deregister(client, output, &target))
+        }
+        Some(Command::Heartbeat { target, client }) => {
+            on(client, |client, output| instance::heartbeat(client, output, &target))
+        }
+        Some(Command::Drain { target, client }) => {
+            on(client, |client, output| instance::drain(client, output, &target))
+        }
+        Some(Command::Undrain { target, client }) => {
+            on(client, |client, output| instance::undrain(client, output, &target))
+        }
+        Some(Command::Resolve { question, client }) => {
+            on(client, |client, output| resolve::resolve(client, output, &question))
+        }
+    };
+    match ended {
+        Ok(()) => Next::Exit(Exit::Done),
+        Err(error) => {
+            output::print_error(&error.report());
+            Next::Exit(error.exit())
+        }
+    }
+}
+
+fn on(
+    args: ClientArgs,
+    command: impl FnOnce(&Client, OutputFormat) -> Result<(), ClientError>,
+) -> Result<(), ClientError> {
+    command(&Client::new(args.server), args.output)
+}
+
+/// Takes the file of the current folder when there is one and none was named; else says that the
+/// built-in defaults apply.
+fn with_default_file(mut args: ServeArgs) -> ServeArgs {
+    if args.config.is_none() {
+        let file = Path::new(DEFAULT_FILE);
+        // A file that is there but cannot be read is the loader's to refuse.
+        let absent = file.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if absent {
+            output::print_error(
+                "signpost: no registry.toml here, serving with built-in defaults\n",
+            );
+        } else {
+            args.config = Some(file.to_owned());
+        }
+    }
+    args
+}
+
+/// Into memory first: the generator panics when its writer fails.
+fn completions(shell: Shell) -> Result<(), ClientError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "signpost", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_takes_its_flags_as_they_are() {
+        let next = run(words(
+            "signpost serve --config a.toml --dns 127.0.0.1:53 --dns [::1]:53 \
+             --http 127.0.0.1:80 --log-format json",
+        ));
+
+        assert_eq!(
+            next,
+            Next::Serve(ServeArgs {
+                config: Some("a.toml".into()),
+                dns: vec!["127.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()],
+                http: vec!["127.0.0.1:80".parse().unwrap()],
+                log_format: LogFormat::Json,
+            })
+        );
+    }
+
+    #[test]
+    fn check_has_a_default_file() {
+        assert_eq!(run(words("signpost check")), Next::Check("registry.toml".into()));
+        assert_eq!(run(words("signpost check other.toml")), Next::Check("other.toml".into()));
+    }
+}

@@ -1,0 +1,191 @@
+//! The settings that are read once: what a running server cannot change without a restart.
+//!
+//! `Boot::of` makes them from the file's sections; the server reports `differences` on a reload.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::document::Document;
+use crate::config::explain::suggestion;
+use crate::config::file::{ServerSection, StoreSection};
+use crate::config::key_path::KeyPath;
+use crate::model::{Address, Label, ZoneName};
+
+/// What needs a restart to change: `[server]`, the listen addresses, `[store]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Boot {
+    /// The apex.
+    pub zone: ZoneName,
+    /// The same names under other apexes; empty in this version.
+    pub aliases: Vec<ZoneName>,
+    /// This server: its name in the zone, NSID and id.server.
+    pub name: Label,
+    /// The names in NS, the first is MNAME; at least one, lower case, without a trailing dot. A
+    /// single label is relative to the zone, more labels are absolute.
+    pub ns: Vec<String>,
+    /// What `name` resolves to; empty when only wildcards are listened on and none are given.
+    pub addresses: Vec<Address>,
+    /// Where state is kept.
+    pub data_dir: PathBuf,
+    /// UDP and TCP on each; at least one, without duplicates.
+    pub dns_listen: Vec<SocketAddr>,
+    /// The side-port; empty switches it off.
+    pub http_listen: Vec<SocketAddr>,
+    /// Whether `http_listen` may go beyond loopback.
+    pub allow_insecure: bool,
+    /// What keeps the state.
+    pub store: StoreKind,
+}
+
+/// What keeps the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One file in the data folder.
+    Embedded,
+    /// Nothing: registrations are lost with the process.
+    Memory,
+}
+
+/// The sockets in force, of flags or file.
+pub(super) struct Listen {
+    pub(super) dns: Vec<SocketAddr>,
+    pub(super) http: Vec<SocketAddr>,
+    pub(super) allow_insecure: bool,
+}
+
+impl Boot {
+    /// The key paths whose values differ in `new`, e.g. `dns.listen`: what needs a restart.
+    ///
+    /// A value derived from another (the addresses from the sockets, NS from the name) is left out
+    /// as long as both sides derive it.
+    #[must_use]
+    pub fn differences(&self, new: &Self) -> Vec<&'static str> {
+        let ns = self.ns != new.ns && !(self.derives_ns() && new.derives_ns());
+        let addresses = self.addresses != new.addresses
+            && !(self.derives_addresses() && new.derives_addresses());
+        [
+            (self.zone != new.zone, "server.zone"),
+            (self.aliases != new.aliases, "server.aliases"),
+            (self.name != new.name, "server.name"),
+            (ns, "server.ns"),
+            (addresses, "server.addresses"),
+            (self.data_dir != new.data_dir, "server.data_dir"),
+            (self.dns_listen != new.dns_listen, "dns.listen"),
+            (self.http_listen != new.http_listen, "http.listen"),
+            (self.allow_insecure != new.allow_insecure, "http.allow_insecure"),
+            (self.store != new.store, "store.kind"),
+        ]
+        .into_iter()
+        .filter_map(|(differs, key)| differs.then_some(key))
+        .collect()
+    }
+
+    fn derives_ns(&self) -> bool {
+        self.ns == [self.name.as_str()]
+    }
+
+    fn derives_addresses(&self) -> bool {
+        self.addresses == concrete(&self.dns_listen)
+    }
+
+    /// The effective boot settings; what is not legal together becomes a fault of `document`.
+    pub(super) fn of(
+        document: &mut Document<'_>,
+        server: ServerSection,
+        listen: Listen,
+        store: &StoreSection,
+        folder: &Path,
+    ) -> Self {
+        if !server.aliases.is_empty() {
+            let hint = "leave it empty: aliases = []";
+            document.fault(&KeyPath::of("server.aliases"), LATER, Some(hint));
+        }
+        if listen.dns.is_empty() {
+            let hint = "listen = [\"127.0.0.1:8053\"]";
+            let message = "at least one address is needed";
+            document.fault(&KeyPath::of("dns.listen"), message, Some(hint));
+        }
+        unique(document, "dns.listen", &listen.dns);
+        unique(document, "http.listen", &listen.http);
+        Self {
+            addresses: addresses(document, &server, &listen.dns),
+            ns: if server.ns.is_empty() {
+                vec![server.name.as_str().to_owned()]
+            } else {
+                server.ns.into_iter().map(String::from).collect()
+            },
+            zone: server.zone,
+            aliases: server.aliases,
+            name: server.name,
+            data_dir: folder.join(server.data_dir),
+            dns_listen: listen.dns,
+            http_listen: listen.http,
+            allow_insecure: listen.allow_insecure,
+            store: kind(document, store),
+        }
+    }
+}
+
+pub(super) const LATER: &str = "not available in this version";
+
+fn addresses(
+    document: &mut Document<'_>,
+    server: &ServerSection,
+    dns_listen: &[SocketAddr],
+) -> Vec<Address> {
+    if !server.addresses.is_empty() {
+        let mut unique = Vec::with_capacity(server.addresses.len());
+        for address in &server.addresses {
+            if !unique.contains(address) {
+                unique.push(*address);
+            }
+        }
+        return unique;
+    }
+    if let Some(i) = dns_listen.iter().position(|socket| socket.ip().is_unspecified()) {
+        document.warn(
+            &KeyPath::of("dns.listen").index(i),
+            &format!(
+                "{} listens on every address, and server.addresses does not say which of them \
+                 are {}.{}",
+                dns_listen[i], server.name, server.zone
+            ),
+            Some("set server.addresses to what clients reach this server by"),
+        );
+    }
+    concrete(dns_listen)
+}
+
+/// The addresses of `sockets` that a client could connect to.
+fn concrete(sockets: &[SocketAddr]) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for socket in sockets {
+        if let Ok(address) = Address::new(socket.ip())
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+fn unique(document: &mut Document<'_>, key: &str, sockets: &[SocketAddr]) {
+    for (i, socket) in sockets.iter().enumerate() {
+        // Port 0 takes any free port, so that two of them are two sockets.
+        if socket.port() != 0 && sockets[..i].contains(socket) {
+            let message = format!("{socket} is listed twice");
+            document.fault(&KeyPath::of(key).index(i), &message, None);
+        }
+    }
+}
+
+fn kind(document: &mut Document<'_>, store: &StoreSection) -> StoreKind {
+    let (message, hint) = match store.kind.as_str() {
+        "embedded" => return StoreKind::Embedded,
+        "memory" => return StoreKind::Memory,
+        "etcd" => (format!("\"etcd\" is {LATER}"), "write \"embedded\" or \"memory\"".to_owned()),
+        other => (format!("unknown value {other:?}"), suggestion(other, &["embedded", "memory"])),
+    };
+    document.fault(&KeyPath::of("store.kind"), &message, Some(&hint));
+    StoreKind::Embedded
+}

@@ -1,0 +1,217 @@
+//! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::size::Size;
+use crate::model::{
+    Address, DurationText, Label, Limits, MaxAnswers, Network, RecordTtl, ZoneName,
+};
+
+/// The names of the sections.
+pub(super) const SECTIONS: [&str; 8] =
+    ["server", "dns", "http", "store", "registry", "limits", "defaults", "services"];
+
+/// `[server]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServerSection {
+    pub(super) zone: ZoneName,
+    pub(super) aliases: Vec<ZoneName>,
+    pub(super) name: Label,
+    pub(super) ns: Vec<HostName>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) data_dir: PathBuf,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            zone: ZoneName::default(),
+            aliases: Vec::new(),
+            name: Label::new("ns1").expect("a letter, a letter and a digit"),
+            ns: Vec::new(),
+            addresses: Vec::new(),
+            data_dir: "data".into(),
+        }
+    }
+}
+
+/// `[dns]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DnsSection {
+    pub(super) listen: Vec<Socket>,
+    pub(super) ttl: Option<RecordTtl>,
+    pub(super) negative_ttl: DurationText,
+    pub(super) max_answers: Option<MaxAnswers>,
+    pub(super) client_prefix: ClientPrefix,
+    pub(super) reverse: Vec<Network>,
+    pub(super) zones: Vec<String>,
+}
+
+impl Default for DnsSection {
+    fn default() -> Self {
+        Self {
+            listen: vec![Socket(([127, 0, 0, 1], 8053).into())],
+            ttl: None,
+            negative_ttl: DurationText(Duration::from_secs(1)),
+            max_answers: None,
+            client_prefix: ClientPrefix(24, 56),
+            reverse: Vec::new(),
+            zones: vec!["zones/*.zone".into()],
+        }
+    }
+}
+
+/// `[http]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HttpSection {
+    pub(super) listen: Vec<Socket>,
+    pub(super) allow_insecure: bool,
+}
+
+impl Default for HttpSection {
+    fn default() -> Self {
+        Self { listen: vec![Socket(([127, 0, 0, 1], 8054).into())], allow_insecure: false }
+    }
+}
+
+/// `[store]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreSection {
+    pub(super) kind: String,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { kind: "embedded".into() }
+    }
+}
+
+/// `[registry]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RegistrySection {
+    pub(super) forget_after: DurationText,
+}
+
+impl Default for RegistrySection {
+    fn default() -> Self {
+        Self { forget_after: DurationText(Duration::from_secs(600)) }
+    }
+}
+
+/// `[limits]`; what is absent keeps the default of [`Limits`].
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    instances: Option<Count>,
+    services: Option<Count>,
+    instances_per_service: Option<Count>,
+    watchers: Option<Count>,
+    body: Option<Size>,
+    bulk_body: Option<Size>,
+    bulk_items: Option<Count>,
+    connections: Option<Count>,
+    allow: Vec<Network>,
+}
+
+impl From<LimitsSection> for Limits {
+    fn from(section: LimitsSection) -> Self {
+        let count = |given: Option<Count>, default| given.map_or(default, |count| count.0);
+        let size = |given: Option<Size>, default| given.map_or(default, Size::bytes);
+        let default = Self::default();
+        Self {
+            instances: count(section.instances, default.instances),
+            services: count(section.services, default.services),
+            instances_per_service: count(
+                section.instances_per_service,
+                default.instances_per_service,
+            ),
+            watchers: count(section.watchers, default.watchers),
+            body: size(section.body, default.body),
+            bulk_body: size(section.bulk_body, default.bulk_body),
+            bulk_items: count(section.bulk_items, default.bulk_items),
+            connections: count(section.connections, default.connections),
+            allow: section.allow,
+        }
+    }
+}
+
+/// An address and a port to listen on.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "String")]
+pub(super) struct Socket(pub(super) SocketAddr);
+
+impl TryFrom<String> for Socket {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("{text:?} is not an IP address and a port"))
+    }
+}
+
+/// A limit on how many: at least one.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Count(usize);
+
+impl TryFrom<i64> for Count {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let count = usize::try_from(number).ok().filter(|n| (1..=1_000_000_000).contains(n));
+        count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-1000000000 is allowed"))
+    }
+}
+
+/// How many bits of an address count as one client, for IPv4 and for IPv6.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "Vec<i64>")]
+pub(super) struct ClientPrefix(pub(super) u8, pub(super) u8);
+
+impl TryFrom<Vec<i64>> for ClientPrefix {
+    type Error = String;
+    fn try_from(lengths: Vec<i64>) -> Result<Self, String> {
+        let &[v4, v6] = lengths.as_slice() else {
+            return Err(format!("{} numbers, two are needed", lengths.len()));
+        };
+        let within = |length: i64, max: u8| {
+            let legal = u8::try_from(length).ok().filter(|length| *length <= max);
+            legal.ok_or_else(|| format!("{length} is out of range, 0-{max} is allowed"))
+        };
+        Ok(Self(within(v4, 32)?, within(v6, 128)?))
+    }
+}
+
+/// The name of a name server: one label is relative to the zone, more are absolute.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct HostName(String);
+
+impl TryFrom<String> for HostName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let name = text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase();
+        if name.len() > 253 {
+            return Err(format!("a name of {} characters, DNS allows 253", name.len()));
+        }
+        for label in name.split('.') {
+            Label::new(label).map_err(|error| format!("{text:?} is not a host name: {error}"))?;
+        }
+        if text.ends_with('.') && !name.contains('.') {
+            return Err(format!("{text:?} is a top-level domain, leave the dot off"));
+        }
+        Ok(Self(name))
+    }
+}
+
+impl From<HostName> for String {
+    fn from(name: HostName) -> Self {
+        name.0
+    }
+}

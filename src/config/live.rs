@@ -1,0 +1,75 @@
+//! The settings that a reload applies to a running server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::boot::LATER;
+use crate::config::document::Document;
+use crate::config::file::{DnsSection, RegistrySection};
+use crate::config::key_path::KeyPath;
+use crate::config::zones;
+use crate::model::{Declared, DurationText, Limits, Network};
+
+/// What a reload may change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// TTL and MINIMUM of the SOA: how long "there is none" may be cached. Whole seconds.
+    pub negative_ttl: Duration,
+    /// How many bits of an address count as one client, IPv4 (0-32) and IPv6 (0-128).
+    pub client_prefix: (u8, u8),
+    /// Ranges whose PTR names are ours; empty in this version.
+    pub reverse: Vec<Network>,
+    /// The zone files, patterns expanded, sorted, without duplicates.
+    pub zones: Vec<PathBuf>,
+    /// How long an undeclared service without instances stays known.
+    pub forget_after: Duration,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// The settings and instances of services.
+    pub declared: Declared,
+}
+
+impl Live {
+    /// The effective live settings; what is not legal becomes a fault of `document`.
+    pub(super) fn of(
+        document: &mut Document<'_>,
+        dns: &DnsSection,
+        registry: &RegistrySection,
+        limits: Limits,
+        declared: Declared,
+        folder: &Path,
+    ) -> Self {
+        if !dns.reverse.is_empty() {
+            let hint = "leave it empty: reverse = []";
+            document.fault(&KeyPath::of("dns.reverse"), LATER, Some(hint));
+        }
+        Self {
+            negative_ttl: negative_ttl(document, dns.negative_ttl),
+            client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
+            reverse: dns.reverse.clone(),
+            zones: zones::expanded(document, &dns.zones, folder),
+            forget_after: forget_after(document, registry.forget_after),
+            limits,
+            declared,
+        }
+    }
+}
+
+fn negative_ttl(document: &mut Document<'_>, ttl: DurationText) -> Duration {
+    let key = KeyPath::of("dns.negative_ttl");
+    if ttl.0 > Duration::from_secs(3600) {
+        document.fault(&key, &format!("{ttl} is out of range, 0s-1h is allowed"), None);
+    } else if ttl.0.subsec_nanos() != 0 {
+        let message = format!("{ttl} is not whole seconds, which is what a TTL counts");
+        document.fault(&key, &message, Some("write \"0s\", \"1s\", \"5s\""));
+    }
+    ttl.0
+}
+
+fn forget_after(document: &mut Document<'_>, duration: DurationText) -> Duration {
+    if duration.0 > Duration::from_secs(30 * 86_400) {
+        let message = format!("{duration} is out of range, 0s-30d is allowed");
+        document.fault(&KeyPath::of("registry.forget_after"), &message, None);
+    }
+    duration.0
+}

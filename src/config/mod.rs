@@ -1,0 +1,156 @@
+//! The configuration: the image of `registry.toml` in, effective settings out.
+//!
+//! `serve`, `check` and a reload share this loader. It reads the file and lists zone files;
+//! it opens nothing else and changes nothing. Every fault names file, line, column and key.
+
+mod boot;
+mod document;
+mod error;
+mod explain;
+mod file;
+mod key_path;
+mod live;
+mod services;
+mod size;
+mod zones;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::config::boot::Listen;
+use crate::config::document::Document;
+use crate::config::file::{
+    DnsSection, HttpSection, LimitsSection, RegistrySection, ServerSection, Socket, StoreSection,
+};
+use crate::config::key_path::KeyPath;
+use crate::config::services::Surroundings;
+use crate::model::{Declared, Limits, Settings, SettingsPatch};
+
+pub use boot::{Boot, StoreKind};
+pub use error::{ConfigError, Fault, Faults};
+pub use live::Live;
+
+/// The effective settings of one reading of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What needs a restart to change.
+    pub boot: Boot,
+    /// What a reload applies.
+    pub live: Live,
+    /// What is legal but hardly meant, each with its place.
+    pub warnings: Vec<String>,
+}
+
+/// What the command line says in place of the file; an empty list leaves the file's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// `--dns`, in place of `dns.listen`.
+    pub dns: Vec<SocketAddr>,
+    /// `--http`, in place of `http.listen`.
+    pub http: Vec<SocketAddr>,
+}
+
+impl Default for Config {
+    /// The configuration of an empty file in the current folder.
+    fn default() -> Self {
+        let mut document = Document::empty(Path::new(""));
+        let (boot, live) = effective(&mut document, Path::new(""), &Flags::default());
+        Self { boot, live, warnings: Vec::new() }
+    }
+}
+
+/// Reads and parses the file at `path`; relative paths in it start at its folder.
+///
+/// # Errors
+/// When the file cannot be read or is not legal.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    load_with(path, &Flags::default())
+}
+
+/// [`load`], with `flags` in place of what the file says.
+///
+/// # Errors
+/// When the file cannot be read, or it and the flags are not legal together.
+pub fn load_with(path: &Path, flags: &Flags) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
+    parse_with(&text, path, flags)
+}
+
+/// Parses `text` as the content of the file at `path`, which need not exist.
+///
+/// # Errors
+/// When `text` is not legal: all faults that are independent of each other.
+pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    parse_with(text, path, &Flags::default())
+}
+
+/// [`parse`], with `flags` in place of what the file says.
+///
+/// # Errors
+/// When `text` and the flags are not legal together.
+pub fn parse_with(text: &str, path: &Path, flags: &Flags) -> Result<Config, ConfigError> {
+    let mut document = Document::parse(text, path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let effective = effective(&mut document, folder, flags);
+    let ((boot, live), warnings) = document.finish(effective)?;
+    Ok(Config { boot, live, warnings })
+}
+
+fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot, Live) {
+    document.only(&file::SECTIONS);
+    let server: ServerSection = document.section("server");
+    let dns: DnsSection = document.section("dns");
+    let http: HttpSection = document.section("http");
+    let store: StoreSection = document.section("store");
+    let registry: RegistrySection = document.section("registry");
+    let limits = Limits::from(document.section::<LimitsSection>("limits"));
+    let defaults: SettingsPatch = document.section("defaults");
+
+    let listen = listen(document, &dns, &http, flags);
+    let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
+    let services = services::declared(document, &around);
+    let of_dns =
+        SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
+    let defaults = Settings::default().patched(&of_dns).patched(&defaults);
+    let live = Live::of(document, &dns, &registry, limits, Declared { defaults, services }, folder);
+    let boot = Boot::of(document, server, listen, &store, folder);
+    (boot, live)
+}
+
+fn listen(
+    document: &mut Document<'_>,
+    dns: &DnsSection,
+    http: &HttpSection,
+    flags: &Flags,
+) -> Listen {
+    let in_force = |flags: &[SocketAddr], file: &[Socket]| match flags {
+        [] => file.iter().map(|socket| socket.0).collect(),
+        flags => flags.to_vec(),
+    };
+    let listen = Listen {
+        dns: in_force(&flags.dns, &dns.listen),
+        http: in_force(&flags.http, &http.listen),
+        allow_insecure: http.allow_insecure,
+    };
+    // The side-port lets anyone who reaches it change the registry.
+    if !listen.allow_insecure {
+        for (i, socket) in listen.http.iter().enumerate() {
+            if socket.ip().to_canonical().is_loopback() {
+                continue;
+            }
+            let message = format!("{socket} is beyond loopback, and there is no authentication");
+            let hint = "keep it on loopback, or set http.allow_insecure = true";
+            if flags.http.is_empty() {
+                document.fault(&KeyPath::of("http.listen").index(i), &message, Some(hint));
+            } else {
+                let key = KeyPath::of("http.allow_insecure");
+                document.fault(&key, &format!("is false, but --http {message}"), Some(hint));
+            }
+        }
+    }
+    listen
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! The loader as a whole: good files, bad files, the example of the repository, and noise.
+
+mod bad_files;
+mod effective;
+mod example;
+mod noise;

@@ -1,0 +1,150 @@
+//! What the DNS front counts. Plain atomics, all resolved at start: counting takes no lock, and no
+//! label comes from a query's name.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::dns::rcode::Rcode;
+use crate::dns::rtype;
+use crate::dns::transport::{Peer, Transport};
+
+/// The counters of the DNS front.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// By transport, family and type.
+    requests: [[[Count; TYPES.len()]; 2]; 2],
+    /// By response code.
+    responses: [Count; RCODES.len()],
+    truncated: Count,
+    request_bytes: Count,
+    response_bytes: Count,
+}
+
+/// One number that many threads move.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// `by` more.
+    pub fn add(&self, by: usize) {
+        self.0.fetch_add(by as u64, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// Counts a query that was answered; `rtype` is `None` when none was understood.
+    pub fn answered(
+        &self,
+        peer: Peer,
+        rtype: Option<u16>,
+        rcode: Rcode,
+        request: usize,
+        reply: &[u8],
+    ) {
+        let transport = match peer.transport {
+            Transport::Udp => 0,
+            Transport::Tcp => 1,
+        };
+        let family = usize::from(peer.source.is_ipv6());
+        let listed = TYPES.iter().position(|(number, _)| Some(*number) == rtype);
+        self.requests[transport][family][listed.unwrap_or(TYPES.len() - 1)].inc();
+        let code = RCODES.iter().position(|known| *known == rcode).unwrap_or(0);
+        self.responses[code].inc();
+        self.request_bytes.add(request);
+        self.response_bytes.add(reply.len());
+        if reply.get(2).is_some_and(|flags| flags & TC != 0) {
+            self.truncated.inc();
+        }
+    }
+
+    /// Writes every counter in Prometheus' terms. Names are those of CoreDNS.
+    ///
+    /// # Errors
+    /// When the encoder cannot take it.
+    pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>, zone: &str) -> std::fmt::Result {
+        let mut requests = encoder.encode_descriptor(
+            "signpost_dns_requests",
+            "Queries received",
+            None,
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        for (transport, proto) in self.requests.iter().zip(["udp", "tcp"]) {
+            for (family, version) in transport.iter().zip(["1", "2"]) {
+                for (count, (_, name)) in family.iter().zip(TYPES) {
+                    if count.value() > 0 {
+                        let labels =
+                            [("zone", zone), ("proto", proto), ("family", version), ("type", name)];
+                        let family = requests.encode_family(&labels)?;
+                        ConstCounter::new(count.value()).encode(family)?;
+                    }
+                }
+            }
+        }
+        let mut responses = encoder.encode_descriptor(
+            "signpost_dns_responses",
+            "Replies sent",
+            None,
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        for (count, rcode) in self.responses.iter().zip(RCODES) {
+            let labels = [("zone", zone), ("rcode", rcode.as_str())];
+            ConstCounter::new(count.value()).encode(responses.encode_family(&labels)?)?;
+        }
+        for (name, help, count) in [
+            ("signpost_dns_truncated", "Replies with TC", &self.truncated),
+            ("signpost_dns_request_bytes", "Bytes of queries", &self.request_bytes),
+            ("signpost_dns_response_bytes", "Bytes of replies", &self.response_bytes),
+        ] {
+            let counter = ConstCounter::new(count.value());
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The types that have a counter of their own; the last one is all others.
+const TYPES: [(u16, &str); 12] = [
+    (rtype::A, "A"),
+    (rtype::AAAA, "AAAA"),
+    (rtype::SRV, "SRV"),
+    (rtype::TXT, "TXT"),
+    (rtype::SOA, "SOA"),
+    (rtype::NS, "NS"),
+    (rtype::PTR, "PTR"),
+    (rtype::CNAME, "CNAME"),
+    (rtype::HTTPS, "HTTPS"),
+    (rtype::SVCB, "SVCB"),
+    (rtype::ANY, "ANY"),
+    (0, "other"),
+];
+
+const RCODES: [Rcode; 7] = [
+    Rcode::NoError,
+    Rcode::FormErr,
+    Rcode::ServFail,
+    Rcode::NxDomain,
+    Rcode::NotImp,
+    Rcode::Refused,
+    Rcode::BadVers,
+];
+
+/// The TC flag in the third byte of a message.
+const TC: u8 = 0x02;

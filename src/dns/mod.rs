@@ -1,0 +1,28 @@
+//! The DNS front: sockets, wire format, static zones; the only place with hickory.
+//!
+//! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
+//! query, and nothing is kept from what a query said.
+
+pub mod connections;
+pub mod counters;
+pub mod edns;
+pub mod explain;
+pub mod front;
+pub mod metrics;
+pub mod name;
+pub mod query;
+pub mod rcode;
+pub mod reply;
+pub mod rtype;
+pub mod served;
+pub mod serve;
+pub mod sockets;
+pub mod transport;
+pub mod zones;
+
+mod compress;
+#[cfg(test)]
+mod fixture;
+mod opt;
+mod responder;
+mod tcp;

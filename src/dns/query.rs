@@ -1,0 +1,384 @@
+//! Bytes to a question, or to the reason why there is none.
+//!
+//! hickory's decoder reads the wire (bounds, compressed names); which packets are answered and how
+//! is decided here, since its `Message` neither takes `dig +subnet=0` nor tells where a bad OPT
+//! was, and logs per packet. Never panics, allocates or logs, whatever the bytes.
+
+use hickory_proto::rr::Name as WireReader;
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
+
+use crate::dns::edns::{self, Edns};
+use crate::dns::name::Name;
+use crate::dns::rcode::Rcode;
+use crate::dns::rtype;
+
+/// What a packet turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parsed<'p> {
+    /// Not a query: never answered, or two servers could answer each other for ever.
+    Silence,
+    /// Answered by this code alone, without AA.
+    Error(Head<'p>, Rcode),
+    /// A question of class CHAOS: `id.server` and the like (RFC 4892).
+    Chaos(Query<'p>),
+    /// A question of class IN (or ANY).
+    Query(Query<'p>),
+}
+
+/// What every reply takes from its query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'p> {
+    /// The ID, any number.
+    pub id: u16,
+    /// The opcode, 0-15.
+    pub opcode: u8,
+    /// The RD flag.
+    pub recursion_desired: bool,
+    /// The question section byte for byte; empty unless it is one well-formed question.
+    pub question: &'p [u8],
+    /// What the OPT record said, if there was one that could be found.
+    pub edns: Option<Edns>,
+}
+
+/// A question to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<'p> {
+    /// What the reply's header, question and OPT take from it.
+    pub head: Head<'p>,
+    /// The name asked for, in lower case.
+    pub name: Name,
+    /// The type asked for, any number.
+    pub rtype: u16,
+}
+
+/// Reads one packet.
+///
+/// The first row that fits decides:
+///
+/// | packet | result |
+/// |---|---|
+/// | under 12 bytes, or QR=1 | silence |
+/// | opcode other than QUERY | NOTIMP |
+/// | QDCOUNT other than 1, or broken anywhere | FORMERR |
+/// | EDNS version over 0 | BADVERS |
+/// | class CH | [`Parsed::Chaos`] |
+/// | class other than IN and ANY; type AXFR or IXFR | REFUSED |
+/// | else | [`Parsed::Query`] |
+///
+/// Other flags (AA, TC, RA, Z, AD, CD), records besides OPT and trailing bytes are ignored.
+#[must_use]
+pub fn parse(packet: &[u8]) -> Parsed<'_> {
+    let Some(header) = packet.first_chunk::<HEADER>() else { return Parsed::Silence };
+    if header[2] & QR != 0 {
+        return Parsed::Silence;
+    }
+    let mut head = Head {
+        id: u16::from_be_bytes([header[0], header[1]]),
+        opcode: header[2] >> 3 & 0x0f,
+        recursion_desired: header[2] & RD != 0,
+        question: &[],
+        edns: None,
+    };
+    let body = read_body(packet, header, &mut head);
+    if head.opcode != 0 {
+        return Parsed::Error(head, Rcode::NotImp);
+    }
+    let Ok(Body { question: Some(question), edns_version }) = body else {
+        return Parsed::Error(head, Rcode::FormErr);
+    };
+    if edns_version > 0 {
+        return Parsed::Error(head, Rcode::BadVers);
+    }
+    let query = Query { head, name: question.name.folded(), rtype: question.rtype };
+    match (question.class, question.rtype) {
+        (CLASS_CH, _) => Parsed::Chaos(query),
+        (_, rtype::AXFR | rtype::IXFR) => Parsed::Error(head, Rcode::Refused),
+        (CLASS_IN | CLASS_ANY, _) => Parsed::Query(query),
+        _ => Parsed::Error(head, Rcode::Refused),
+    }
+}
+
+struct Body {
+    /// The question when there was exactly one.
+    question: Option<Question>,
+    edns_version: u8,
+}
+
+struct Question {
+    name: Name,
+    rtype: u16,
+    class: u16,
+}
+
+/// Reads the sections. What was understood before an error is left in `head`, for the reply.
+fn read_body<'p>(
+    packet: &'p [u8],
+    header: &[u8; HEADER],
+    head: &mut Head<'p>,
+) -> Result<Body, Malformed> {
+    let [questions, answers, authorities, additionals] =
+        [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
+    let records = u32::from(answers) + u32::from(authorities) + u32::from(additionals);
+    if u32::from(questions) + records > MAX_ENTRIES {
+        return Err(Malformed);
+    }
+    let mut rest = &packet[HEADER..];
+    let mut question = None;
+    for _ in 0..questions {
+        question = Some(read_question(&mut rest)?);
+    }
+    if questions == 1 {
+        head.question = &packet[HEADER..packet.len() - rest.len()];
+    } else {
+        question = None;
+    }
+
+    let mut decoder = BinDecoder::new(packet);
+    decoder.read_slice(packet.len() - rest.len())?;
+    let mut edns_version = 0;
+    for index in 0..records {
+        let record = Record::read(&mut decoder)?;
+        if record.rtype != rtype::OPT {
+            continue;
+        }
+        let additional = index >= records - u32::from(additionals);
+        // RFC 6891 section 6.1.1: one OPT, in the additional section, owned by the root.
+        if !additional || !record.root || head.edns.is_some() {
+            return Err(Malformed);
+        }
+        edns_version = record.ttl.to_be_bytes()[1];
+        let edns = head.edns.insert(Edns::new(record.class, record.ttl));
+        // Options of a version that we do not know are not looked at.
+        if edns_version == 0 {
+            edns::read_options(record.data, edns).ok_or(Malformed)?;
+        }
+    }
+    Ok(Body { question, edns_version })
+}
+
+fn read_question(rest: &mut &[u8]) -> Result<Question, Malformed> {
+    // A pointer in the question could only point into the header, so it is refused here.
+    let name = Name::read(rest).ok_or(Malformed)?;
+    let [t1, t2, c1, c2] =
+        *rest[name.wire().len()..].first_chunk::<FIXED_QUESTION>().ok_or(Malformed)?;
+    *rest = &rest[name.wire().len() + FIXED_QUESTION..];
+    let [rtype, class] = [[t1, t2], [c1, c2]].map(u16::from_be_bytes);
+    Ok(Question { name, rtype, class })
+}
+
+struct Record<'p> {
+    root: bool,
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    data: &'p [u8],
+}
+
+impl<'p> Record<'p> {
+    fn read(decoder: &mut BinDecoder<'p>) -> Result<Self, Malformed> {
+        // The checked wrappers are opened at once: any value is legal here, bounds were checked.
+        let owner = WireReader::read(decoder)?;
+        let rtype = decoder.read_u16()?.unverified();
+        let class = decoder.read_u16()?.unverified();
+        let ttl = decoder.read_u32()?.unverified();
+        let length = decoder.read_u16()?.unverified();
+        let data = decoder.read_slice(usize::from(length))?.unverified();
+        Ok(Self { root: owner.is_root(), rtype, class, ttl, data })
+    }
+}
+
+/// The packet is not a DNS message; why does not matter to anybody.
+struct Malformed;
+
+impl From<DecodeError> for Malformed {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
+
+const HEADER: usize = 12;
+const FIXED_QUESTION: usize = 4;
+const QR: u8 = 0x80;
+const RD: u8 = 0x01;
+const CLASS_IN: u16 = 1;
+const CLASS_CH: u16 = 3;
+const CLASS_ANY: u16 = 255;
+
+/// No honest query has more questions and records than this; one that claims more costs nothing.
+const MAX_ENTRIES: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Message;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::fixture::QueryBytes;
+
+    fn query() -> QueryBytes {
+        QueryBytes::new("wEb.Service.local.", rtype::A)
+    }
+
+    fn outcome(packet: &[u8]) -> String {
+        match parse(packet) {
+            Parsed::Silence => "silence".to_owned(),
+            Parsed::Error(head, rcode) => {
+                let question = if head.question.is_empty() { "" } else { " question" };
+                let opt = if head.edns.is_some() { " opt" } else { "" };
+                format!("{}{question}{opt}", rcode.as_str())
+            }
+            Parsed::Chaos(query) => format!("chaos {} {}", query.name, query.rtype),
+            Parsed::Query(query) => format!("{} {}", query.name, query.rtype),
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_whole() {
+        let packet = query().flags(0x01, 0).opt(1400, 0x8000, &[0, 3, 0, 0]).bytes();
+
+        let expected = Query {
+            head: Head {
+                id: 0x1234,
+                opcode: 0,
+                recursion_desired: true,
+                question: b"\x03wEb\x07Service\x05local\x00\x00\x01\x00\x01",
+                edns: Some(Edns { payload: 1400, dnssec_ok: true, nsid: true, subnet: None }),
+            },
+            name: Name::from_text("web.service.local.", None).unwrap(),
+            rtype: rtype::A,
+        };
+        assert_eq!(parse(&packet), Parsed::Query(expected));
+    }
+
+    #[test]
+    fn each_kind_of_packet_has_its_outcome() {
+        let opt = |packet: QueryBytes| packet.opt(1232, 0, &[]);
+        let good = "web.service.local. 1";
+        let table = [
+            (vec![], "silence"),
+            (query().bytes()[..11].to_vec(), "silence"),
+            (query().flags(0x80, 0).bytes(), "silence"),
+            (query().flags(0x80, 0).bytes()[..14].to_vec(), "silence"),
+            // Opcodes.
+            (query().flags(0x28, 0).bytes(), "NOTIMP question"),
+            (opt(query().flags(0x78, 0)).bytes(), "NOTIMP question opt"),
+            (QueryBytes::empty().flags(0x10, 0).bytes(), "NOTIMP"),
+            (query().flags(0x20, 0).bytes()[..15].to_vec(), "NOTIMP"),
+            // The number of questions.
+            (QueryBytes::empty().bytes(), "FORMERR"),
+            (opt(QueryBytes::empty()).bytes(), "FORMERR opt"),
+            (query().counts([2, 0, 0, 0]).bytes(), "FORMERR"),
+            (query().counts([0xffff; 4]).bytes(), "FORMERR"),
+            // Flags that a query should not set.
+            (query().flags(0x07, 0xf0).bytes(), good),
+            // Trailing bytes, and records that nobody needs.
+            (query().trailing(&[1, 2, 3]).bytes(), good),
+            (query().counts([1, 1, 0, 0]).trailing(A_RECORD).bytes(), good),
+            (query().counts([1, 0, 0, 1]).trailing(A_RECORD).bytes(), good),
+            (query().counts([1, 0, 0, 2]).trailing(A_RECORD).bytes(), "FORMERR question"),
+            // Names.
+            (query().bytes()[..20].to_vec(), "FORMERR"),
+            (QueryBytes::raw(b"\xc0\x0c\x00\x01\x00\x01").bytes(), "FORMERR"),
+            (QueryBytes::raw(b"\xc0\x04\x00\x01\x00\x01").bytes(), "FORMERR"),
+            (QueryBytes::raw(b"\x40a\x00\x00\x01\x00\x01").bytes(), "FORMERR"),
+            (QueryBytes::raw(b"\x01a\x00\x00\x01\x00").bytes(), "FORMERR"),
+            (QueryBytes::raw(b"\x03\x00.\xff\x00\x00\x01\x00\x01").bytes(), "\\000\\.\\255. 1"),
+            // Classes and types.
+            (query().class(255).bytes(), good),
+            (query().class(3).bytes(), "chaos web.service.local. 1"),
+            (query().class(0).bytes(), "REFUSED question"),
+            (opt(query().class(254)).bytes(), "REFUSED question opt"),
+            (QueryBytes::new("x.", rtype::AXFR).bytes(), "REFUSED question"),
+            (QueryBytes::new("x.", rtype::IXFR).bytes(), "REFUSED question"),
+            (QueryBytes::new("x.", rtype::ANY).bytes(), "x. 255"),
+            (QueryBytes::new(".", 65535).bytes(), ". 65535"),
+            // EDNS.
+            (opt(query()).bytes(), good),
+            (query().opt(0, 0, &[0, 10, 0, 1, 7]).bytes(), good),
+            (query().opt(512, 0x0001_0000, &[]).bytes(), "BADVERS question opt"),
+            (query().opt(512, 0x00ff_0000, &[1]).bytes(), "BADVERS question opt"),
+            (query().opt(512, 0xff00_7fff, &[]).bytes(), good),
+            (opt(opt(query())).bytes(), "FORMERR question opt"),
+            (opt(query()).counts([1, 1, 0, 0]).bytes(), "FORMERR question"),
+            (opt(query()).counts([1, 0, 1, 0]).bytes(), "FORMERR question"),
+            (query().opt(512, 0, &[0, 3, 0]).bytes(), "FORMERR question opt"),
+            (query().opt(512, 0, &[0, 8, 0, 5, 0, 9, 8, 0, 1]).bytes(), "FORMERR question opt"),
+            (query().opt(512, 0, &[0, 8, 0, 4, 0, 0, 0, 0]).bytes(), good),
+            (query().counts([1, 0, 0, 1]).trailing(NON_ROOT_OPT).bytes(), "FORMERR question"),
+            (query().counts([1, 0, 0, 1]).trailing(OVERLONG_OPT).bytes(), "FORMERR question"),
+        ];
+        for (packet, expected) in table {
+            assert_eq!(outcome(&packet), expected, "{packet:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn random_bytes_never_panic(packet in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = parse(&packet);
+        }
+
+        #[test]
+        fn damaged_queries_never_panic_and_agree_with_hickory(
+            mut packet in any_query(),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            for (index, byte) in damage {
+                let at = index.index(packet.len());
+                packet[at] = byte;
+            }
+            if let Some(cut) = cut {
+                packet.truncate(cut.index(packet.len()));
+            }
+
+            let parsed = parse(&packet);
+
+            if let (Parsed::Query(query), Ok(message)) = (parsed, Message::from_vec(&packet)) {
+                let [question] = &message.queries[..] else { panic!("{message:?}") };
+                let labels: Vec<&[u8]> = question.name().iter().collect();
+                let name = Name::join(&labels, &[0]).unwrap().folded();
+                prop_assert_eq!(query.name, name);
+                prop_assert_eq!(query.rtype, u16::from(question.query_type()));
+                prop_assert_eq!(query.head.id, message.metadata.id);
+                prop_assert_eq!(query.head.edns.is_some(), message.edns.is_some());
+            }
+            if let (Parsed::Error(head, Rcode::FormErr), Ok(message)) =
+                (parsed, Message::from_vec(&packet))
+            {
+                // What hickory takes and we do not: pointers into the header, too many records,
+                // more than one question, and broken options that it drops.
+                prop_assert!(
+                    message.queries.len() != 1
+                        || head.question.is_empty()
+                        || message.edns.is_some()
+                        || message.all_sections().count() > 31
+                );
+            }
+        }
+    }
+
+    fn any_query() -> impl Strategy<Value = Vec<u8>> {
+        let edns = prop_oneof![
+            Just(None),
+            Just(Some(&[][..])),
+            Just(Some(&[0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8][..])),
+            Just(Some(&[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2][..])),
+        ];
+        ("([a-zA-Z0-9_-]{1,63}\\.){0,3}", any::<u16>(), edns).prop_map(|(name, rtype, edns)| {
+            let name = if name.is_empty() { ".".to_owned() } else { name };
+            let query = QueryBytes::new(&name, rtype);
+            match edns {
+                Some(options) => query.opt(1232, 0, options),
+                None => query,
+            }
+            .bytes()
+        })
+    }
+
+    const A_RECORD: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, 1];
+    const NON_ROOT_OPT: &[u8] = &[1, b'a', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    const OVERLONG_OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 9, 0, 3, 0, 0];
+}

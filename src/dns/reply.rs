@@ -1,0 +1,466 @@
+//! Writes a reply, never longer than its limit.
+//!
+//! Room for OPT is set aside before any record, so every reply to an EDNS query has exactly one,
+//! also when it is truncated. A record that does not fit is left out whole; who writes the answer
+//! decides whether that means TC. The buffer is the caller's and is used again.
+
+use crate::dns::compress::NameTable;
+use crate::dns::opt::Opt;
+use crate::dns::query::Head;
+use crate::dns::rcode::Rcode;
+use crate::dns::rtype;
+use crate::dns::transport::Transport;
+
+/// A reply in the making. Records must come in the order of the sections.
+pub struct Reply<'a> {
+    buffer: &'a mut Vec<u8>,
+    /// How long the message may become with the records alone.
+    limit: usize,
+    counts: [u16; 3],
+    section: Section,
+    truncated: bool,
+    question_len: usize,
+    names: Option<NameTable>,
+    opt: Option<Opt<'a>>,
+}
+
+/// One record to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'r> {
+    /// The owner, in wire form.
+    pub owner: &'r [u8],
+    /// The type.
+    pub rtype: u16,
+    /// Seconds.
+    pub ttl: u32,
+    /// The data, uncompressed, in parts that are written one after the other.
+    pub rdata: &'r [&'r [u8]],
+}
+
+/// The sections of a reply, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// What was asked for.
+    Answer,
+    /// SOA of a negative answer, NS of a referral.
+    Authority,
+    /// Addresses of the names in the other sections.
+    Additional,
+}
+
+/// A point that a reply can be taken back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    length: usize,
+    counts: [u16; 3],
+    section: Section,
+}
+
+impl<'a> Reply<'a> {
+    /// Begins the reply to `head` in `buffer`, which is emptied. `nsid` is this server's
+    /// identifier, sent to who asks unless it is empty.
+    pub fn start(
+        buffer: &'a mut Vec<u8>,
+        head: &Head<'_>,
+        transport: Transport,
+        nsid: &'a [u8],
+    ) -> Self {
+        buffer.clear();
+        buffer.extend(head.id.to_be_bytes());
+        buffer.extend([QR | head.opcode << 3 | u8::from(head.recursion_desired), 0]);
+        buffer.extend([0, u8::from(!head.question.is_empty()), 0, 0, 0, 0, 0, 0]);
+        buffer.extend(head.question);
+        let mut reply = Self {
+            limit: transport.limit(head.edns.as_ref()),
+            buffer,
+            counts: [0; 3],
+            section: Section::Answer,
+            truncated: false,
+            question_len: head.question.len(),
+            names: None,
+            opt: head.edns.map(|edns| Opt::new(edns, nsid)),
+        };
+        reply.limit -= reply.opt.as_ref().map_or(0, Opt::len);
+        reply
+    }
+
+    /// Writes the record, or nothing and says `false` when it does not fit.
+    pub fn push(&mut self, section: Section, record: &Record<'_>) -> bool {
+        self.push_of(CLASS_IN, section, record)
+    }
+
+    /// Writes a record of class CHAOS into the answer, as [`Reply::push`] does.
+    pub fn push_chaos(&mut self, record: &Record<'_>) -> bool {
+        self.push_of(CLASS_CH, Section::Answer, record)
+    }
+
+    fn push_of(&mut self, class: u16, section: Section, record: &Record<'_>) -> bool {
+        debug_assert!(section >= self.section, "records must come in the order of the sections");
+        let Ok(data_len) = u16::try_from(record.rdata.iter().map(|part| part.len()).sum::<usize>())
+        else {
+            return false;
+        };
+        let (fresh, pointer) = self.split(record.owner);
+        let owner_len = fresh + if pointer.is_some() { 2 } else { 0 };
+        let start = self.buffer.len();
+        if start + owner_len + FIXED_RECORD + usize::from(data_len) > self.limit {
+            return false;
+        }
+        self.buffer.extend(&record.owner[..fresh]);
+        self.buffer.extend(pointer.map(|p| p | POINTER).into_iter().flat_map(u16::to_be_bytes));
+        self.buffer.extend(record.rtype.to_be_bytes());
+        self.buffer.extend(class.to_be_bytes());
+        self.buffer.extend(record.ttl.to_be_bytes());
+        self.buffer.extend(data_len.to_be_bytes());
+        let data_start = self.buffer.len();
+        for part in record.rdata {
+            self.buffer.extend_from_slice(part);
+        }
+        self.note(start, record.owner, fresh);
+        self.note_target(record.rtype, data_start);
+        self.section = section;
+        self.counts[section as usize] += 1;
+        true
+    }
+
+    /// Where the reply stands, to come back to when not all of a set fits.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { length: self.buffer.len(), counts: self.counts, section: self.section }
+    }
+
+    /// Takes back what was written since `mark`.
+    pub fn rollback(&mut self, mark: Mark) {
+        self.buffer.truncate(mark.length);
+        self.counts = mark.counts;
+        self.section = mark.section;
+    }
+
+    /// How many bytes of records still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.buffer.len())
+    }
+
+    /// How many records a section has.
+    #[must_use]
+    pub fn count(&self, section: Section) -> u16 {
+        self.counts[section as usize]
+    }
+
+    /// Sets TC: records that belong to the answer were left out.
+    pub fn truncate(&mut self) {
+        self.truncated = true;
+    }
+
+    /// How many bits of the client subnet the answer depended on. Sent only when the query had a
+    /// client subnet; 0 unless called.
+    pub fn scope(&mut self, bits: u8) {
+        if let Some(opt) = &mut self.opt {
+            opt.scope = bits;
+        }
+    }
+
+    /// Adds an extended error (RFC 8914) by its number: when the query had EDNS and it still fits.
+    pub fn extended_error(&mut self, code: u16) {
+        let room = self.room();
+        if let Some(opt) = &mut self.opt
+            && opt.extended_error.is_none()
+            && room >= Opt::EXTENDED_ERROR
+        {
+            opt.extended_error = Some(code);
+            self.limit -= Opt::EXTENDED_ERROR;
+        }
+    }
+
+    /// Writes OPT and the header; the buffer then holds the whole reply.
+    pub fn finish(mut self, rcode: Rcode, authoritative: bool) {
+        if let Some(opt) = &self.opt {
+            opt.write(rcode, self.buffer);
+            self.counts[Section::Additional as usize] += 1;
+        }
+        let aa = if authoritative { AA } else { 0 };
+        let tc = if self.truncated { TC } else { 0 };
+        self.buffer[2] |= aa | tc;
+        self.buffer[3] = rcode.low();
+        for (bytes, count) in self.buffer[6..].chunks_exact_mut(2).zip(self.counts) {
+            bytes.copy_from_slice(&count.to_be_bytes());
+        }
+    }
+
+    fn split(&mut self, owner: &[u8]) -> (usize, Option<u16>) {
+        // Nearly every owner is the name that was asked for.
+        if owner.len() > 1
+            && question_name(self.buffer, self.question_len).eq_ignore_ascii_case(owner)
+        {
+            return (0, Some(HEADER));
+        }
+        let (names, message) = self.name_table();
+        names.split(message, owner)
+    }
+
+    /// The table of names, made when the first name besides the question's turns up.
+    fn name_table(&mut self) -> (&mut NameTable, &[u8]) {
+        let question = question_name(self.buffer, self.question_len);
+        let names = self.names.get_or_insert_with(|| {
+            let mut names = NameTable::new();
+            names.note(self.buffer, usize::from(HEADER), question, question.len());
+            names
+        });
+        (names, self.buffer)
+    }
+
+    fn note(&mut self, offset: usize, name: &[u8], fresh: usize) {
+        if let Some(names) = &mut self.names
+            && fresh > 0
+        {
+            names.note(self.buffer, offset, name, fresh);
+        }
+    }
+
+    /// Makes the name inside the data known: the addresses of SRV targets, name servers and the
+    /// like follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
+    fn note_target(&mut self, rtype: u16, data_start: usize) {
+        let target_start = data_start
+            + match rtype {
+                rtype::NS | rtype::CNAME | rtype::PTR => 0,
+                rtype::MX => 2,
+                rtype::SRV => 6,
+                _ => return,
+            };
+        let (names, message) = self.name_table();
+        let target = message.get(target_start..).unwrap_or_default();
+        names.note(message, target_start, target, target.len());
+    }
+}
+
+/// Writes a reply that has no records: the answer to [`Parsed::Error`](super::query::Parsed).
+pub fn error(
+    buffer: &mut Vec<u8>,
+    head: &Head<'_>,
+    transport: Transport,
+    nsid: &[u8],
+    rcode: Rcode,
+) {
+    Reply::start(buffer, head, transport, nsid).finish(rcode, false);
+}
+
+fn question_name(message: &[u8], question_len: usize) -> &[u8] {
+    let end = usize::from(HEADER) + question_len.saturating_sub(FIXED_QUESTION);
+    message.get(usize::from(HEADER)..end).unwrap_or_default()
+}
+
+const HEADER: u16 = 12;
+const FIXED_QUESTION: usize = 4;
+const FIXED_RECORD: usize = 10;
+const CLASS_IN: u16 = 1;
+const CLASS_CH: u16 = 3;
+const POINTER: u16 = 0xc000;
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const TC: u8 = 0x02;
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Message;
+    use hickory_proto::rr::RData;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::fixture::QueryBytes;
+    use crate::dns::name::Name;
+    use crate::dns::query::{Parsed, parse};
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text, None).unwrap()
+    }
+
+    fn head(packet: &[u8]) -> Head<'_> {
+        match parse(packet) {
+            Parsed::Query(query) => query.head,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// SRV records with one address of glue each, as many as fit; the reply and both counts.
+    fn srv_reply(packet: &[u8], transport: Transport, instances: u16) -> (Vec<u8>, u16, u16) {
+        let mut buffer = vec![1, 2, 3];
+        let mut reply = Reply::start(&mut buffer, &head(packet), transport, b"ns1");
+        let owner = name("_http._tcp.web.service.local.");
+        let targets: Vec<Name> =
+            (0..instances).map(|i| name(&format!("web-{i}.web.service.local."))).collect();
+        for target in &targets {
+            let rdata = [&[0, 0, 1, 0, 31, 144], target.wire()];
+            let srv = Record { owner: owner.wire(), rtype: rtype::SRV, ttl: 5, rdata: &rdata };
+            if !reply.push(Section::Answer, &srv) {
+                reply.truncate();
+                break;
+            }
+        }
+        for target in &targets {
+            let rdata: [&[u8]; 1] = [&[10, 0, 0, 1]];
+            let a = Record { owner: target.wire(), rtype: rtype::A, ttl: 5, rdata: &rdata };
+            if !reply.push(Section::Additional, &a) {
+                break;
+            }
+        }
+        let counts = (reply.count(Section::Answer), reply.count(Section::Additional));
+        reply.finish(Rcode::NoError, true);
+        (buffer, counts.0, counts.1)
+    }
+
+    #[test]
+    fn a_reply_is_written_bit_by_bit() {
+        let packet = QueryBytes::new("Web.service.local.", rtype::A).flags(0x01, 0x30).bytes();
+        let mut buffer = Vec::new();
+        let web = name("web.service.local.");
+        let mut reply = Reply::start(&mut buffer, &head(&packet), Transport::Udp, b"");
+        let rdata: [&[u8]; 1] = [&[10, 0, 0, 1]];
+        let a = Record { owner: web.wire(), rtype: rtype::A, ttl: 5, rdata: &rdata };
+
+        assert!(reply.push(Section::Answer, &a));
+        reply.finish(Rcode::NoError, true);
+
+        let expected = [
+            // RD is copied; AD and CD, which the query set, are not.
+            b"\x12\x34\x85\x00\x00\x01\x00\x01\x00\x00\x00\x00".as_slice(),
+            b"\x03Web\x07service\x05local\x00\x00\x01\x00\x01",
+            b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01",
+        ];
+        assert_eq!(buffer, expected.concat());
+    }
+
+    #[test]
+    fn nineteen_srv_records_with_glue_fit_one_datagram() {
+        let packet =
+            QueryBytes::new("_http._tcp.web.service.local.", rtype::SRV).opt(1232, 0, &[]).bytes();
+
+        let (buffer, answers, additionals) = srv_reply(&packet, Transport::Udp, 19);
+
+        assert_eq!((answers, additionals), (19, 19));
+        let message = Message::from_vec(&buffer).unwrap();
+        for (srv, a) in message.answers.iter().zip(&message.additionals) {
+            let RData::SRV(data) = &srv.data else { panic!("{srv:?}") };
+            assert_eq!((data.target.to_ascii(), data.port), (a.name.to_ascii(), 8080));
+        }
+        assert!(!message.metadata.truncation);
+    }
+
+    #[test]
+    fn truncation_keeps_opt_and_whole_records() {
+        let packet =
+            QueryBytes::new("_http._tcp.web.service.local.", rtype::SRV).opt(1232, 0, &[]).bytes();
+
+        let (buffer, answers, additionals) = srv_reply(&packet, Transport::Udp, 40);
+
+        assert_eq!((answers, additionals), (26, 2));
+        let message = Message::from_vec(&buffer).unwrap();
+        assert!(message.metadata.truncation && message.edns.is_some());
+    }
+
+    #[test]
+    fn tcp_holds_what_udp_does_not() {
+        let packet = QueryBytes::new("_http._tcp.web.service.local.", rtype::SRV).bytes();
+
+        let (buffer, answers, additionals) = srv_reply(&packet, Transport::Tcp, 900);
+
+        assert_eq!((answers, additionals), (900, 900));
+        let message = Message::from_vec(&buffer).unwrap();
+        let hosts = message.answers.iter().filter_map(|record| match &record.data {
+            RData::SRV(data) => Some(&data.target),
+            _ => None,
+        });
+        assert!(hosts.eq(message.additionals.iter().map(|record| &record.name)));
+    }
+
+    #[test]
+    fn a_rollback_leaves_no_trace() {
+        let packet = QueryBytes::new("web.local.", rtype::A).bytes();
+        let (other, third) = (name("other.web.local."), name("third.web.local."));
+        let rdata: [&[u8]; 1] = [&[10, 0, 0, 1]];
+        let record = |owner| Record { owner, rtype: rtype::A, ttl: 5, rdata: &rdata };
+        let (mut straight, mut rolled) = (Vec::new(), Vec::new());
+
+        let mut reply = Reply::start(&mut straight, &head(&packet), Transport::Udp, b"");
+        reply.push(Section::Answer, &record(third.wire()));
+        reply.finish(Rcode::NoError, true);
+        let mut reply = Reply::start(&mut rolled, &head(&packet), Transport::Udp, b"");
+        let mark = reply.mark();
+        reply.push(Section::Additional, &record(other.wire()));
+        reply.rollback(mark);
+        reply.push(Section::Answer, &record(third.wire()));
+        reply.finish(Rcode::NoError, true);
+
+        assert_eq!(rolled, straight);
+    }
+
+    fn any_name() -> impl Strategy<Value = Name> {
+        let label = prop_oneof!["[a-c]{1,3}", "[A-C]{1,2}", "[a-z]{30,63}"];
+        proptest::collection::vec(label, 0..4)
+            .prop_map(|labels| name(&format!("{}.", labels.join("."))))
+    }
+
+    fn any_record() -> impl Strategy<Value = (Section, Name, u32, Name)> {
+        let section =
+            prop_oneof![Just(Section::Answer), Just(Section::Authority), Just(Section::Additional)];
+        (section, any_name(), any::<u32>(), any_name())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_was_written_is_read_back_by_hickory(
+            question in any_name(),
+            payload in proptest::option::of(any::<u16>()),
+            subnet in any::<bool>(),
+            tcp in any::<bool>(),
+            mut records in proptest::collection::vec(any_record(), 0..40),
+        ) {
+            records.sort_by_key(|record| record.0);
+            let mut packet = QueryBytes::new(&question.to_string(), rtype::NS);
+            if let Some(payload) = payload {
+                let option: &[u8] = if subnet { &[0, 8, 0, 5, 0, 2, 8, 0, 32] } else { &[] };
+                packet = packet.opt(payload, 0, option);
+            }
+            let packet = packet.bytes();
+            let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+            let mut buffer = Vec::new();
+            let head = head(&packet);
+            let mut reply = Reply::start(&mut buffer, &head, transport, b"ns1");
+            let mut written = Vec::new();
+            for (section, owner, ttl, target) in &records {
+                let rdata = [target.wire()];
+                let record =
+                    Record { owner: owner.wire(), rtype: rtype::NS, ttl: *ttl, rdata: &rdata };
+                if reply.push(*section, &record) {
+                    written.push((*section, owner.folded(), *ttl, *target));
+                }
+            }
+            reply.finish(Rcode::NxDomain, true);
+
+            prop_assert!(buffer.len() <= transport.limit(head.edns.as_ref()));
+            let message = Message::from_vec(&buffer).unwrap();
+            let sections = [
+                (Section::Answer, &message.answers),
+                (Section::Authority, &message.authorities),
+                (Section::Additional, &message.additionals),
+            ];
+            let mut read = Vec::new();
+            for (section, records) in sections {
+                for record in records {
+                    let RData::NS(target) = &record.data else { panic!("{record:?}") };
+                    let [owner, target] = [&record.name, &target.0].map(from_hickory);
+                    read.push((section, owner.folded(), record.ttl, target));
+                }
+            }
+            prop_assert_eq!(read, written);
+            prop_assert_eq!(message.edns.is_some(), payload.is_some());
+            prop_assert_eq!(from_hickory(message.queries[0].name()), question);
+        }
+    }
+
+    fn from_hickory(name: &hickory_proto::rr::Name) -> Name {
+        Name::join(&name.iter().collect::<Vec<_>>(), &[0]).unwrap()
+    }
+}

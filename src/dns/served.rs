@@ -1,0 +1,50 @@
+//! What the DNS front serves besides the registry: the server's own zone data and settings.
+//!
+//! Immutable; a reload puts another in its place.
+
+use std::net::IpAddr;
+
+use crate::dns::name::Name;
+use crate::dns::zones::{SoaTimers, Zones};
+use crate::model::Network;
+
+/// Everything an answer needs that is not in the registry.
+#[derive(Debug)]
+pub struct Served {
+    /// The apex of the server's zone, in lower case.
+    pub apex: Name,
+    /// The server's own name below it.
+    pub own_name: Name,
+    /// The server's own label: NSID and `id.server`.
+    pub identity: String,
+    /// What the own name resolves to.
+    pub addresses: Vec<IpAddr>,
+    /// The name servers, where no zone file says otherwise.
+    pub name_servers: Vec<Name>,
+    /// The primary of the zone: MNAME.
+    pub primary: Name,
+    /// Static zones, and static records of the server's own zone.
+    pub zones: Zones,
+    /// The SOA fields that are not the registry's.
+    pub soa: SoaTimers,
+    /// TTL of the SOA, and of what does not exist (RFC 2308), in seconds.
+    pub negative_ttl: u32,
+    /// How many bits of an address count as one client, for v4 and v6.
+    pub client_prefix: (u8, u8),
+}
+
+impl Served {
+    /// What counts as one client: `address` cut to the configured prefix, or to `length` when that
+    /// is shorter.
+    #[must_use]
+    pub fn client(&self, address: IpAddr, length: u8) -> Network {
+        let configured = match address {
+            IpAddr::V4(_) => self.client_prefix.0,
+            IpAddr::V6(_) => self.client_prefix.1,
+        };
+        Network::of(address, configured.min(length))
+    }
+}
+
+/// TTL of what only a restart or a reload changes: NS and the server's own addresses, in seconds.
+pub(super) const STATIC_TTL: u32 = 300;

@@ -1,0 +1,47 @@
+//! How a query came and what that allows its reply.
+
+use std::net::SocketAddr;
+
+use crate::dns::edns::Edns;
+
+/// The protocol a query came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One datagram each way.
+    Udp,
+    /// Messages with a length in front (RFC 7766).
+    Tcp,
+}
+
+impl Transport {
+    /// The largest reply, in bytes, to a query with this EDNS part.
+    ///
+    /// | transport | no EDNS | EDNS |
+    /// |---|---|---|
+    /// | UDP | 512 (RFC 1035) | the client's size, at least 512, at most [`UDP_PAYLOAD`] |
+    /// | TCP | 65535 | 65535 |
+    #[must_use]
+    pub fn limit(self, edns: Option<&Edns>) -> usize {
+        match (self, edns) {
+            (Self::Udp, None) => usize::from(UDP_MINIMUM),
+            (Self::Udp, Some(edns)) => usize::from(edns.payload.clamp(UDP_MINIMUM, UDP_PAYLOAD)),
+            (Self::Tcp, _) => usize::from(u16::MAX),
+        }
+    }
+}
+
+/// Who asked, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The protocol.
+    pub transport: Transport,
+    /// The address that the query came from.
+    pub source: SocketAddr,
+}
+
+/// The largest UDP reply, which is also the size that replies advertise: it is not fragmented on
+/// any path that matters (DNS flag day 2020).
+pub const UDP_PAYLOAD: u16 = 1232;
+
+/// What every UDP client takes (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
+const UDP_MINIMUM: u16 = 512;
