@@ -77,7 +77,8 @@ fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
-    if !is("application/json") && !(T::MERGE_PATCH && is("application/merge-patch+json")) {
+    let patch = T::MERGE_PATCH && is("application/merge-patch+json");
+    if !patch && !is("application/json") {
         let detail = format!("the content type is {given:?}, send application/json");
         return Err(Problem::new(ProblemKind::MediaType, detail));
     }
