@@ -14,6 +14,7 @@ use pages::{Block, blocks, checkout};
 #[test]
 fn every_command_prints_what_its_page_shows() {
     let sessions = blocks("console");
+    let mut differences = Vec::new();
     for page in pages::pages() {
         let blocks: Vec<&Block> = sessions.iter().filter(|block| block.page == page).collect();
         if blocks.is_empty() {
@@ -27,17 +28,16 @@ fn every_command_prints_what_its_page_shows() {
         }
         for (block, step) in blocks.iter().flat_map(|block| steps(block)) {
             let printed = shell.run(&step.command);
-            assert!(
-                matches(&step, &printed),
-                "{}: $ {}\nshould print:\n{}\nprinted:\n{}",
-                block.place(),
-                step.command,
-                step.printed.join("\n"),
-                printed.join("\n"),
-            );
+            if !matches(&step, &printed) {
+                let (place, command, shown) = (block.place(), &step.command, &step.printed);
+                let (shown, printed) = (shown.join("\n"), printed.join("\n"));
+                differences.push(format!("{place}: $ {command}\n{shown}\n--- but:\n{printed}\n"));
+            }
         }
         shell.run("kill $(jobs -p); wait");
     }
+
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]

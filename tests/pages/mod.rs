@@ -1,32 +1,32 @@
 //! The pages of this repository as tests see them: their fenced blocks, and a shell to run them in.
 
-pub mod shell;
+pub(crate) mod shell;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A fenced block of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// The page, below the root of the repository.
-    pub page: String,
+    pub(crate) page: String,
     /// The line of its first fence, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What follows the opening fence, e.g. `console`.
-    pub language: String,
+    pub(crate) language: String,
     /// Its text, with a newline after each line.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Block {
     /// Where it is, for messages.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.page, self.line)
     }
 }
 
 /// README.md and everything in `docs`, in the order of names.
-pub fn pages() -> Vec<String> {
+pub(crate) fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
     let docs = fs::read_dir(root().join("docs")).expect("there is a folder docs");
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -37,7 +37,7 @@ pub fn pages() -> Vec<String> {
 }
 
 /// The fenced blocks of all pages that are in `language`.
-pub fn blocks(language: &str) -> Vec<Block> {
+pub(crate) fn blocks(language: &str) -> Vec<Block> {
     let mut found: Vec<Block> = pages()
         .into_iter()
         .flat_map(|page| {
@@ -50,7 +50,7 @@ pub fn blocks(language: &str) -> Vec<Block> {
 }
 
 /// The fenced blocks of a page's `text`.
-pub fn parse(page: &str, text: &str) -> Vec<Block> {
+pub(crate) fn parse(page: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for (i, line) in text.lines().enumerate() {
@@ -76,7 +76,7 @@ pub fn parse(page: &str, text: &str) -> Vec<Block> {
 }
 
 /// A folder with what a checkout has for a server to start in.
-pub fn checkout() -> tempfile::TempDir {
+pub(crate) fn checkout() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(root().join("registry.toml"), folder.path().join("registry.toml")).unwrap();
     fs::create_dir(folder.path().join("zones")).unwrap();
@@ -88,6 +88,6 @@ pub fn checkout() -> tempfile::TempDir {
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }

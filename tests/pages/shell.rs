@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// The shell. What it started in the background ends with it.
-pub struct Shell {
+pub(crate) struct Shell {
     process: Child,
     input: ChildStdin,
     output: Receiver<String>,
@@ -16,7 +16,7 @@ pub struct Shell {
 impl Shell {
     /// A shell in `folder`, with `signpost` on its path. `None` where this user may not make a
     /// network: the reason is printed. Under `CI` that is a failure.
-    pub fn start(folder: &Path) -> Option<Self> {
+    pub(crate) fn start(folder: &Path) -> Option<Self> {
         let Some(unshare) = unshare() else {
             let reason = "unshare(1) may not make a network and mount namespace here";
             assert!(std::env::var_os("CI").is_none(), "{reason}");
@@ -53,14 +53,16 @@ impl Shell {
     }
 
     /// Runs `command` and returns the lines that it printed, to stdout or stderr.
-    pub fn run(&mut self, command: &str) -> Vec<String> {
-        writeln!(self.input, "{command}\nprintf '\\n{END}\\n'").unwrap();
+    pub(crate) fn run(&mut self, command: &str) -> Vec<String> {
+        // The shell reads its commands from stdin, which is not for them to read.
+        let command = format!("{{\n{command}\n}} </dev/null\nprintf '\\n{END}\\n'\n");
+        self.input.write_all(command.as_bytes()).unwrap();
         let mut lines = Vec::new();
         loop {
             match self.output.recv_timeout(DEADLINE) {
                 Ok(line) if line == END => break,
                 Ok(line) => lines.push(line),
-                Err(_) => panic!("no end of {command:?} in {DEADLINE:?}, so far: {lines:#?}"),
+                Err(_) => panic!("no end in {DEADLINE:?} of {command}printed: {lines:#?}"),
             }
         }
         // The newline before the end mark, and those of the command's own.
@@ -97,7 +99,7 @@ fn unshare() -> Option<&'static [&'static str]> {
 
 /// What a page's reader has: a network, and a server in the other terminal.
 const PRELUDE: &str = r#"
-exec 2>&1 </dev/null
+exec 2>&1
 ip link set lo up
 cargo() {
     [ "$*" = "run --release" ] || { echo "cargo $*: not in a page"; return 1; }
