@@ -1,25 +1,36 @@
 //! The `signpost` binary: arguments in, exit code out.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use signpost::cli::{self, Exit, Next};
-use signpost::server;
+use signpost::cli::{self, Exit, LogFormat, Next, ServeArgs};
+use signpost::server::{self, Options};
 
 fn main() -> ExitCode {
     let exit = match cli::run(std::env::args_os()) {
-        Next::Serve(args) => told(server::serve(&args)),
-        Next::Check(_file) => Exit::Failed,
+        Next::Serve(args) => report(server::serve(options(args))),
+        Next::Check(file) => report(server::check(&file).map(|checked| {
+            // Nobody may be reading it.
+            drop(writeln!(std::io::stdout(), "{checked}"));
+        })),
         Next::Exit(exit) => exit,
     };
     exit.into()
 }
 
-fn told<E: std::fmt::Display>(result: Result<(), E>) -> Exit {
+fn options(args: ServeArgs) -> Options {
+    let log_format = match args.log_format {
+        LogFormat::Text => server::LogFormat::Text,
+        LogFormat::Json => server::LogFormat::Json,
+    };
+    Options { config: args.config, dns: args.dns, http: args.http, log_format }
+}
+
+fn report<E: Display>(result: Result<(), E>) -> Exit {
     match result {
         Ok(()) => Exit::Done,
         Err(error) => {
-            // Nobody may be reading it.
             drop(writeln!(std::io::stderr(), "signpost: {error}"));
             Exit::Failed
         }

@@ -53,7 +53,12 @@ mod tests {
 
         assert_eq!(
             [instance_hash("web-1"), key_hash(b"user-42"), client_hash(v4), client_hash(v6)],
-            [0, 0, 0, 0]
+            [
+                0x1f42_4757_5376_c970,
+                0x76ba_a812_c49c_5908,
+                0xf8cb_f0bb_eddb_bcc4,
+                0x9aa6_5162_e63f_c092,
+            ]
         );
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use crate::balance::cast;
 use crate::model::{Load, Millis};
 
 /// The load of one instance.
@@ -77,7 +78,7 @@ impl Meter {
     /// How many connections it can hold: what it last said, else its static weight x 100.
     pub(super) fn capacity(&self, weight: u16) -> f64 {
         let (_, capacity) = unpack(self.gauge.load(Ordering::Relaxed));
-        capacity.unwrap_or(f64::from(weight) * 100.0)
+        capacity.unwrap_or_else(|| f64::from(weight) * 100.0)
     }
 
     /// How many answers' worth was handed out since the report, fading by [`FADE`] per tick.
@@ -90,7 +91,7 @@ impl Meter {
         let seen = Handed(self.handed.load(Ordering::Relaxed));
         if seen.tick() != tick(now) {
             // Once per tick: fade, then add. Losing the race only loses this one share.
-            let faded = Handed::new((seen.amount(now) as u64).saturating_add(share.into()), now);
+            let faded = Handed::new(cast::whole(seen.amount(now)) + u64::from(share), now);
             let relaxed = Ordering::Relaxed;
             if self.handed.compare_exchange(seen.0, faded.0, relaxed, relaxed).is_ok() {
                 return;
@@ -135,7 +136,7 @@ fn tick(now: Millis) -> u64 {
 }
 
 fn pack(connections: Option<f64>, capacity: Option<f64>) -> u64 {
-    let bits = |number: Option<f64>| u64::from((number.unwrap_or(f64::NAN) as f32).to_bits());
+    let bits = |number: Option<f64>| u64::from(cast::single(number.unwrap_or(f64::NAN)).to_bits());
     bits(connections) << 32 | bits(capacity)
 }
 
@@ -162,3 +163,67 @@ const FADED: [f64; 128] = {
     }
     faded
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(connections: Option<f64>, capacity: Option<f64>) -> Load {
+        Load { connections, capacity, ..Load::default() }
+    }
+
+    #[test]
+    fn a_report_is_believed_for_90_s_and_kept_longer() {
+        let meter = Meter::new();
+        assert_eq!((meter.reported(), meter.connections(Millis(0))), (None, None));
+
+        let said = load(Some(17.0), Some(100.0));
+        meter.report(said, Millis(5));
+
+        assert_eq!(meter.connections(Millis(90_004)), Some(17.0));
+        assert_eq!(meter.connections(Millis(90_005)), None);
+        assert_eq!(meter.reported(), Some(Reported { load: said, at: Millis(5) }));
+    }
+
+    #[test]
+    fn capacity_is_what_was_said_or_a_hundred_per_weight() {
+        let meter = Meter::new();
+        assert_eq!(meter.capacity(3), 300.0);
+
+        meter.report(load(None, Some(40.0)), Millis(0));
+
+        assert_eq!((meter.capacity(3), meter.connections(Millis(0))), (40.0, None));
+    }
+
+    #[test]
+    fn what_was_handed_out_fades_and_a_report_replaces_it() {
+        let meter = Meter::new();
+        for _ in 0..100 {
+            meter.hand_out(ONE / 2, Millis(0));
+        }
+        assert_eq!(meter.handed_out(Millis(1_023)), 50.0);
+
+        // A time constant later 1/e is left, and adding to it does not change that.
+        let faded = meter.handed_out(Millis(10_240));
+        assert!((faded - 50.0 / std::f64::consts::E).abs() < 0.5, "{faded}");
+        meter.hand_out(ONE, Millis(10_240));
+        assert!((meter.handed_out(Millis(10_240)) - faded - 1.0).abs() < 0.01);
+        assert_eq!(meter.handed_out(Millis(1_000_000)), 0.0);
+
+        meter.report(load(Some(30.0), None), Millis(10_300));
+        assert_eq!(meter.handed_out(Millis(10_300)), 0.0);
+    }
+
+    #[test]
+    fn workers_hand_out_together() {
+        let meter = Meter::new();
+
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1_000).for_each(|_| meter.hand_out(ONE, Millis(0))));
+            }
+        });
+
+        assert_eq!(meter.handed_out(Millis(0)), 8_000.0);
+    }
+}

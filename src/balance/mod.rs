@@ -1,11 +1,30 @@
 //! Who is answered: one selector per algorithm, and the shaper that decides how many and in what
 //! order.
 //!
-//! Everything is computed when a pool is built; a pick takes no lock, waits for nobody and does
-//! not allocate. Time and randomness are arguments. The registry builds pools, resolve asks them.
+//! Everything is computed when a pool is built; a pick takes no lock and waits for nobody. Time
+//! and randomness are arguments. The registry builds pools, resolve asks them.
 
 pub mod dynamic;
 pub mod hash;
 pub mod meter;
 pub mod pool;
 pub mod weights;
+
+mod cast;
+mod consistent_hash;
+mod counter;
+mod dice;
+mod exponential;
+mod gauges;
+mod least_connections;
+mod pps;
+mod random;
+mod round_robin;
+mod schedule;
+mod units;
+mod weighted_round_robin;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod testing;

@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use rand::Rng;
-use rand::seq::SliceRandom;
 
+use crate::balance::consistent_hash::{Rendezvous, Seat};
+use crate::balance::dice;
+use crate::balance::gauges::Gauges;
+use crate::balance::least_connections::LeastConnections;
 use crate::balance::meter::Meter;
+use crate::balance::random::Random;
+use crate::balance::round_robin::RoundRobin;
+use crate::balance::units::Units;
+use crate::balance::weighted_round_robin::WeightedRoundRobin;
 use crate::balance::weights::equal;
 use crate::model::{AnswerMode, Balance, Millis};
 
@@ -62,31 +69,108 @@ pub struct Pool {
     units: usize,
     mode: AnswerMode,
     k: usize,
+    /// How many records the most verbose 1, 2, .. k units bring together.
+    records: Box<[u32]>,
+    selector: Selector,
+    shape: Shape,
+    owners: Rendezvous,
+    gauges: Gauges,
+}
+
+#[derive(Debug)]
+enum Selector {
+    RoundRobin(RoundRobin),
+    Random(Random),
+    WeightedRoundRobin(WeightedRoundRobin),
+    LeastConnections(LeastConnections),
+    /// The pool's own owners.
+    ConsistentHash,
+}
+
+/// What an answer is of the algorithm.
+#[derive(Debug)]
+enum Shape {
+    /// Its next choice.
+    One,
+    /// A sample in proportion to weight, shuffled.
+    Sample,
+    /// The first of its order.
+    Front,
+    /// Those that rank first for the client.
+    Sticky(Rendezvous),
+}
+
+/// Which counter an order takes its turn from. Clients ask for addresses and for SRV in step: with
+/// one counter for both, addresses would see every other turn only.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    /// Address answers.
+    Answers,
+    /// Orders of every unit.
+    Orders,
 }
 
 impl Pool {
     /// Computes all that can be computed before a query comes.
-    pub fn new(spec: PoolSpec, _rng: &mut impl Rng) -> Self {
-        let units = spec.records.len();
-        let weights: Vec<u32> = spec.members.iter().map(|m| m.weight).collect();
-        let max = usize::from(spec.max_answers.max(1));
-        let same = spec.balance == Balance::RoundRobin || equal(&weights);
-        let mode = match spec.answer {
-            AnswerMode::Auto if spec.balance == Balance::ConsistentHash => AnswerMode::Single,
-            AnswerMode::Auto if !spec.cached => AnswerMode::Ordered,
-            AnswerMode::Auto if units <= max && same => AnswerMode::All,
-            AnswerMode::Auto => AnswerMode::Subset,
-            chosen => chosen,
+    pub fn new(spec: PoolSpec, rng: &mut impl Rng) -> Self {
+        let PoolSpec { members, records, balance, answer, cached, max_answers } = spec;
+        let n = records.len();
+        let units = Units::of(&members, n);
+        let max_answers = usize::from(max_answers.max(1));
+        let mode = mode(answer, balance, cached, n <= max_answers && alike(balance, &units));
+        let widest = match balance {
+            Balance::RoundRobin => units.live(),
+            Balance::Random
+            | Balance::WeightedRoundRobin
+            | Balance::LeastConnections
+            | Balance::ConsistentHash => units.widest_sample(),
         };
+        let records = most_records(records);
+        let within = |most: usize| fitting(&records, most, max_answers);
         let k = match mode {
-            AnswerMode::All => units,
-            AnswerMode::Single => 1,
-            _ => max.min(units),
+            AnswerMode::Auto | AnswerMode::All => n,
+            AnswerMode::Single => n.min(1),
+            AnswerMode::Ordered => within(n),
+            AnswerMode::Subset | AnswerMode::StickySubset => within(widest),
         };
-        Self { members: spec.members.into(), units, mode, k }
+        let owners = Rendezvous::new(members.iter().map(|m| seat(m, lasting(m, balance))), n);
+        let gauges = Gauges::new(&members, n, |m| lasting(m, balance));
+        let shape = match mode {
+            AnswerMode::Single => Shape::One,
+            AnswerMode::Subset if k == 1 => Shape::One,
+            AnswerMode::Subset => Shape::Sample,
+            AnswerMode::Auto | AnswerMode::All | AnswerMode::Ordered => Shape::Front,
+            AnswerMode::StickySubset => {
+                let weight = |m: &Member| match balance {
+                    Balance::RoundRobin => m.weight.min(1),
+                    Balance::Random
+                    | Balance::WeightedRoundRobin
+                    | Balance::LeastConnections
+                    | Balance::ConsistentHash => lasting(m, balance),
+                };
+                Shape::Sticky(Rendezvous::new(members.iter().map(|m| seat(m, weight(m))), n))
+            }
+        };
+        let sampled = matches!(shape, Shape::Sample);
+        let selector = match balance {
+            Balance::RoundRobin => Selector::RoundRobin(RoundRobin::new(&units, rng)),
+            Balance::Random => Selector::Random(Random::new(&units, sampled, rng)),
+            Balance::WeightedRoundRobin => {
+                Selector::WeightedRoundRobin(WeightedRoundRobin::new(&units, sampled, rng))
+            }
+            Balance::LeastConnections => {
+                let one = matches!(shape, Shape::One);
+                let sampled = sampled || (cached && one);
+                let selector = LeastConnections::new(&units, &gauges, cached, sampled, k, rng);
+                Selector::LeastConnections(selector)
+            }
+            Balance::ConsistentHash => Selector::ConsistentHash,
+        };
+        let members = members.into();
+        Self { members, units: n, mode, k, records, selector, shape, owners, gauges }
     }
 
-    /// How many units are answered and why: never `Auto`.
+    /// How answers are chosen: never `Auto`.
     #[must_use]
     pub fn mode(&self) -> AnswerMode {
         self.mode
@@ -120,34 +204,248 @@ impl Pool {
     /// fit, but at least one. In mode `All` every unit: truncation is the caller's matter.
     /// `out` is cleared first.
     pub fn pick(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
-        self.order(ask, rng, out);
-        let fit = if self.mode == AnswerMode::All { self.units } else { ask.fit.max(1) };
-        out.truncate(self.k.min(fit));
+        out.clear();
+        let k = match self.mode {
+            AnswerMode::All => self.units,
+            _ => fitting(&self.records, self.k, ask.fit),
+        };
+        match &self.shape {
+            Shape::One => out.extend(self.one(ask, rng)),
+            Shape::Sample => self.sample(k, ask, rng, out),
+            Shape::Front => self.front(k, Lane::Answers, ask, rng, out),
+            Shape::Sticky(ranks) => {
+                ranks.top(ask.client, k, out);
+                if !matches!(self.selector, Selector::ConsistentHash) {
+                    dice::shuffle(rng, out);
+                }
+            }
+        }
     }
 
     /// Every unit, in the algorithm's order: SRV. `out` is cleared first.
-    pub fn order(&self, _ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
+    pub fn order(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         out.clear();
-        out.extend(self.members.iter().map(|m| m.unit));
-        out.sort_unstable();
-        out.dedup();
-        out.shuffle(rng);
+        self.front(self.units, Lane::Orders, ask, rng, out);
     }
 
     /// Every unit by its rank for a key, best first: weighted rendezvous hashing. `out` is
     /// cleared first.
     pub fn ranked(&self, key: u64, out: &mut Vec<u32>) {
         out.clear();
-        out.extend(0..u32::try_from(self.units).unwrap_or(0));
-        out.sort_by_key(|u| (key ^ u64::from(*u)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.owners.top(key, self.units, out);
     }
 
     /// The unit that owns a key: the best ranked one whose load is within 1.25 of its share, when
     /// load is reported. `None` when the pool is empty.
     #[must_use]
-    pub fn owner(&self, key: u64, _ask: &Ask) -> Option<u32> {
+    pub fn owner(&self, key: u64, ask: &Ask) -> Option<u32> {
+        let best = self.owners.best(key)?;
+        if self.gauges.within_bound(best, ask.now) {
+            return Some(best);
+        }
+        let next = self.owners.find(key, |unit| self.gauges.within_bound(unit, ask.now));
+        next.or(Some(best))
+    }
+
+    fn one(&self, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
+        match &self.selector {
+            Selector::RoundRobin(turns) => turns.one(ask),
+            Selector::Random(random) => random.one(rng),
+            Selector::WeightedRoundRobin(turns) => turns.one(ask),
+            Selector::LeastConnections(least) => least.one(&self.gauges, ask, rng),
+            Selector::ConsistentHash => self.owner(ask.client, ask),
+        }
+    }
+
+    fn sample(&self, k: usize, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
+        match &self.selector {
+            Selector::RoundRobin(turns) => turns.sample(k, ask, rng, out),
+            Selector::Random(random) => random.sample(k, rng, out),
+            Selector::WeightedRoundRobin(turns) => turns.sample(k, ask, rng, out),
+            Selector::LeastConnections(least) => least.sample(k, &self.gauges, ask, rng, out),
+            Selector::ConsistentHash => self.owners.top(ask.client, k, out),
+        }
+    }
+
+    fn front(&self, k: usize, lane: Lane, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
+        match &self.selector {
+            Selector::RoundRobin(turns) => turns.front(k, lane, ask, rng, out),
+            Selector::Random(random) => random.front(k, rng, out),
+            Selector::WeightedRoundRobin(turns) => turns.front(k, lane, ask, rng, out),
+            Selector::LeastConnections(least) => least.front(k, &self.gauges, ask, rng, out),
+            Selector::ConsistentHash => self.owners.top(ask.client, k, out),
+        }
+    }
+}
+
+/// What an answer is.
+///
+/// | answer | algorithm | ttl | small and alike | mode |
+/// |---|---|---|---|---|
+/// | auto | consistent_hash | | | single |
+/// | auto | other | 0 | | ordered |
+/// | auto | other | over 0 | yes | all |
+/// | auto | other | over 0 | no | subset |
+/// | any other | | | | as set |
+fn mode(answer: AnswerMode, balance: Balance, cached: bool, small_and_alike: bool) -> AnswerMode {
+    match (answer, balance) {
+        (AnswerMode::Auto, Balance::ConsistentHash) => AnswerMode::Single,
+        (AnswerMode::Auto, _) if !cached => AnswerMode::Ordered,
+        (AnswerMode::Auto, _) if small_and_alike => AnswerMode::All,
+        (AnswerMode::Auto, _) => AnswerMode::Subset,
+        (set, _) => set,
+    }
+}
+
+/// Whether weights make no difference.
+fn alike(balance: Balance, units: &Units) -> bool {
+    balance == Balance::RoundRobin || equal(units.weights())
+}
+
+/// The weight in rendezvous hashing. Where weights in force follow the load, a key would move
+/// with it: there the static weight counts.
+fn lasting(member: &Member, balance: Balance) -> u32 {
+    match balance {
+        Balance::WeightedRoundRobin | Balance::LeastConnections if member.weight > 0 => {
+            u32::from(member.base)
+        }
+        _ => member.weight,
+    }
+}
+
+fn seat(member: &Member, weight: u32) -> Seat {
+    Seat::new(member.hash, weight, member.base, member.unit)
+}
+
+/// For each number of units, how many records they bring at most.
+fn most_records(mut records: Vec<u8>) -> Box<[u32]> {
+    records.sort_unstable_by(|a, b| b.cmp(a));
+    let sums = records.iter().scan(0, |sum, &count| {
+        *sum += u32::from(count);
+        Some(*sum)
+    });
+    sums.collect()
+}
+
+/// How many of `k` units are sure to bring no more than `room` records; 1 when none is, 0 only
+/// when there are none.
+fn fitting(records: &[u32], k: usize, room: usize) -> usize {
+    let records = &records[..k];
+    match records.last() {
+        Some(&all) if all as usize > room => {
+            records.partition_point(|&sum| sum as usize <= room).max(1)
+        }
+        _ => k,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::testing::{ANSWERS, BALANCES, ask, pool, rng, spec};
+
+    fn resolved(spec: PoolSpec) -> (AnswerMode, usize) {
+        let pool = Pool::new(spec, &mut rng(1));
+        (pool.mode(), pool.k())
+    }
+
+    #[test]
+    fn auto_is_resolved_by_algorithm_ttl_and_weights() {
+        use AnswerMode::{All, Auto, Ordered, Single, Subset};
+        use Balance::{ConsistentHash, LeastConnections, Random, RoundRobin, WeightedRoundRobin};
+        for (balance, weights, direct, cached) in [
+            (ConsistentHash, &[1; 3][..], (Single, 1), (Single, 1)),
+            (RoundRobin, &[1, 2, 3], (Ordered, 3), (All, 3)),
+            (RoundRobin, &[1; 9], (Ordered, 8), (Subset, 8)),
+            (Random, &[10, 11, 10], (Ordered, 3), (All, 3)),
+            (Random, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
+            (WeightedRoundRobin, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
+            (WeightedRoundRobin, &[1; 20], (Ordered, 8), (Subset, 8)),
+            (LeastConnections, &[4, 4, 0], (Ordered, 3), (Subset, 2)),
+            (LeastConnections, &[99, 1], (Ordered, 2), (Subset, 1)),
+        ] {
+            let uncached = PoolSpec { cached: false, ..spec(balance, Auto, weights) };
+
+            assert_eq!(resolved(uncached), direct, "{balance:?} {weights:?}");
+            assert_eq!(resolved(spec(balance, Auto, weights)), cached, "{balance:?} {weights:?}");
+        }
+    }
+
+    #[test]
+    fn records_of_several_addresses_lower_k() {
+        let mut subset = spec(Balance::RoundRobin, AnswerMode::Subset, &[1; 10]);
+        subset.records = vec![1, 3, 1, 1, 1, 2, 1, 1, 1, 1];
+        assert_eq!(resolved(subset.clone()), (AnswerMode::Subset, 5));
+
+        // All is all, and never less than one.
+        subset.answer = AnswerMode::All;
+        assert_eq!(resolved(subset.clone()), (AnswerMode::All, 10));
+        (subset.answer, subset.max_answers) = (AnswerMode::Ordered, 2);
+        assert_eq!(resolved(subset), (AnswerMode::Ordered, 1));
+    }
+
+    #[test]
+    fn an_answer_is_chosen_to_fit_the_message() {
+        let mut subset = spec(Balance::Random, AnswerMode::Subset, &[1; 10]);
+        subset.records = vec![2; 10];
+        subset.max_answers = 16;
+        let pool = Pool::new(subset, &mut rng(1));
         let mut out = Vec::new();
-        self.ranked(key, &mut out);
-        out.first().copied()
+        let mut sizes = |fit| {
+            pool.pick(&Ask { fit, ..ask() }, &mut rng(2), &mut out);
+            out.len()
+        };
+
+        assert_eq!([0, 1, 2, 3, 4, 15, 16, 99].map(&mut sizes), [1, 1, 1, 1, 2, 7, 8, 8]);
+    }
+
+    #[test]
+    fn nobody_is_picked_from_an_empty_pool() {
+        for balance in BALANCES {
+            for answer in ANSWERS {
+                let pool = pool(balance, answer, &[]);
+                let mut out = vec![7];
+
+                pool.pick(&ask(), &mut rng(1), &mut out);
+                assert_eq!(out, [0; 0]);
+                pool.order(&ask(), &mut rng(1), &mut out);
+                assert_eq!((out.len(), pool.owner(1, &ask()), pool.k()), (0, None, 0));
+                assert!(pool.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn keys_stay_when_weights_follow_the_load() {
+        let mut dynamic = spec(Balance::WeightedRoundRobin, AnswerMode::Auto, &[1, 1, 2, 2]);
+        let before = Pool::new(dynamic.clone(), &mut rng(1));
+        for (member, weight) in dynamic.members.iter_mut().zip([900, 1100, 2500, 1700]) {
+            member.weight = weight;
+        }
+        let after = Pool::new(dynamic, &mut rng(1));
+
+        for key in 0..1_000 {
+            assert_eq!(before.owner(key, &ask()), after.owner(key, &ask()));
+        }
+    }
+
+    #[test]
+    fn sticky_sets_of_round_robin_do_not_look_at_weights() {
+        let pool = pool(Balance::RoundRobin, AnswerMode::StickySubset, &[1000; 20]);
+        let even = self::pool(Balance::RoundRobin, AnswerMode::StickySubset, &{
+            let mut weights = [1; 20];
+            weights[3] = 500;
+            weights
+        });
+
+        for client in 0..100 {
+            let set = |pool: &Pool| {
+                let mut out = Vec::new();
+                pool.pick(&Ask { client, ..ask() }, &mut rng(client), &mut out);
+                out.sort_unstable();
+                out
+            };
+            assert_eq!(set(&pool), set(&even));
+        }
     }
 }

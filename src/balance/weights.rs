@@ -1,6 +1,7 @@
 //! Weights in force as integers: when they count as equal, what SRV says of them, and what idle
 //! capacity makes of them.
 
+use crate::balance::cast;
 use crate::balance::meter::Meter;
 use crate::model::Millis;
 
@@ -58,7 +59,11 @@ pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Ve
     let most = all().map(idle).fold(0.0, f64::max);
     if room > 0.0 && most > 0.0 {
         // Rounded up, so that only a full instance gets 0.
-        out.extend(all().map(idle).map(|idle| (idle / most * 65535.0).ceil() as u32));
+        out.extend(
+            all()
+                .map(idle)
+                .map(|idle| cast::unit(cast::index(cast::whole((idle / most * 65535.0).ceil())))),
+        );
     } else {
         out.extend(bases.iter().map(|&base| u32::from(base.max(1))));
     }
@@ -72,4 +77,120 @@ fn in_flight(meter: &Meter, now: Millis) -> f64 {
     let Some(latency) = report.load.latency_ms else { return handed };
     let age = now.since(report.at).as_secs_f64() * 1000.0;
     if age > latency { handed * latency / age } else { handed }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::balance::testing::rng;
+    use crate::model::Load;
+
+    fn srv(weights: &[u32], max: u16) -> Vec<u16> {
+        let mut out = vec![9];
+        srv_weights(weights, max, &mut out);
+        out
+    }
+
+    #[test]
+    fn weights_within_a_tenth_are_equal() {
+        assert!(equal(&[]) && equal(&[5]) && equal(&[0, 0]) && equal(&[100, 110, 105]));
+        assert!(!equal(&[100, 111]) && !equal(&[0, 1]) && !equal(&[1, 2]));
+    }
+
+    #[test]
+    fn srv_weights_are_scaled_to_the_largest() {
+        assert_eq!(srv(&[4, 4, 4], 65535), [256, 256, 256]);
+        assert_eq!(srv(&[1, 2], 65535), [32768, 65535]);
+        assert_eq!(srv(&[1, 65535, 0], 100), [1, 100, 1]);
+        assert_eq!(srv(&[], 100), [0; 0]);
+    }
+
+    /// The shares of clients that read SRV weights in their own ways.
+    #[test]
+    fn every_client_that_reads_srv_weights_sees_the_shares() {
+        let mut rng = rng(1);
+        for _ in 0..200 {
+            let n = rng.random_range(2..=16);
+            let weights: Vec<u32> = (0..n).map(|_| rng.random_range(1..=100)).collect();
+            if equal(&weights) {
+                continue;
+            }
+            let seen = srv(&weights, 65535);
+            let total: f64 = seen.iter().map(|w| f64::from(*w)).sum();
+            let haproxy = |w: u16| f64::from(w.div_ceil(256));
+            let haproxy_total: f64 = seen.iter().map(|w| haproxy(*w)).sum();
+            let ideal_total = f64::from(weights.iter().sum::<u32>());
+
+            for (i, (&said, &weight)) in seen.iter().zip(&weights).enumerate() {
+                let ideal = f64::from(weight) / ideal_total;
+                // RFC 2782 draws from 0 to the sum inclusive: the first gets one more.
+                let strict = (f64::from(said) + f64::from(u8::from(i == 0))) / (total + 1.0);
+                // Go draws below the sum; nginx takes weights as they are.
+                let exact = f64::from(said) / total;
+                for share in [strict, exact, haproxy(said) / haproxy_total] {
+                    assert!((share - ideal).abs() <= 0.005, "{weights:?}: {share} for {ideal}");
+                }
+            }
+        }
+    }
+
+    /// Meters that report these connections of a capacity of 100, or nothing.
+    fn meters(connections: &[Option<f64>]) -> Vec<Meter> {
+        let meter = |connections: &Option<f64>| {
+            let meter = Meter::new();
+            if connections.is_some() {
+                let load = Load { connections: *connections, ..Load::default() };
+                meter.report(load, Millis(0));
+            }
+            meter
+        };
+        connections.iter().map(meter).collect()
+    }
+
+    fn idle(bases: &[u16], meters: &[Meter], now: Millis) -> Vec<u32> {
+        let mut out = vec![9];
+        idle_capacity(bases, &meters.iter().collect::<Vec<_>>(), now, &mut out);
+        out
+    }
+
+    #[test]
+    fn weights_follow_idle_capacity() {
+        let meters = meters(&[Some(80.0), Some(20.0), Some(100.0), Some(150.0)]);
+
+        assert_eq!(idle(&[1, 1, 1, 2], &meters, Millis(0)), [16384, 65535, 0, 40960]);
+    }
+
+    #[test]
+    fn who_does_not_report_is_at_the_mean() {
+        let meters = meters(&[Some(80.0), Some(20.0), None]);
+
+        // Half of 100 is idle where the others have 20 and 80.
+        assert_eq!(idle(&[1, 1, 1], &meters, Millis(0)), [16384, 65535, 40960]);
+    }
+
+    #[test]
+    fn static_weights_are_in_force_when_nobody_reports_or_all_are_full() {
+        let silent = meters(&[None, None]);
+        let full = meters(&[Some(100.0), Some(700.0)]);
+        let old = meters(&[Some(80.0), Some(20.0)]);
+
+        assert_eq!(idle(&[1, 3], &silent, Millis(0)), [1, 3]);
+        assert_eq!(idle(&[1, 3], &full, Millis(0)), [1, 3]);
+        assert_eq!(idle(&[1, 3], &old, Millis(90_000)), [1, 3]);
+    }
+
+    #[test]
+    fn what_was_handed_out_counts_as_long_as_it_lasts() {
+        let meters = meters(&[Some(0.0), Some(0.0), Some(0.0)]);
+        let brief = Load { connections: Some(0.0), latency_ms: Some(100.0), ..Load::default() };
+        meters[1].report(brief, Millis(0));
+        for meter in &meters[..2] {
+            (0..50).for_each(|_| meter.hand_out(crate::balance::meter::ONE, Millis(1_000)));
+        }
+
+        // 50 connections that stay; 50 in a second that take 0.1 s each, so 5 at a time; none.
+        assert_eq!(idle(&[1, 1, 1], &meters, Millis(1_000)), [32768, 62259, 65535]);
+    }
 }

@@ -21,17 +21,18 @@ use crate::dns::transport::{Peer, Transport};
 use crate::registry::Registry;
 
 /// The DNS front: one for all transports and tasks.
+#[derive(Debug)]
 pub struct Front {
     registry: Registry,
     served: ArcSwap<Served>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
 }
 
 impl Front {
     /// A front that answers from `registry` and `served`.
     #[must_use]
-    pub fn new(registry: Registry, served: Served, metrics: Arc<Metrics>) -> Self {
-        Self { registry, served: ArcSwap::from_pointee(served), metrics }
+    pub fn new(registry: Registry, served: Served) -> Self {
+        Self { registry, served: ArcSwap::from_pointee(served), metrics: Metrics::default() }
     }
 
     /// Puts `served` in force for the next packet.
@@ -39,14 +40,27 @@ impl Front {
         self.served.store(Arc::new(served));
     }
 
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What is served now.
+    pub(super) fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// The registry that is answered from.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
         let served = self.served.load();
         let (rtype, rcode) = match parse(packet) {
-            Parsed::Silence => {
-                self.metrics.silent.inc();
-                return false;
-            }
+            Parsed::Silence => return false,
             Parsed::Error(head, rcode) => {
                 start(reply, &head, peer.transport, &served).finish(rcode, false);
                 (None, rcode)

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
@@ -21,16 +20,6 @@ pub struct Metrics {
     truncated: Count,
     request_bytes: Count,
     response_bytes: Count,
-    /// Packets that get no reply: too short, or replies themselves.
-    pub silent: Count,
-    /// Replies that the socket could not take.
-    pub dropped: Count,
-    /// Packets whose handling panicked.
-    pub panics: Count,
-    /// TCP connections open now.
-    pub tcp_open: Count,
-    /// TCP connections refused or closed early because there were too many.
-    pub tcp_refused: Count,
 }
 
 /// One number that many threads move.
@@ -41,11 +30,6 @@ impl Count {
     /// One more.
     pub fn inc(&self) {
         self.add(1);
-    }
-
-    /// One less; for what is counted while it lasts.
-    pub fn dec(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// `by` more.
@@ -123,10 +107,6 @@ impl Metrics {
             ("signpost_dns_truncated", "Replies with TC", &self.truncated),
             ("signpost_dns_request_bytes", "Bytes of queries", &self.request_bytes),
             ("signpost_dns_response_bytes", "Bytes of replies", &self.response_bytes),
-            ("signpost_dns_ignored", "Packets that get no reply", &self.silent),
-            ("signpost_dns_dropped", "Replies that the socket could not take", &self.dropped),
-            ("signpost_panics", "Packets whose handling panicked", &self.panics),
-            ("signpost_dns_tcp_refused", "TCP connections over the limit", &self.tcp_refused),
         ] {
             let counter = ConstCounter::new(count.value());
             counter.encode(encoder.encode_descriptor(
@@ -136,9 +116,7 @@ impl Metrics {
                 counter.metric_type(),
             )?)?;
         }
-        let open = ConstGauge::new(self.tcp_open.value().cast_signed());
-        let (name, help) = ("signpost_dns_tcp_connections", "TCP connections open");
-        open.encode(encoder.encode_descriptor(name, help, None, open.metric_type())?)
+        Ok(())
     }
 }
 

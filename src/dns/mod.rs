@@ -3,7 +3,10 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod connections;
+pub mod counters;
 pub mod edns;
+pub mod explain;
 pub mod front;
 pub mod metrics;
 pub mod name;
@@ -12,9 +15,14 @@ pub mod rcode;
 pub mod reply;
 pub mod rtype;
 pub mod served;
+pub mod serve;
+pub mod sockets;
 pub mod transport;
+pub mod zones;
 
 mod compress;
 #[cfg(test)]
 mod fixture;
+mod opt;
 mod responder;
+mod tcp;

@@ -5,11 +5,11 @@
 //! decides whether that means TC. The buffer is the caller's and is used again.
 
 use crate::dns::compress::NameTable;
-use crate::dns::edns::{DO, Edns, OPTION_EDE, OPTION_HEADER, OPTION_NSID};
+use crate::dns::opt::Opt;
 use crate::dns::query::Head;
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
-use crate::dns::transport::{Transport, UDP_PAYLOAD};
+use crate::dns::transport::Transport;
 
 /// A reply in the making. Records must come in the order of the sections.
 pub struct Reply<'a> {
@@ -21,10 +21,7 @@ pub struct Reply<'a> {
     truncated: bool,
     question_len: usize,
     names: Option<NameTable>,
-    edns: Option<Edns>,
-    nsid: &'a [u8],
-    scope: u8,
-    extended_error: Option<u16>,
+    opt: Option<Opt<'a>>,
 }
 
 /// One record to write.
@@ -81,12 +78,9 @@ impl<'a> Reply<'a> {
             truncated: false,
             question_len: head.question.len(),
             names: None,
-            edns: head.edns,
-            nsid,
-            scope: 0,
-            extended_error: None,
+            opt: head.edns.map(|edns| Opt::new(edns, nsid)),
         };
-        reply.limit -= reply.opt_len();
+        reply.limit -= reply.opt.as_ref().map_or(0, Opt::len);
         reply
     }
 
@@ -162,21 +156,27 @@ impl<'a> Reply<'a> {
     /// How many bits of the client subnet the answer depended on. Sent only when the query had a
     /// client subnet; 0 unless called.
     pub fn scope(&mut self, bits: u8) {
-        self.scope = bits;
+        if let Some(opt) = &mut self.opt {
+            opt.scope = bits;
+        }
     }
 
     /// Adds an extended error (RFC 8914) by its number: when the query had EDNS and it still fits.
     pub fn extended_error(&mut self, code: u16) {
-        if self.edns.is_some() && self.extended_error.is_none() && self.room() >= EDE_LEN {
-            self.limit -= EDE_LEN;
-            self.extended_error = Some(code);
+        let room = self.room();
+        if let Some(opt) = &mut self.opt
+            && opt.extended_error.is_none()
+            && room >= Opt::EXTENDED_ERROR
+        {
+            opt.extended_error = Some(code);
+            self.limit -= Opt::EXTENDED_ERROR;
         }
     }
 
     /// Writes OPT and the header; the buffer then holds the whole reply.
     pub fn finish(mut self, rcode: Rcode, authoritative: bool) {
-        if let Some(edns) = self.edns {
-            self.write_opt(&edns, rcode);
+        if let Some(opt) = &self.opt {
+            opt.write(rcode, self.buffer);
             self.counts[Section::Additional as usize] += 1;
         }
         let aa = if authoritative { AA } else { 0 };
@@ -232,43 +232,6 @@ impl<'a> Reply<'a> {
         let target = message.get(target_start..).unwrap_or_default();
         names.note(message, target_start, target, target.len());
     }
-
-    fn opt_len(&self) -> usize {
-        let Some(edns) = &self.edns else { return 0 };
-        let subnet = edns.subnet.map_or(0, |subnet| subnet.option_len());
-        FIXED_OPT + subnet + if self.sends_nsid(edns) { OPTION_HEADER + self.nsid.len() } else { 0 }
-    }
-
-    fn sends_nsid(&self, edns: &Edns) -> bool {
-        edns.nsid && (1..=MAX_NSID).contains(&self.nsid.len())
-    }
-
-    fn write_opt(&mut self, edns: &Edns, rcode: Rcode) {
-        let start = self.buffer.len();
-        let flags = if edns.dnssec_ok { DO } else { 0 };
-        let ttl = u32::from(rcode.high()) << 24 | flags;
-        self.buffer.push(0);
-        self.buffer.extend(rtype::OPT.to_be_bytes());
-        self.buffer.extend(UDP_PAYLOAD.to_be_bytes());
-        self.buffer.extend(ttl.to_be_bytes());
-        self.buffer.extend([0, 0]);
-        if let Some(subnet) = &edns.subnet {
-            subnet.write(self.scope, self.buffer);
-        }
-        if self.sends_nsid(edns) {
-            self.buffer.extend(OPTION_NSID.to_be_bytes());
-            self.buffer.extend([0, u8::try_from(self.nsid.len()).unwrap_or(0)]);
-            self.buffer.extend_from_slice(self.nsid);
-        }
-        if let Some(code) = self.extended_error {
-            self.buffer.extend(OPTION_EDE.to_be_bytes());
-            self.buffer.extend([0, 2]);
-            self.buffer.extend(code.to_be_bytes());
-        }
-        let options = u16::try_from(self.buffer.len() - start - FIXED_OPT).unwrap_or(0);
-        self.buffer[start + FIXED_OPT - 2..start + FIXED_OPT]
-            .copy_from_slice(&options.to_be_bytes());
-    }
 }
 
 /// Writes a reply that has no records: the answer to [`Parsed::Error`](super::query::Parsed).
@@ -290,11 +253,6 @@ fn question_name(message: &[u8], question_len: usize) -> &[u8] {
 const HEADER: u16 = 12;
 const FIXED_QUESTION: usize = 4;
 const FIXED_RECORD: usize = 10;
-const FIXED_OPT: usize = 11;
-const EDE_LEN: usize = OPTION_HEADER + 2;
-
-/// Longer identifiers are not sent.
-const MAX_NSID: usize = 128;
 const CLASS_IN: u16 = 1;
 const CLASS_CH: u16 = 3;
 const POINTER: u16 = 0xc000;
@@ -373,43 +331,6 @@ mod tests {
     }
 
     #[test]
-    fn opt_is_sent_exactly_when_asked_for() {
-        let reply_to = |packet: &[u8], rcode| {
-            let mut buffer = Vec::new();
-            let (Parsed::Query(query) | Parsed::Chaos(query)) = parse(packet) else { panic!() };
-            error(&mut buffer, &query.head, Transport::Udp, b"ns1", rcode);
-            buffer
-        };
-        let plain = QueryBytes::new("x.", rtype::A);
-        let edns = plain.clone().opt(1400, 0x8000, &[]);
-        let nsid = plain.clone().opt(100, 0, &[0, 3, 0, 0]);
-        let subnet = plain.clone().opt(512, 0, &[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2]);
-        let question = b"\x01x\x00\x00\x01\x00\x01".as_slice();
-        let with = |low: u8, additional: u8, opt: &[u8]| {
-            [b"\x12\x34\x80".as_slice(), &[low, 0, 1, 0, 0, 0, 0, 0, additional], question, opt]
-                .concat()
-        };
-
-        assert_eq!(reply_to(&plain.bytes(), Rcode::Refused), with(5, 0, &[]));
-        assert_eq!(
-            reply_to(&edns.bytes(), Rcode::Refused),
-            with(5, 1, &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0])
-        );
-        assert_eq!(
-            reply_to(&edns.bytes(), Rcode::BadVers),
-            with(0, 1, &[0, 0, 41, 4, 208, 1, 0, 0x80, 0, 0, 0])
-        );
-        assert_eq!(
-            reply_to(&nsid.bytes(), Rcode::NxDomain),
-            with(3, 1, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 7, 0, 3, 0, 3, b'n', b's', b'1'])
-        );
-        assert_eq!(
-            reply_to(&subnet.bytes(), Rcode::NoError),
-            with(0, 1, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2])
-        );
-    }
-
-    #[test]
     fn nineteen_srv_records_with_glue_fit_one_datagram() {
         let packet =
             QueryBytes::new("_http._tcp.web.service.local.", rtype::SRV).opt(1232, 0, &[]).bytes();
@@ -471,24 +392,6 @@ mod tests {
         reply.finish(Rcode::NoError, true);
 
         assert_eq!(rolled, straight);
-    }
-
-    #[test]
-    fn an_extended_error_is_sent_with_edns_only() {
-        let plain = QueryBytes::new("x.", rtype::A);
-        let ends = |packet: &[u8]| {
-            let mut buffer = Vec::new();
-            let mut reply = Reply::start(&mut buffer, &head(packet), Transport::Udp, b"");
-            reply.extended_error(20);
-            reply.finish(Rcode::Refused, false);
-            buffer.split_off(19)
-        };
-
-        assert_eq!(ends(&plain.bytes()), Vec::<u8>::new());
-        assert_eq!(
-            ends(&plain.opt(512, 0, &[]).bytes()),
-            [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 20]
-        );
     }
 
     fn any_name() -> impl Strategy<Value = Name> {

@@ -7,16 +7,17 @@ use std::net::IpAddr;
 use rand::rngs::SmallRng;
 
 use crate::dns::edns::ClientSubnet;
-use crate::dns::name;
+use crate::dns::name::{self, Name};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
 use crate::dns::served::{STATIC_TTL, Served};
 use crate::dns::transport::Peer;
+use crate::dns::zones::{self, ServerZone};
 use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
-use crate::resolve::{Answer, Asker, Data, Kind, Outcome, Srv, published, resolve};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome, Srv, exists, published, resolve};
 
 /// Is told how an answer came about. Queries have nobody to tell.
 pub(super) trait Witness {
@@ -51,7 +52,15 @@ pub(super) struct Responder<'q> {
     rng: &'q mut SmallRng,
 }
 
-/// What the types of a question come to.
+/// How a reply ends.
+struct End {
+    rcode: Rcode,
+    authoritative: bool,
+    /// The SOA of the server's zone belongs in the authority section.
+    negative: bool,
+}
+
+/// What the registry says of a name.
 enum Found {
     Answer,
     NoData,
@@ -76,42 +85,84 @@ impl<'q> Responder<'q> {
 
     /// Writes the whole reply.
     pub(super) fn respond(mut self, mut reply: Reply<'_>, witness: &mut impl Witness) -> Rcode {
-        let apex = self.served.apex.wire();
-        if !name::is_within(self.query.name.wire(), apex) {
-            reply.extended_error(EDE_NOT_AUTHORITATIVE);
-            reply.finish(Rcode::Refused, false);
-            return Rcode::Refused;
-        }
-        let rcode = match self.own_zone(&mut reply, witness) {
-            Found::Answer => Rcode::NoError,
-            Found::NoData => {
-                self.push_soa(&mut reply, Section::Authority);
-                Rcode::NoError
+        let (name, served) = (self.query.name, self.served);
+        let ours = name::is_within(name.wire(), served.apex.wire());
+        let above = if ours { served.apex.wire().len() } else { 0 };
+        let end = if let Some(zone) = served.zones.find(name.wire(), above) {
+            match zone.lookup(&name, self.query.rtype) {
+                Some(found) => End::of(zones::write(zone, &found, &mut reply)),
+                None => End::refused(),
             }
-            Found::NxDomain => {
-                self.push_soa(&mut reply, Section::Authority);
-                Rcode::NxDomain
-            }
+        } else if ours {
+            self.own_zone(&mut reply, witness)
+        } else {
+            End::refused()
         };
-        reply.finish(rcode, true);
-        rcode
+        if end.rcode == Rcode::Refused {
+            reply.extended_error(EDE_NOT_AUTHORITATIVE);
+        }
+        if end.negative {
+            self.push_soa(&mut reply, Section::Authority);
+        }
+        reply.finish(end.rcode, end.authoritative);
+        end.rcode
     }
 
-    fn own_zone(&mut self, reply: &mut Reply<'_>, witness: &mut impl Witness) -> Found {
-        let name = self.query.name.wire();
-        if name == self.served.apex.wire() {
-            return self.apex(reply);
+    /// Static names first, then the registry's, then what static data has left over: names between
+    /// static ones, and wildcards. An alias may lead back to the start.
+    fn own_zone<W: Witness>(&mut self, reply: &mut Reply<'_>, witness: &mut W) -> End {
+        let (served, rtype) = (self.served, self.query.rtype);
+        let mut name = self.query.name;
+        for _ in 0..MAX_RESTARTS {
+            let statics = served.zones.server().map(ServerZone::zone);
+            if let Some(zone) = statics
+                && let Some(found) = zone.lookup_claimed(&name, rtype)
+            {
+                let outcome = zones::write(zone, &found, reply);
+                if !outcome.unclaimed {
+                    return End::of(outcome);
+                }
+                name = found.name;
+            }
+            let (found, zone) = match (self.registry(reply, &name, witness), statics) {
+                (Found::Answer, _) => return End::answered(),
+                (Found::NoData, _) => return End::negative(Rcode::NoError),
+                (Found::NxDomain, None) => return End::negative(Rcode::NxDomain),
+                (Found::NxDomain, Some(zone)) => {
+                    (zone.lookup_left_over(&name, rtype, |name| self.exists(name)), zone)
+                }
+            };
+            let Some(found) = found else { return End::negative(Rcode::NxDomain) };
+            let outcome = zones::write(zone, &found, reply);
+            if !outcome.unclaimed {
+                return End::of(outcome);
+            }
+            name = found.name;
         }
-        if name == self.served.own_name.wire() {
-            return self.own_name(reply);
+        End::answered()
+    }
+
+    /// What there is besides static records: the apex, this server, and the registry's names.
+    fn registry<W: Witness>(
+        &mut self,
+        reply: &mut Reply<'_>,
+        name: &Name,
+        witness: &mut W,
+    ) -> Found {
+        let folded = name.folded();
+        if folded == self.served.apex {
+            return self.apex(reply, name);
+        }
+        if folded == self.served.own_name {
+            return self.own_name(reply, name);
         }
         if self.query.rtype != rtype::ANY {
-            return self.dynamic(reply, kind(self.query.rtype), witness);
+            return self.dynamic(reply, name, kind(self.query.rtype), witness);
         }
         // RFC 8482: one of the sets that are there is answer enough.
         let mut found = Found::NxDomain;
         for kind in [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt] {
-            found = self.dynamic(reply, kind, witness);
+            found = self.dynamic(reply, name, kind, witness);
             if !matches!(found, Found::NoData) {
                 break;
             }
@@ -119,14 +170,27 @@ impl<'q> Responder<'q> {
         found
     }
 
-    fn apex(&self, reply: &mut Reply<'_>) -> Found {
+    /// Whether `name`, in lower case, exists without static records.
+    fn exists(&self, name: &[u8]) -> bool {
+        let apex = self.served.apex.wire();
+        let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
+        name == apex
+            || name == self.served.own_name.wire()
+            || exists(self.views, relative_labels(name, apex, &mut buffer))
+    }
+
+    fn apex(&self, reply: &mut Reply<'_>, name: &Name) -> Found {
         match self.query.rtype {
             rtype::SOA | rtype::ANY => self.push_soa(reply, Section::Answer),
             rtype::NS => {
                 for server in &self.served.name_servers {
-                    let owner = self.query.name.wire();
                     let rdata = [server.wire()];
-                    let ns = Record { owner, rtype: rtype::NS, ttl: STATIC_TTL, rdata: &rdata };
+                    let ns = Record {
+                        owner: name.wire(),
+                        rtype: rtype::NS,
+                        ttl: STATIC_TTL,
+                        rdata: &rdata,
+                    };
                     reply.push(Section::Answer, &ns);
                 }
                 for address in &self.served.addresses {
@@ -139,20 +203,27 @@ impl<'q> Responder<'q> {
         Found::Answer
     }
 
-    fn own_name(&self, reply: &mut Reply<'_>) -> Found {
+    fn own_name(&self, reply: &mut Reply<'_>, name: &Name) -> Found {
         let rtype = self.query.rtype;
         let before = reply.count(Section::Answer);
         for address in &self.served.addresses {
             if rtype == address_type(*address) || rtype == rtype::ANY {
-                push_address(reply, Section::Answer, self.query.name.wire(), STATIC_TTL, *address);
+                push_address(reply, Section::Answer, name.wire(), STATIC_TTL, *address);
             }
         }
         if reply.count(Section::Answer) == before { Found::NoData } else { Found::Answer }
     }
 
-    fn dynamic<W: Witness>(&mut self, reply: &mut Reply<'_>, kind: Kind, witness: &mut W) -> Found {
+    fn dynamic<W: Witness>(
+        &mut self,
+        reply: &mut Reply<'_>,
+        name: &Name,
+        kind: Kind,
+        witness: &mut W,
+    ) -> Found {
+        let folded = name.folded();
         let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
-        let labels = relative_labels(self.query.name.wire(), self.served.apex.wire(), &mut buffer);
+        let labels = relative_labels(folded.wire(), self.served.apex.wire(), &mut buffer);
         let room = reply.room();
         let asker = Asker {
             prefix: self.client,
@@ -161,14 +232,14 @@ impl<'q> Responder<'q> {
             now: self.now,
             peek: W::PEEKS,
         };
-        let (served, query, client) = (self.served, self.query, self.client);
+        let (served, client) = (self.served, self.client);
         resolve(self.views, labels, kind, &asker, self.rng, |outcome, view| {
             if let Some(view) = view {
                 witness.found(view, labels, kind, &outcome);
             }
             match (outcome, view) {
                 (Outcome::Answer(answer), Some(view)) => {
-                    let writer = AnswerWriter { served, query, client, view };
+                    let writer = AnswerWriter { served, owner: name.wire(), client, view };
                     writer.write(reply, answer);
                     Found::Answer
                 }
@@ -181,24 +252,43 @@ impl<'q> Responder<'q> {
     /// The SOA of the server's zone. Its serial is the registry's revision; its TTL is its MINIMUM
     /// (RFC 2308 section 3).
     fn push_soa(&self, reply: &mut Reply<'_>, section: Section) {
-        let Served { apex, name_servers, soa, negative_ttl, .. } = self.served;
+        let Served { apex, primary, soa, negative_ttl, .. } = self.served;
         let mut numbers = [0; 20];
         let serial = self.views.revision().serial();
         let fields = [serial, soa.refresh, soa.retry, soa.expire, *negative_ttl];
         for (bytes, field) in numbers.chunks_exact_mut(4).zip(fields) {
             bytes.copy_from_slice(&field.to_be_bytes());
         }
-        let rdata = [name_servers[0].wire(), soa.rname.wire(), &numbers];
+        let rdata = [primary.wire(), soa.rname.wire(), &numbers];
         let soa =
             Record { owner: apex.wire(), rtype: rtype::SOA, ttl: *negative_ttl, rdata: &rdata };
         reply.push(section, &soa);
     }
 }
 
+impl End {
+    fn answered() -> Self {
+        Self { rcode: Rcode::NoError, authoritative: true, negative: false }
+    }
+
+    fn negative(rcode: Rcode) -> Self {
+        Self { rcode, authoritative: true, negative: true }
+    }
+
+    fn refused() -> Self {
+        Self { rcode: Rcode::Refused, authoritative: false, negative: false }
+    }
+
+    fn of(outcome: zones::Outcome) -> Self {
+        let zones::Outcome { rcode, authoritative, needs_soa, .. } = outcome;
+        Self { rcode, authoritative, negative: needs_soa }
+    }
+}
+
 /// Writes what `resolve` found of one service.
 struct AnswerWriter<'w> {
     served: &'w Served,
-    query: &'w Query<'w>,
+    owner: &'w [u8],
     client: Network,
     view: &'w ServiceView,
 }
@@ -227,7 +317,7 @@ impl AnswerWriter<'_> {
 
     /// Writes the records that fit, and says whether that was all.
     fn write_records(&self, reply: &mut Reply<'_>, answer: &Answer) -> bool {
-        let owner = self.query.name.wire();
+        let owner = self.owner;
         let ttl = answer.ttl;
         match &answer.data {
             Data::Addresses(addresses) => addresses
@@ -355,6 +445,9 @@ fn label_length(label: &str) -> u8 {
 
 /// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
 const MAX_LABELS: usize = 127;
+/// How often a static alias may lead back to the registry and on: a chain of registry names ends at
+/// once, so only static aliases count.
+const MAX_RESTARTS: usize = 4;
 /// Bytes of an A record whose owner is a pointer to the question.
 const V4_RECORD: usize = 16;
 /// The same of an AAAA record.

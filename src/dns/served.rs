@@ -4,7 +4,8 @@
 
 use std::net::IpAddr;
 
-use crate::dns::name::{Name, NameTextError};
+use crate::dns::name::Name;
+use crate::dns::zones::{SoaTimers, Zones};
 use crate::model::Network;
 
 /// Everything an answer needs that is not in the registry.
@@ -18,38 +19,18 @@ pub struct Served {
     pub identity: String,
     /// What the own name resolves to.
     pub addresses: Vec<IpAddr>,
-    /// The name servers; the first is MNAME. Never empty.
+    /// The name servers, where no zone file says otherwise.
     pub name_servers: Vec<Name>,
+    /// The primary of the zone: MNAME.
+    pub primary: Name,
+    /// Static zones, and static records of the server's own zone.
+    pub zones: Zones,
     /// The SOA fields that are not the registry's.
-    pub soa: SoaFields,
+    pub soa: SoaTimers,
     /// TTL of the SOA, and of what does not exist (RFC 2308), in seconds.
     pub negative_ttl: u32,
     /// How many bits of an address count as one client, for v4 and v6.
     pub client_prefix: (u8, u8),
-}
-
-/// The fields of the SOA that a zone file may set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SoaFields {
-    /// The mailbox of who is responsible.
-    pub rname: Name,
-    /// Seconds between a secondary's looks.
-    pub refresh: u32,
-    /// Seconds until a failed look is repeated.
-    pub retry: u32,
-    /// Seconds that a secondary answers without a successful look.
-    pub expire: u32,
-}
-
-impl SoaFields {
-    /// The fields of a zone without a file.
-    ///
-    /// # Errors
-    /// When the apex is so long that no mailbox fits under it.
-    pub fn standard(apex: &Name) -> Result<Self, NameTextError> {
-        let rname = Name::from_text("hostmaster", Some(apex))?;
-        Ok(Self { rname, refresh: 3600, retry: 600, expire: 86_400 })
-    }
 }
 
 impl Served {

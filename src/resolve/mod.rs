@@ -5,6 +5,7 @@
 
 mod explain;
 mod name;
+mod resolution;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use rand::Rng;
 
 pub use explain::{Explanation, InstanceExplanation, explain};
+pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 
 use crate::balance::hash::{client_hash, instance_hash, key_hash};
 use crate::balance::pool::Ask;
@@ -113,6 +115,24 @@ pub fn resolve<R>(
         Name::Of(service, part) => views.read(service, |view| match view {
             None => write(Outcome::NxDomain, None),
             Some(view) => write(answer(view, &part, kind, asker, rng), Some(view)),
+        }),
+    }
+}
+
+/// Whether the name made of `labels` exists, with or without data.
+#[must_use]
+pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
+    match Name::parse(labels) {
+        Name::Nothing => false,
+        Name::Branch => true,
+        Name::Of(service, part) => views.read(service, |view| {
+            view.is_some_and(|view| match part {
+                Part::Nothing => false,
+                Part::Branch => true,
+                Part::Instance(id) => view.instance(id).is_some(),
+                Part::Pool(_, Some(PortChoice::Named(name, of))) => view.has_port(name, of),
+                Part::Pool(_, _) => true,
+            })
         }),
     }
 }

@@ -3,23 +3,55 @@
 //! Start: store, zones, sockets, registry, fronts; what can fail fails before anything is served.
 //! End: stop accepting, finish what is in flight, make the rest durable, close the store.
 
+mod check;
+mod log;
+mod metrics;
 mod persist;
+mod reload;
 mod zone;
 
 use std::io::Write;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
-use crate::cli::ServeArgs;
-use crate::config::{self, Config, ConfigError, Flags, StoreKind};
+pub use check::{Checked, check};
+pub use log::LogFormat;
+pub use zone::ServedError;
+
+use crate::config::{Config, ConfigError, Flags, StoreKind};
+use crate::dns;
 use crate::dns::front::Front;
-use crate::dns::metrics::Metrics;
-use crate::dns::transport::{Peer, Transport};
-use crate::registry::{Names, Policy, Registry};
+use crate::dns::serve::Shared;
+use crate::dns::sockets::Bound;
+use crate::http::{self, App, BadQuestion, Hooks, ReloadReply, ResolveRequest};
+use crate::model::Limits;
+use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use persist::Persister;
+use reload::Reloader;
+
+/// What the command line says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// The configuration file; `None`: the built-in defaults.
+    pub config: Option<PathBuf>,
+    /// In place of the file's `dns.listen`, unless empty.
+    pub dns: Vec<SocketAddr>,
+    /// In place of the file's `http.listen`, unless empty.
+    pub http: Vec<SocketAddr>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
 
 /// Why the server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -27,71 +59,246 @@ pub enum ServeError {
     /// The configuration is not legal.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The store cannot be opened.
+    /// The store cannot be opened or closed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A name of the configuration does not fit DNS.
-    #[error("a name of the configuration does not fit DNS: {0}")]
-    Name(#[from] crate::dns::name::NameTextError),
-    /// The system refused something.
-    #[error("cannot start: {0}")]
+    /// The DNS front cannot serve the configuration.
+    #[error(transparent)]
+    Served(#[from] ServedError),
+    /// A DNS address cannot be listened on.
+    #[error(transparent)]
+    Dns(#[from] dns::sockets::BindError),
+    /// An HTTP address cannot be listened on.
+    #[error(transparent)]
+    Http(#[from] http::BindError),
+    /// The system refused something else.
+    #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
+    /// A part that must run for ever ended.
+    #[error("the {0} ended unexpectedly; what is acknowledged is stored, start again")]
+    Ended(&'static str),
 }
 
-/// Serves until told to stop.
+/// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it cannot start.
-pub fn serve(args: &ServeArgs) -> Result<(), ServeError> {
-    let flags = Flags { dns: args.dns.clone(), http: args.http.clone() };
-    let config = match &args.config {
-        Some(path) => config::load_with(path, &flags)?,
-        None => config::parse_with("", Path::new("registry.toml"), &flags)?,
-    };
+/// When it cannot start, or could not end cleanly.
+pub fn serve(options: Options) -> Result<(), ServeError> {
+    log::start(options.log_format);
+    let flags = Flags { dns: options.dns, http: options.http };
+    let config = reload::load(options.config.clone(), &flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(config))
+    runtime.block_on(run(options.config, flags, config))
 }
 
-async fn run(config: Config) -> Result<(), ServeError> {
-    let Config { boot, live, .. } = config;
+async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
+    let Config { boot, live, warnings } = config;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let mut store: Box<dyn Store> = match boot.store {
         StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
         StoreKind::Memory => Box::new(Memory::default()),
     };
     let image = store.load()?;
     let served = zone::served(&boot, &live)?;
+    for hidden in check::shadowed(
+        served.zones.static_names(&served.apex),
+        served.apex.wire(),
+        &live.declared,
+    ) {
+        tracing::warn!("{hidden}");
+    }
+    let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let bind_dns = |address: &SocketAddr| dns::sockets::bind(*address, workers);
+    let dns_sockets = boot.dns_listen.iter().map(bind_dns).collect::<Result<Vec<_>, _>>()?;
+    let http_sockets =
+        boot.http_listen.iter().map(|a| http::bind(*a)).collect::<Result<Vec<_>, _>>()?;
+
     let (commits, requests) = mpsc::channel(1);
     let persister = Persister::start(store, requests)?;
-    let policy = Policy {
-        declared: Arc::new(live.declared.clone()),
-        limits: live.limits.clone(),
-        forget_after: live.forget_after,
-    };
     let names = Names { zone_length: boot.zone.length(), server: boot.name.to_string() };
-    let (registry, engine) = Registry::new(image, policy, names, commits);
-    let engine = std::thread::Builder::new().name("registry".into()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|runtime| runtime.block_on(engine.run()))
-    })?;
-    let front = Arc::new(Front::new(registry.clone(), served, Arc::new(Metrics::default())));
-    for address in &boot.dns_listen {
-        let socket = tokio::net::UdpSocket::bind(address).await?;
-        writeln!(std::io::stdout(), "dns {address} udp")?;
+    let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (engine, engine_ended) = start_engine(engine)?;
+
+    let zone = boot.zone.to_string();
+    let front = Arc::new(Front::new(registry.clone(), served));
+    let shared = Arc::new(Shared::new(live.limits.connections));
+    let limits = Arc::new(ArcSwap::from_pointee(live.limits.clone()));
+    let reloader = Arc::new(Reloader {
+        path,
+        flags,
+        boot,
+        registry: registry.clone(),
+        front: Arc::clone(&front),
+        limits: Arc::clone(&limits),
+        gate: Mutex::new(()),
+    });
+    let ready = Arc::new(AtomicBool::new(false));
+    let (stop, stopped) = watch::channel(false);
+    let app = side_port(&Parts {
+        registry: registry.clone(),
+        front: Arc::clone(&front),
+        shared: Arc::clone(&shared),
+        limits,
+        reloader: Arc::clone(&reloader),
+        ready: Arc::clone(&ready),
+        stopped: stopped.clone(),
+        zone,
+    });
+
+    let mut tasks = JoinSet::new();
+    announce(&dns_sockets, &http_sockets)?;
+    for bound in dns_sockets {
         let front = Arc::clone(&front);
-        tokio::spawn(async move {
-            let (mut packet, mut reply) = (vec![0; 65535], Vec::new());
-            while let Ok((length, source)) = socket.recv_from(&mut packet).await {
-                let peer = Peer { transport: Transport::Udp, source };
-                if front.handle(&packet[..length], peer, &mut reply) {
-                    socket.send_to(&reply, source).await.ok();
-                }
-            }
-        });
+        let handler = move |packet: &[u8], peer, reply: &mut Vec<u8>| {
+            front.handle(packet, peer, reply)
+        };
+        dns::serve::serve(bound, &handler, &shared, &stopped, &mut tasks);
     }
-    tokio::signal::ctrl_c().await?;
-    if let Some(revision) = registry.shut_down().await {
-        drop(engine.join());
-        persister.close(revision)?;
+    for listener in http_sockets {
+        tasks.spawn(http::serve(listener, Arc::clone(&app)));
     }
-    Ok(())
+    ready.store(true, Ordering::Release);
+    tracing::info!(revision = registry.views().revision().0, "ready");
+
+    let ended = until_told_to_stop(&reloader, engine_ended).await;
+    ready.store(false, Ordering::Release);
+    tracing::info!("shutting down");
+    // The loops may all have ended already.
+    stop.send(true).ok();
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("some connections did not end in time and were cut");
+    }
+    let Some(revision) = registry.shut_down().await else {
+        return ended.and(Err(ServeError::Ended("registry")));
+    };
+    // A thread that panicked has told stderr.
+    drop(engine.join());
+    persister.close(revision)?;
+    ended
 }
+
+/// Everything that the side-port is made of.
+struct Parts {
+    registry: Registry,
+    front: Arc<Front>,
+    shared: Arc<Shared>,
+    limits: Arc<ArcSwap<Limits>>,
+    reloader: Arc<Reloader>,
+    ready: Arc<AtomicBool>,
+    stopped: watch::Receiver<bool>,
+    zone: String,
+}
+
+fn side_port(parts: &Parts) -> Arc<App> {
+    let counters = Arc::new(http::Metrics::new());
+    let metrics = metrics::gather(
+        parts.registry.clone(),
+        Arc::clone(&parts.front),
+        Arc::clone(&parts.shared),
+        parts.zone.clone(),
+        &counters,
+    );
+    let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
+    let ready = Arc::clone(&parts.ready);
+    let hooks = Hooks {
+        resolve: Box::new(move |ResolveRequest { name, qtype, client }| {
+            front.explain(&name, &qtype, client).map_err(|error| {
+                let field = match &error {
+                    dns::explain::ExplainError::Name(_) => "name",
+                    dns::explain::ExplainError::Type(_) => "type",
+                };
+                BadQuestion { field, reason: error.to_string() }
+            })
+        }),
+        reload: Box::new(move || {
+            let reloader = Arc::clone(&reloader);
+            Box::pin(async move {
+                let result = reloader.reload().await;
+                log_reload(&result);
+                result.map(reply).map_err(refused)
+            })
+        }),
+        metrics: Box::new(move || {
+            let mut text = String::new();
+            // Writing to a string cannot fail.
+            prometheus_client::encoding::text::encode(&mut text, &metrics).ok();
+            text
+        }),
+        ready: Box::new(move || ready.load(Ordering::Acquire)),
+    };
+    let limits = Arc::clone(&parts.limits);
+    App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())
+}
+
+fn reply(reloaded: reload::Reloaded) -> ReloadReply {
+    ReloadReply {
+        revision: reloaded.revision,
+        changed: reloaded.changed,
+        needs_restart: reloaded.needs_restart.into_iter().map(String::from).collect(),
+    }
+}
+
+fn refused(error: reload::ReloadError) -> http::ReloadError {
+    let place = match &error {
+        reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
+        reload::ReloadError::Served(_) => None,
+        reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
+    };
+    http::ReloadError::BadConfig { message: error.to_string(), place }
+}
+
+fn log_reload(result: &Result<reload::Reloaded, reload::ReloadError>) {
+    match result {
+        Ok(reload::Reloaded { revision, changed, needs_restart }) => {
+            tracing::info!(revision = revision.0, changed, ?needs_restart, "reloaded");
+        }
+        Err(error) => tracing::error!(%error, "reload refused, nothing has changed"),
+    }
+}
+
+/// Runs the engine on a thread of its own. The receiver hears when it ends, however it does.
+fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (alive, ended) = oneshot::channel();
+    let work = move || {
+        runtime.block_on(engine.run());
+        drop(alive);
+    };
+    let thread = std::thread::Builder::new().name("registry".into()).spawn(work)?;
+    Ok((thread, ended))
+}
+
+async fn until_told_to_stop(
+    reloader: &Reloader,
+    mut engine_ended: oneshot::Receiver<()>,
+) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => log_reload(&reloader.reload().await),
+            _ = &mut engine_ended => return Err(ServeError::Ended("registry")),
+        }
+    }
+}
+
+/// One line for each address, on stdout.
+fn announce(dns: &[Bound], http: &[tokio::net::TcpListener]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for bound in dns {
+        writeln!(out, "dns   {} (udp, tcp)", bound.address)?;
+    }
+    for listener in http {
+        writeln!(out, "http  {}", listener.local_addr()?)?;
+    }
+    out.flush()
+}
+
+/// How long connections may take to end after a stop.
+const DRAIN: Duration = Duration::from_secs(10);

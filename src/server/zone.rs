@@ -1,17 +1,32 @@
 //! From the configuration to what the DNS front serves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Boot, Live};
 use crate::dns::name::{Name, NameTextError};
-use crate::dns::served::{Served, SoaFields};
+use crate::dns::served::Served;
+use crate::dns::zones::{self, ServerZone, SoaTimers, ZoneError};
+use crate::registry::Policy;
 
-/// What the DNS front serves under this configuration.
+/// Why the DNS front cannot serve this configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ServedError {
+    /// A name does not fit DNS.
+    #[error("server.name, server.ns or server.zone does not fit DNS: {0}")]
+    Name(#[from] NameTextError),
+    /// A zone file cannot be used.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+}
+
+/// Reads the zone files and puts together what the DNS front serves under this configuration.
 ///
 /// # Errors
-/// When a name of the configuration does not fit DNS.
-pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, NameTextError> {
+/// When a name of the configuration does not fit DNS, or a zone file cannot be used.
+pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
     let apex = Name::from_text(&format!("{}.", boot.zone.as_str()), None)?;
+    let zones = zones::load(&live.zones, &apex)?;
     let name_servers = boot.ns.iter().map(|server| {
         // One label is below the apex; more are the whole name.
         if server.contains('.') {
@@ -20,18 +35,40 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, NameTextError> 
             Name::from_text(server, Some(&apex))
         }
     });
+    let name_servers = name_servers.collect::<Result<Vec<_>, _>>()?;
+    let own_name = Name::from_text(boot.name.as_str(), Some(&apex))?;
+    let soa = match zones.server().and_then(ServerZone::timers) {
+        Some(timers) => timers.clone(),
+        None => SoaTimers {
+            rname: Name::from_text("hostmaster", Some(&apex))?,
+            refresh: 3_600,
+            retry: 600,
+            expire: 86_400,
+        },
+    };
     Ok(Served {
-        own_name: Name::from_text(boot.name.as_str(), Some(&apex))?,
+        own_name,
         identity: boot.name.to_string(),
         addresses: boot.addresses.iter().map(|address| address.ip()).collect(),
-        name_servers: name_servers.collect::<Result<_, _>>()?,
-        soa: SoaFields::standard(&apex)?,
+        primary: name_servers.first().copied().unwrap_or(own_name),
+        name_servers,
+        soa,
         negative_ttl: seconds(live.negative_ttl),
         client_prefix: live.client_prefix,
+        zones,
         apex,
     })
 }
 
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// What the registry is held to under this configuration.
+pub(super) fn policy(live: &Live) -> Policy {
+    Policy {
+        declared: Arc::new(live.declared.clone()),
+        limits: live.limits.clone(),
+        forget_after: live.forget_after,
+    }
 }

@@ -27,6 +27,8 @@ pub struct Embedded {
     start: Revision,
     /// `None` after a commit failed, until the next one opens the file again.
     tables: Option<Tables>,
+    /// Whether the last commit failed.
+    failing: bool,
     /// Held across such a failure too, so that no other process gets in between. Dropped last.
     _lock: File,
 }
@@ -36,7 +38,7 @@ impl Embedded {
     ///
     /// # Errors
     /// When the folder cannot be used or another process uses it, and when the file in it is not
-    /// ours, of another version, or damaged. The file stays as it is.
+    /// ours, of another version, or damaged. It is never replaced or deleted.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let unusable = |source| StoreError::Folder { folder: folder.to_owned(), source };
         make_folder(folder).map_err(unusable)?;
@@ -47,21 +49,17 @@ impl Embedded {
             info!(file = %file.display(), "store created");
         }
         let mut tables = open(folder, &file)?;
-        let meta = tables.meta();
-        let start = contained(|| tables.begin()).map_err(|e| store_error(folder, &file, e))?;
-        let (instances, clean) = (meta.instances, meta.clean);
-        info!(file = %file.display(), instances, clean, revision = start.0, "store opened");
-        Ok(Self { folder: folder.to_owned(), file, start, tables: Some(tables), _lock: lock })
+        let began = contained(|| tables.begin());
+        let (start, clean) = began.map_err(|error| store_error(folder, &file, error))?;
+        info!(file = %file.display(), revision = start.0, after_crash = !clean, "store opened");
+        let (folder, tables) = (folder.to_owned(), Some(tables));
+        Ok(Self { folder, file, start, tables, failing: false, _lock: lock })
     }
 
     fn tables(&mut self) -> Result<Tables, StoreError> {
         match self.tables.take() {
             Some(tables) => Ok(tables),
-            None => {
-                let tables = open(&self.folder, &self.file)?;
-                info!(file = %self.file.display(), "store opened again after a failure");
-                Ok(tables)
-            }
+            None => open(&self.folder, &self.file),
         }
     }
 }
@@ -81,9 +79,13 @@ impl Store for Embedded {
         match contained(|| tables.commit(commit)) {
             Ok(()) => {
                 self.tables = Some(tables);
+                if std::mem::take(&mut self.failing) {
+                    info!(file = %self.file.display(), "store writes again");
+                }
                 Ok(())
             }
             Err(error) => {
+                self.failing = true;
                 discard(tables);
                 Err(commit_error(&store_error(&self.folder, &self.file, error)))
             }
@@ -151,7 +153,7 @@ pub(super) fn recognise(
     folder: &Path,
     file: &Path,
 ) -> Result<Tables, StoreError> {
-    let (frame, acknowledged) = Frame::open(backend).map_err(|error| {
+    let (frame, mark) = Frame::open(backend).map_err(|error| {
         let file = file.to_owned();
         match error {
             FrameError::Foreign => StoreError::Foreign { file },
@@ -160,7 +162,7 @@ pub(super) fn recognise(
             FrameError::Io(source) => StoreError::Io { file, source },
         }
     })?;
-    contained(|| Tables::open(frame, acknowledged)).map_err(|e| store_error(folder, file, e))
+    contained(|| Tables::open(frame, mark)).map_err(|e| store_error(folder, file, e))
 }
 
 /// redb panics on some damage that its checksums do not cover.

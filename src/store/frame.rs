@@ -1,22 +1,39 @@
-//! The first page of the registry file: what the file is, its format version, and the number of
-//! the last acknowledged commit. redb sees only what follows this page.
+//! The first page of the registry file: what the file is, its format version, and a mark of how
+//! far the registry got. redb sees only what follows this page.
 //!
 //! redb drops a last commit that does not verify, as a torn write must be. That would silently
 //! lose an acknowledged commit when the file was damaged after a crash. So each acknowledged
 //! commit leaves its number here, without a sync of its own: it survives `kill -9`, and after a
 //! power loss it is at most behind. A database that is older than this number has lost something.
+//! Marks are written in place, so that a start needs no space on the disk.
 
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{BackendError, StorageBackend};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::Revision;
 
 /// A registry file behind its first page.
 #[derive(Debug)]
 pub(super) struct Frame {
     file: Box<dyn StorageBackend>,
+    /// How many marks were written. The newest is in the place of this number's parity.
+    marks: AtomicU64,
+}
+
+/// How far the registry got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    /// The last acknowledged commit.
+    pub(super) commit: u64,
+    /// No revision above this was handed out.
+    pub(super) reserved: Revision,
+    /// Whether the server ended well, so that `reserved` is the very last revision.
+    pub(super) clean: bool,
 }
 
 /// Why a file is not opened.
@@ -37,16 +54,17 @@ impl Frame {
     pub(super) fn create(file: Box<dyn StorageBackend>) -> io::Result<Self> {
         let mut page = vec![0; PAGE];
         page[..HEAD].copy_from_slice(&head(VERSION));
-        for mark in MARKS {
-            page[mark..mark + MARK].copy_from_slice(&encode_mark(0));
+        let mark = Mark { clean: true, ..Mark::default() };
+        for (number, place) in [0, 1].into_iter().zip(PLACES) {
+            page[place..place + MARK].copy_from_slice(&encode(number, mark));
         }
         file.set_len(PAGE as u64)?;
         file.write(0, &page)?;
-        Ok(Self { file })
+        Ok(Self { file, marks: AtomicU64::new(1) })
     }
 
-    /// Reads the first page of `file`: the frame, and the number of the last acknowledged commit.
-    pub(super) fn open(file: Box<dyn StorageBackend>) -> Result<(Self, u64), FrameError> {
+    /// Reads the first page of `file`: the frame, and the mark in it.
+    pub(super) fn open(file: Box<dyn StorageBackend>) -> Result<(Self, Mark), FrameError> {
         let length = file.len()?;
         let mut page = vec![0; usize::try_from(length).unwrap_or(PAGE).min(PAGE)];
         file.read(0, &mut page)?;
@@ -65,19 +83,28 @@ impl Frame {
         if version != VERSION {
             return Err(FrameError::Version(version));
         }
-        // A power loss may tear one mark, never both: they are written in turn.
-        let acknowledged = MARKS.iter().filter_map(|mark| decode_mark(&page[*mark..])).max();
-        let acknowledged = acknowledged.ok_or(FrameError::Damaged("its marks are altered"))?;
-        Ok((Self { file }, acknowledged))
+        // A power loss may tear one mark, never both: they are written in turn. What the other
+        // said of revisions is lost then, and only the bound of a crash is sure to cover it.
+        let marks = PLACES.map(|place| decode(&page[place..place + MARK]));
+        let (number, mark) = match marks {
+            [Some(even), Some(odd)] if even.0 > odd.0 => even,
+            [Some(_), Some(odd)] => odd,
+            [Some((number, mark)), None] | [None, Some((number, mark))] => {
+                (number, Mark { clean: false, reserved: reserve(mark.reserved), ..mark })
+            }
+            [None, None] => return Err(FrameError::Damaged("its marks are altered")),
+        };
+        Ok((Self { file, marks: AtomicU64::new(number) }, mark))
     }
 
-    /// Notes that the commit of this number is durable. To be called when it is, in order.
-    pub(super) fn acknowledge(&self, commit: u64) -> io::Result<()> {
-        let mark = MARKS[usize::from(commit % 2 == 1)];
-        self.file.write(mark as u64, &encode_mark(commit))
+    /// Writes a mark. Its commit must be durable.
+    pub(super) fn mark(&self, mark: Mark) -> io::Result<()> {
+        let number = self.marks.fetch_add(1, Ordering::Relaxed) + 1;
+        let place = PLACES[usize::from(number % 2 == 1)];
+        self.file.write(place as u64, &encode(number, mark))
     }
 
-    /// Makes the notes durable too.
+    /// Makes the marks durable, which the next commit would do as well.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -141,6 +168,11 @@ impl StorageBackend for Body {
     }
 }
 
+/// How far revisions may run ahead of `revision` before the next mark.
+pub(super) fn reserve(revision: Revision) -> Revision {
+    Revision(revision.0.saturating_add(RESERVE))
+}
+
 fn shifted(offset: u64) -> io::Result<u64> {
     offset.checked_add(PAGE as u64).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
@@ -155,17 +187,22 @@ fn head(version: u32) -> [u8; HEAD] {
     head
 }
 
-fn encode_mark(commit: u64) -> [u8; MARK] {
-    let mut mark = [0; MARK];
-    let (number, hash) = mark.split_at_mut(8);
-    number.copy_from_slice(&commit.to_le_bytes());
-    hash.copy_from_slice(&xxh3_64(number).to_le_bytes());
-    mark
+fn encode(number: u64, mark: Mark) -> [u8; MARK] {
+    let mut bytes = [0; MARK];
+    let fields = [number, mark.commit, mark.reserved.0, u64::from(mark.clean)];
+    let hash = xxh3_64(fields.map(u64::to_le_bytes).as_flattened());
+    for (place, field) in bytes.chunks_exact_mut(8).zip(fields.into_iter().chain([hash])) {
+        place.copy_from_slice(&field.to_le_bytes());
+    }
+    bytes
 }
 
-fn decode_mark(bytes: &[u8]) -> Option<u64> {
-    let commit = u64::from_le_bytes(array(bytes));
-    (encode_mark(commit) == bytes[..MARK]).then_some(commit)
+/// The mark in `bytes` and its number, when it is whole.
+fn decode(bytes: &[u8]) -> Option<(u64, Mark)> {
+    let field = |n: usize| u64::from_le_bytes(array(&bytes[n * 8..]));
+    let (number, commit, reserved) = (field(0), field(1), Revision(field(2)));
+    let mark = Mark { commit, reserved, clean: field(3) == 1 };
+    (encode(number, mark) == bytes).then_some((number, mark))
 }
 
 /// The first bytes of `bytes`, which has as many.
@@ -178,11 +215,15 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 /// The only format that this program reads and writes.
 pub(super) const VERSION: u32 = 1;
 
+/// How many revisions a crash may skip. Far more than can expire between two commits, and so few
+/// of the 2^31 that an SOA serial may jump (RFC 1982) that no number of crashes matters.
+pub(super) const RESERVE: u64 = 1 << 20;
+
 /// As PNG does it: text mode, a line end, and a cut at the eighth bit all spoil it.
 const MAGIC: &[u8; 16] = b"signpost\x1a\r\n\xa9db\n\0";
 const HEAD: usize = 16 + 4 + 8;
 /// The places of the marks, in sectors of their own.
-const MARKS: [usize; 2] = [512, 1024];
-const MARK: usize = 16;
+const PLACES: [usize; 2] = [512, 1024];
+const MARK: usize = 5 * 8;
 /// A multiple of redb's page, so that its pages stay aligned with the disk's.
 const PAGE: usize = 4096;

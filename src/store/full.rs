@@ -1,12 +1,13 @@
 //! A disk that fills up fails commits and nothing else, and works again once there is space.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use redb::Error;
 
-use crate::model::{Change, CommitError, Image, Revision, ServiceName};
+use crate::model::{Change, Commit, CommitError, Image, Revision, ServiceName};
 use crate::store::contract::{commit, name, put, record};
 use crate::store::disk::Disk;
 use crate::store::embedded::{contained, recognise};
@@ -88,14 +89,13 @@ impl SmallDisk {
     }
 
     /// Fills it but for `free` bytes.
-    fn fill(&self, free: usize) {
-        let ballast = self.0.join("ballast");
-        let mut size = 4 << 20;
-        while size > 0 && fs::write(&ballast, vec![1; size]).is_err() {
-            size -= 4096;
+    fn fill(&self, free: u64) {
+        let mut ballast = fs::File::create(self.0.join("ballast")).unwrap();
+        let mut size = 0;
+        while ballast.write_all(&[1; 4096]).is_ok() {
+            size += 4096;
         }
-        let cut = size.saturating_sub(free) as u64;
-        fs::OpenOptions::new().write(true).open(&ballast).unwrap().set_len(cut).unwrap();
+        ballast.set_len(u64::saturating_sub(size, free)).unwrap();
     }
 
     fn free(&self) {
@@ -120,7 +120,7 @@ fn a_full_disk_fails_commits_until_there_is_space() {
     let mut revision = 0;
     let mut failures = 0;
 
-    for free in (0..40).map(|step| step * 12 * 1024) {
+    for free in (0..40).map(|pages| pages * 4096) {
         disk.fill(free);
         // Ever more, until it is refused or all of it fits.
         let mut at = 0;
@@ -180,4 +180,32 @@ fn the_folder_stays_locked_after_a_failure() {
 
     assert!(matches!(failed, Err(CommitError::Full(_))), "{failed:?}");
     assert!(matches!(Embedded::open(&data), Err(StoreError::InUse { folder }) if folder == data));
+}
+
+/// DNS must be back after a restart, whatever fills the disk.
+#[test]
+fn a_store_starts_on_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path()) else { return };
+    let data = disk.0.join("data");
+    let (changes, whole) = instances(300);
+    let mut store = Embedded::open(&data).unwrap();
+    store.commit(&commit(1, changes.clone())).unwrap();
+    Box::new(store).close(Revision(1)).unwrap();
+    disk.fill(0);
+
+    // After a clean end, and then after a crash.
+    for clean in [true, false] {
+        let mut store = Embedded::open(&data).unwrap();
+        let image = store.load().unwrap();
+        assert_eq!(image.instances, whole);
+        assert_eq!(image.revision == Revision(1), clean);
+        let failed = store.commit(&commit(image.revision.0 + 1, changes.clone()));
+        assert!(matches!(failed, Err(CommitError::Full(_))), "{failed:?}");
+    }
+    disk.free();
+    let mut store = Embedded::open(&data).unwrap();
+    let revision = store.load().unwrap().revision.next();
+    store.commit(&Commit { revision, changes }).unwrap();
+    assert_eq!(store.load().unwrap(), Image { revision, instances: whole, ..Image::default() });
 }

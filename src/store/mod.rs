@@ -2,9 +2,11 @@
 //! and gives back the whole image at the next start. One thread of `server` owns it and waits.
 //! It never hands out half a registry: what is torn, foreign or in use is refused.
 
+mod codec;
 mod embedded;
 mod error;
 mod frame;
+mod image;
 mod memory;
 mod tables;
 
@@ -45,6 +47,6 @@ pub trait Store: Send {
     /// begins from. A store that is only dropped skips some revisions, as after a crash.
     ///
     /// # Errors
-    /// When that could not be made durable; the next start is then one after a crash.
+    /// When that could not be made durable; the next start may then be one after a crash.
     fn close(self: Box<Self>, revision: Revision) -> Result<(), StoreError>;
 }

@@ -1,0 +1,98 @@
+//! What an answer costs from packet to packet: parse, resolve, encode. No sockets.
+
+use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use signpost::dns::front::Front;
+use signpost::dns::name::Name;
+use signpost::dns::served::Served;
+use signpost::dns::transport::{Peer, Transport};
+use signpost::dns::zones::{SoaTimers, Zones};
+use signpost::model::{Declared, DeclaredService, Image, Instance, Limits, ServiceName};
+use signpost::registry::{Names, Policy, Registry};
+use tokio::sync::mpsc;
+
+fn instance(i: usize) -> Instance {
+    let json = format!(
+        r#"{{"id":"web-{i}","addresses":["10.0.{}.{}"],"ports":[{{"name":"http","port":80}}],
+            "ttl":null}}"#,
+        i / 250,
+        i % 250 + 1
+    );
+    serde_json::from_str(&json).expect("a legal instance")
+}
+
+fn front(n: usize) -> Front {
+    let web = DeclaredService {
+        instances: (0..n).map(instance).collect(),
+        ..DeclaredService::default()
+    };
+    let service = ServiceName::new("web").expect("a legal name");
+    let policy = Policy {
+        declared: Arc::new(Declared {
+            services: [(service, web)].into(),
+            ..Declared::default()
+        }),
+        limits: Limits::default(),
+        forget_after: Duration::from_secs(600),
+    };
+    let names = Names { zone_length: 13, server: "ns1".into() };
+    let (registry, _engine) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
+    let name = |text: &str| Name::from_text(text, None).expect("a legal name");
+    let served = Served {
+        apex: name("service.local."),
+        own_name: name("ns1.service.local."),
+        identity: "ns1".into(),
+        addresses: vec![Ipv4Addr::LOCALHOST.into()],
+        name_servers: vec![name("ns1.service.local.")],
+        primary: name("ns1.service.local."),
+        zones: Zones::default(),
+        soa: SoaTimers {
+            rname: name("hostmaster.service.local."),
+            refresh: 3600,
+            retry: 600,
+            expire: 86_400,
+        },
+        negative_ttl: 1,
+        client_prefix: (24, 56),
+    };
+    Front::new(registry, served)
+}
+
+fn query(name: &str, rtype: u16) -> Vec<u8> {
+    let mut packet = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    packet.extend(Name::from_text(name, None).expect("a legal name").wire());
+    packet.extend(rtype.to_be_bytes());
+    packet.extend([0, 1]);
+    packet.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+    packet
+}
+
+fn answers(c: &mut Criterion) {
+    let peer = Peer {
+        transport: Transport::Udp,
+        source: SocketAddr::from(([127, 0, 0, 1], 4000)),
+    };
+    let mut group = c.benchmark_group("packet to packet");
+    for (label, n, name, rtype) in [
+        ("A, all of 4", 4, "web.service.local.", 1),
+        ("A, 8 of 1000", 1_000, "web.service.local.", 1),
+        ("SRV with glue, 10", 10, "_http._tcp.web.service.local.", 33),
+        ("NXDOMAIN", 4, "nope.service.local.", 1),
+        ("REFUSED", 4, "example.com.", 1),
+    ] {
+        let front = front(n);
+        let packet = query(name, rtype);
+        let mut reply = Vec::new();
+        group.bench_function(label, |b| {
+            b.iter(|| front.handle(black_box(&packet), peer, &mut reply));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, answers);
+criterion_main!(benches);

@@ -1,0 +1,188 @@
+//! The load of a pool's units, from the meters of their instances.
+//!
+//! An instance without a believed report counts as if at the mean of those that have one: never
+//! as idle, which would draw everybody to an instance that has died.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::balance::meter::{Meter, ONE};
+use crate::balance::pool::Member;
+use crate::model::Millis;
+
+/// The meters of a pool.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    /// Sorted by unit.
+    seats: Box<[Seat]>,
+    /// Where each unit's seats start, and where the last one's end.
+    starts: Box<[u32]>,
+    utilisation: Census,
+    density: Census,
+}
+
+#[derive(Debug)]
+struct Seat {
+    meter: Arc<Meter>,
+    base: u16,
+    /// Weight in force over static weight: an instance that starts slowly is smaller for now.
+    /// Only the ratios between instances matter.
+    scale: f32,
+    /// The weight in rendezvous hashing.
+    weight: f32,
+}
+
+impl Seat {
+    fn capacity(&self) -> f64 {
+        self.meter.capacity(self.base) * f64::from(self.scale)
+    }
+}
+
+impl Gauges {
+    /// `weight` is what a member counts in [`Gauges::within_bound`].
+    pub(super) fn new(members: &[Member], units: usize, weight: impl Fn(&Member) -> u32) -> Self {
+        let mut starts = vec![0; units + 1];
+        for member in members {
+            starts[member.unit as usize + 1] += 1;
+        }
+        for unit in 0..units {
+            starts[unit + 1] += starts[unit];
+        }
+        let mut sorted: Vec<&Member> = members.iter().collect();
+        sorted.sort_by_key(|member| member.unit);
+        let resting = members.iter().all(|member| member.weight == 0);
+        let seats = sorted.into_iter().map(|member| Seat {
+            meter: Arc::clone(&member.meter),
+            base: member.base,
+            scale: if resting { 1.0 } else { member.weight as f32 / f32::from(member.base.max(1)) },
+            weight: weight(member) as f32,
+        });
+        Self {
+            seats: seats.collect(),
+            starts: starts.into(),
+            utilisation: Census::default(),
+            density: Census::default(),
+        }
+    }
+
+    fn seats(&self, unit: u32) -> &[Seat] {
+        let unit = unit as usize;
+        &self.seats[self.starts[unit] as usize..self.starts[unit + 1] as usize]
+    }
+
+    /// How many connections a unit can hold.
+    pub(super) fn capacity(&self, unit: u32) -> f64 {
+        self.seats(unit).iter().map(Seat::capacity).sum()
+    }
+
+    /// The score of `least_connections`: (connections + handed out since the report + 1) over
+    /// capacity, lower is better. When nobody reports, what was handed out is all there is.
+    pub(super) fn score(&self, unit: u32, now: Millis) -> f64 {
+        let (mut used, mut room) = (1.0, 0.0);
+        for seat in self.seats(unit) {
+            let capacity = seat.capacity();
+            room += capacity;
+            used += seat.meter.connections(now).map_or_else(
+                || match self.utilisation(now) {
+                    Some(mean) => mean * capacity,
+                    None => seat.meter.handed_out(now),
+                },
+                |open| open + seat.meter.handed_out(now),
+            );
+        }
+        used / room
+    }
+
+    /// Whether a unit reports as many connections as it can hold.
+    pub(super) fn full(&self, unit: u32, now: Millis) -> bool {
+        let full = |seat: &Seat| {
+            let capacity = seat.meter.capacity(seat.base);
+            seat.meter.connections(now).is_some_and(|open| open >= capacity)
+        };
+        self.seats(unit).iter().all(full)
+    }
+
+    /// Counts a share of an answer (of [`ONE`]) as handed out to a unit.
+    pub(super) fn hand_out(&self, unit: u32, share: u32, now: Millis) {
+        let seats = self.seats(unit);
+        let share = share / u32::try_from(seats.len()).unwrap_or(ONE).max(1);
+        for seat in seats {
+            seat.meter.hand_out(share, now);
+        }
+    }
+
+    /// Whether one more fits a unit under bounded load: load + 1 <= ceil(1.25 (sum + 1) w / W).
+    /// The sums are those of the instances that report; one that does not is at their mean.
+    pub(super) fn within_bound(&self, unit: u32, now: Millis) -> bool {
+        let Some(density) = self.density(now) else { return true };
+        let (mut load, mut weight) = (None, 0.0);
+        for seat in self.seats(unit) {
+            if let Some(open) = seat.meter.connections(now) {
+                load = Some(load.unwrap_or(0.0) + open);
+                weight += f64::from(seat.weight);
+            }
+        }
+        load.is_none_or(|load| load + 1.0 <= (BOUND * density * weight).ceil())
+    }
+
+    /// Connections and what was handed out over capacity, of all that report.
+    fn utilisation(&self, now: Millis) -> Option<f64> {
+        self.utilisation.read(&self.seats, now, 0.0, |seat, open| {
+            (open + seat.meter.handed_out(now), seat.capacity())
+        })
+    }
+
+    /// Connections, and one more, per weight.
+    fn density(&self, now: Millis) -> Option<f64> {
+        self.density.read(&self.seats, now, 1.0, |seat, open| (open, f64::from(seat.weight)))
+    }
+}
+
+/// How far over its share the load of an owner may be.
+const BOUND: f64 = 1.25;
+
+/// A ratio over all seats that report, kept for n/16 ms: what it costs is a small, constant part
+/// of the time whatever n is, and small pools always see the present.
+#[derive(Debug)]
+struct Census {
+    at: AtomicU64,
+    /// NaN: nobody reports.
+    ratio: AtomicU64,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self { at: AtomicU64::new(u64::MAX), ratio: AtomicU64::new(f64::NAN.to_bits()) }
+    }
+}
+
+impl Census {
+    /// Sums what `part` returns for each seat with its connections, the first on top of `start`,
+    /// and divides.
+    fn read(
+        &self,
+        seats: &[Seat],
+        now: Millis,
+        start: f64,
+        part: impl Fn(&Seat, f64) -> (f64, f64),
+    ) -> Option<f64> {
+        let at = self.at.load(Ordering::Acquire);
+        let fresh = at <= now.0 && now.0 - at < seats.len() as u64 / 16;
+        if !fresh {
+            let (mut top, mut bottom) = (start, 0.0);
+            for seat in seats {
+                if let Some(open) = seat.meter.connections(now) {
+                    let (over, under) = part(seat, open);
+                    top += over;
+                    bottom += under;
+                }
+            }
+            let ratio = if bottom > 0.0 { top / bottom } else { f64::NAN };
+            self.ratio.store(ratio.to_bits(), Ordering::Relaxed);
+            self.at.store(now.0, Ordering::Release);
+            return (bottom > 0.0).then_some(ratio);
+        }
+        let ratio = f64::from_bits(self.ratio.load(Ordering::Relaxed));
+        (!ratio.is_nan()).then_some(ratio)
+    }
+}

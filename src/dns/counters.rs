@@ -1,0 +1,28 @@
+//! What the sockets count: everything that was dropped, refused or went wrong.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters shared by all sockets; each only grows, except [`tcp_open`](Self::tcp_open).
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Packets that got no reply on purpose: no query, or a reply themselves.
+    pub silent: AtomicU64,
+    /// UDP replies that the system would not take at once.
+    pub dropped_sends: AtomicU64,
+    /// Packets whose handling panicked; they got no reply.
+    pub panics: AtomicU64,
+    /// TCP connections open now.
+    pub tcp_open: AtomicU64,
+    /// TCP connections closed at once because all others were busy.
+    pub tcp_refused: AtomicU64,
+    /// TCP connections closed to make room for a new one, the longest idle first.
+    pub tcp_evicted: AtomicU64,
+    /// TCP connections that were over before they could be accepted, or could not be for want of
+    /// file descriptors or memory.
+    pub tcp_accept_errors: AtomicU64,
+}
+
+/// Adds one. Nothing is ordered by counters.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,185 @@
+//! Binds one address for UDP and TCP, or says why it cannot be had.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address, with the port that was chosen where 0 was asked for.
+    pub address: SocketAddr,
+    /// One for each worker; the kernel spreads clients over them.
+    pub udp: Vec<UdpSocket>,
+    /// Already listening.
+    pub tcp: TcpListener,
+}
+
+/// Binds `address` for UDP, once for each worker, and for TCP, on the same port. Must be called
+/// within a tokio runtime.
+///
+/// UDP sockets share the address by SO_REUSEPORT, which would let a second server in unseen. So the
+/// address is bound once without it first; TCP never has it, and stays bound from then on.
+///
+/// # Errors
+/// When the address is in use, not this machine's, or not allowed.
+pub fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
+    let mut attempts = PORT_ATTEMPTS;
+    loop {
+        match bind_once(address, workers) {
+            // Port 0: TCP chose one that UDP has no more. Another will do.
+            Err(error) if address.port() == 0 && error.in_use() && attempts > 0 => attempts -= 1,
+            result => return result,
+        }
+    }
+}
+
+/// Why an address cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind {address} for {transport}{}", hint(.source, *.address))]
+pub struct BindError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// `UDP` or `TCP`.
+    pub transport: &'static str,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl BindError {
+    /// Whether somebody else has the address.
+    #[must_use]
+    pub fn in_use(&self) -> bool {
+        self.source.kind() == ErrorKind::AddrInUse
+    }
+}
+
+fn bind_once(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
+    let tcp_error = |source| BindError { address: asked, transport: "TCP", source };
+    let tcp = tcp_listener(asked).map_err(tcp_error)?;
+    let address = tcp.local_addr().map_err(tcp_error)?;
+
+    let udp_error = |source| BindError { address, transport: "UDP", source };
+    drop(udp_socket(address, false).map_err(udp_error)?);
+    let udp = (0..workers.get())
+        .map(|_| UdpSocket::from_std(udp_socket(address, true)?.into()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(udp_error)?;
+    Ok(Bound { address, udp, tcp })
+}
+
+fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = new_socket(address, Type::STREAM, Protocol::TCP)?;
+    // Lets a restart pass connections of the last run that still linger; a listening socket
+    // is in the way all the same.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = new_socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.set_reuse_port(shared)?;
+    // More room for bursts, as far as the system allows; less is no reason not to start.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // v4 has sockets of its own; sources never come as mapped addresses.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// What to do about it, for the causes that have a common cure.
+fn hint(source: &io::Error, address: SocketAddr) -> String {
+    match source.kind() {
+        ErrorKind::AddrInUse => {
+            format!(
+                "; stop the other server there (ss -lnp 'sport = :{}' shows it)",
+                address.port()
+            )
+        }
+        ErrorKind::PermissionDenied if address.port() < 1024 => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE (setcap, systemd) or root".to_owned()
+        }
+        ErrorKind::AddrNotAvailable => "; no interface has this address".to_owned(),
+        _ => String::new(),
+    }
+}
+
+const PORT_ATTEMPTS: u32 = 16;
+const BACKLOG: i32 = 1024;
+const BUFFER: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+    fn loopback(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
+
+    #[tokio::test]
+    async fn port_0_is_the_same_free_port_for_all_sockets() {
+        let bound = bind(loopback(0), TWO).unwrap();
+
+        let mut addresses: Vec<_> = bound.udp.iter().map(|udp| udp.local_addr().unwrap()).collect();
+        addresses.push(bound.tcp.local_addr().unwrap());
+        assert_ne!(bound.address.port(), 0);
+        assert_eq!(addresses, [bound.address; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_second_server_is_told_whom_to_stop() {
+        let first = bind(loopback(0), TWO).unwrap();
+        let port = first.address.port();
+
+        let second = bind(first.address, TWO).unwrap_err();
+
+        assert!(second.in_use());
+        assert_eq!(
+            second.to_string(),
+            format!(
+                "cannot bind 127.0.0.1:{port} for TCP; stop the other server there \
+                 (ss -lnp 'sport = :{port}' shows it)"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_shared_udp_socket_is_in_the_way_too() {
+        let bound = bind(loopback(0), TWO).unwrap();
+        let Bound { address, udp, tcp } = bound;
+        drop(tcp);
+
+        let second = bind(address, TWO).unwrap_err();
+
+        assert_eq!((second.transport, second.in_use()), ("UDP", true));
+        drop(udp);
+        assert!(bind(address, TWO).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_foreign_address_is_refused_with_the_reason() {
+        let error = bind("192.0.2.1:0".parse().unwrap(), TWO).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "cannot bind 192.0.2.1:0 for TCP; no interface has this address"
+        );
+    }
+}

@@ -1,0 +1,380 @@
+//! DNS over TCP (RFC 7766): accepts connections, cuts streams into messages, answers in order.
+//!
+//! Everything a client can hold is bounded: connections by number, a message by the time from its
+//! first byte, replies by the time to take them. A client that is slow only waits for itself.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::dns::connections::{Admission, Place};
+use crate::dns::counters::count;
+use crate::dns::serve::{ERROR_PAUSE, Handled, Shared, call, stopped};
+use crate::dns::transport::{Peer, Transport};
+
+/// Accepts connections until told to stop, then waits for those that are open to end.
+pub(crate) async fn accept<H>(
+    listener: TcpListener,
+    handler: H,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) where
+    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, source) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                count(&shared.counters.tcp_accept_errors);
+                if !is_of_one_connection(&error) {
+                    // Out of descriptors or memory: accept would fail again at once.
+                    sleep(ERROR_PAUSE).await;
+                }
+                continue;
+            }
+        };
+        let place = match shared.connections.admit() {
+            Admission::Free(place) => place,
+            Admission::Evicted(place) => {
+                count(&shared.counters.tcp_evicted);
+                place
+            }
+            Admission::Full => {
+                count(&shared.counters.tcp_refused);
+                continue;
+            }
+        };
+        let peer = Peer { transport: Transport::Tcp, source };
+        let connection = Connection { stream, peer, place, shared: Arc::clone(&shared) };
+        connections.spawn(connection.run(handler.clone(), stop.clone()));
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Whether only the connection that was to be accepted is lost.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    place: Place,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// Serves the connection until it ends, for whatever reason: nobody needs to know which.
+    async fn run<H>(mut self, handler: H, mut stop: watch::Receiver<bool>)
+    where
+        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
+    {
+        let shared = Arc::clone(&self.shared);
+        shared.counters.tcp_open.fetch_add(1, Ordering::Relaxed);
+        // Replies are whole; waiting for more to send would only delay them.
+        let _ = self.stream.set_nodelay(true);
+        tokio::select! {
+            biased;
+            () = self.place.evicted() => {}
+            _ = exchange(&mut self.stream, &handler, self.peer, &self.place, &shared, &mut stop) => {}
+        }
+        shared.counters.tcp_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads, answers and writes until the client is done or out of time, or the server stops.
+async fn exchange<H>(
+    stream: &mut TcpStream,
+    handler: &H,
+    peer: Peer,
+    place: &Place,
+    shared: &Shared,
+    stop: &mut watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
+{
+    let timeouts = shared.timeouts;
+    let mut input = Vec::with_capacity(READ);
+    let mut output = Vec::new();
+    let mut reply = Vec::new();
+    let timer = sleep(timeouts.idle);
+    tokio::pin!(timer);
+    // The message that the timer runs for has begun to arrive.
+    let mut begun = false;
+    loop {
+        let read = tokio::select! {
+            biased;
+            read = stream.read_buf(&mut input) => read?,
+            () = &mut timer => return Ok(()),
+            () = stopped(stop) => return Ok(()),
+        };
+        if read == 0 {
+            return Ok(());
+        }
+        place.busy();
+        let mut answered = 0;
+        let mut end = false;
+        while let Some(frame) = first_frame(&input[answered..]) {
+            let Frame::Message(packet) = frame else {
+                end = true;
+                break;
+            };
+            answered += LENGTH + packet.len();
+            match call(handler, packet, peer, &mut reply, &shared.counters) {
+                Handled::Reply => {
+                    // Replies keep to 65535 bytes; one that did not could not be framed.
+                    let Ok(length) = u16::try_from(reply.len()) else { continue };
+                    output.extend(length.to_be_bytes());
+                    output.append(&mut reply);
+                }
+                Handled::Silence => {}
+                Handled::Panicked => {
+                    end = true;
+                    break;
+                }
+            }
+            if output.len() >= FLUSH {
+                timeout(timeouts.write, stream.write_all(&output)).await??;
+                output.clear();
+            }
+        }
+        input.drain(..answered);
+        if !output.is_empty() {
+            timeout(timeouts.write, stream.write_all(&output)).await??;
+            output.clear();
+            output.shrink_to(FLUSH);
+        }
+        // A client that never stops asking must not hold up a stop.
+        if end || *stop.borrow() {
+            return Ok(());
+        }
+        // A message has one deadline from its first byte on, which more bytes do not move.
+        match (input.is_empty(), begun && answered == 0) {
+            (true, _) => {
+                timer.set(sleep(timeouts.idle));
+                place.idle();
+            }
+            (false, true) => {}
+            (false, false) => timer.set(sleep(timeouts.message)),
+        }
+        begun = !input.is_empty();
+        input.reserve(READ);
+    }
+}
+
+enum Frame<'b> {
+    Message(&'b [u8]),
+    /// Too short for a DNS header, so the stream is not DNS.
+    Nonsense,
+}
+
+/// The message at the start of a stream; `None` until it is whole.
+fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    if length < HEADER {
+        return Some(Frame::Nonsense);
+    }
+    rest.get(..length).map(Frame::Message)
+}
+
+const LENGTH: usize = 2;
+const HEADER: usize = 12;
+
+/// Room for the next read; what arrives beyond it is read in the next round.
+const READ: usize = 4_096;
+
+/// Replies are sent when they are this many bytes, though more messages are waiting.
+const FLUSH: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::dns::serve::Timeouts;
+
+    /// Echoes messages; silent to one that begins with 0, panics at one that begins with 9.
+    fn echo(packet: &[u8], _: Peer, reply: &mut Vec<u8>) -> bool {
+        assert_ne!(packet[0], 9);
+        reply.clear();
+        reply.extend(packet);
+        packet[0] != 0
+    }
+
+    struct Server {
+        address: SocketAddr,
+        shared: Arc<Shared>,
+        stop: watch::Sender<bool>,
+        tasks: JoinSet<()>,
+    }
+
+    async fn start_with(max_connections: usize, timeouts: Timeouts) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections) });
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, echo, Arc::clone(&shared), stopped));
+        Server { address, shared, stop, tasks }
+    }
+
+    async fn start() -> Server {
+        start_with(10, Timeouts::default()).await
+    }
+
+    fn message(number: u8) -> Vec<u8> {
+        [[0, 14].as_slice(), &[number; 14]].concat()
+    }
+
+    async fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    /// What comes until the server closes, by FIN or RST.
+    async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
+        bytes
+    }
+
+    #[tokio::test]
+    async fn fifty_messages_in_one_segment_are_answered_in_order() {
+        let server = start().await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let all: Vec<u8> = (10..60).flat_map(message).collect();
+
+        stream.write_all(&all).await.unwrap();
+
+        assert_eq!(read(&mut stream, all.len()).await, all);
+    }
+
+    #[tokio::test]
+    async fn a_message_of_single_bytes_is_answered() {
+        let server = start().await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+
+        for byte in message(1) {
+            stream.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+
+        assert_eq!(read(&mut stream, 16).await, message(1));
+    }
+
+    #[tokio::test]
+    async fn a_half_closed_connection_is_still_answered_then_closed() {
+        let server = start().await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+
+        stream.write_all(&[message(1), message(2)].concat()).await.unwrap();
+        stream.shutdown().await.unwrap();
+
+        assert_eq!(read_to_close(&mut stream).await, [message(1), message(2)].concat());
+    }
+
+    #[tokio::test]
+    async fn the_largest_message_passes() {
+        let server = start().await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let largest = [[0xff, 0xff].as_slice(), &[7; 65_535]].concat();
+
+        stream.write_all(&largest).await.unwrap();
+
+        assert_eq!(read(&mut stream, largest.len()).await, largest);
+    }
+
+    #[tokio::test]
+    async fn nonsense_and_panics_close_the_connection_after_what_was_before() {
+        let server = start().await;
+        for end in [vec![0, 0], vec![0, 11], message(9)] {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            let silent = message(0);
+
+            stream.write_all(&[message(1), silent, end].concat()).await.unwrap();
+
+            assert_eq!(read_to_close(&mut stream).await, message(1));
+        }
+        assert_eq!(server.shared.counters.silent.load(Ordering::Relaxed), 3);
+        assert_eq!(server.shared.counters.panics.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn idle_and_dripping_clients_are_closed() {
+        let (short, long) = (Duration::from_millis(20), Duration::from_secs(60));
+        let idle = start_with(10, Timeouts { idle: short, message: long, write: long }).await;
+        let drip = start_with(10, Timeouts { idle: long, message: short, write: long }).await;
+
+        let mut stream = TcpStream::connect(idle.address).await.unwrap();
+        assert_eq!(read_to_close(&mut stream).await, b"");
+
+        let (mut reader, mut writer) = TcpStream::connect(drip.address).await.unwrap().into_split();
+        let dripping = async {
+            // A new byte every now and then does not prolong the message.
+            let mut ticks = tokio::time::interval(Duration::from_millis(2));
+            writer.write_all(&[0xff]).await.unwrap();
+            while writer.write_all(&[0xff]).await.is_ok() {
+                ticks.tick().await;
+            }
+        };
+        let mut byte = [0];
+        let closed = async { reader.read(&mut byte).await.map_or(true, |read| read == 0) };
+        tokio::join!(dripping, async { assert!(closed.await) });
+    }
+
+    #[tokio::test]
+    async fn a_full_house_closes_the_longest_idle() {
+        let server = start_with(2, Timeouts::default()).await;
+        let mut streams = Vec::new();
+        for number in 1..4 {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            stream.write_all(&message(number)).await.unwrap();
+            assert_eq!(read(&mut stream, 16).await, message(number));
+            streams.push(stream);
+        }
+
+        assert_eq!(read_to_close(&mut streams[0]).await, b"");
+        for stream in &mut streams[1..] {
+            stream.write_all(&message(7)).await.unwrap();
+            assert_eq!(read(stream, 16).await, message(7));
+        }
+        assert_eq!(server.shared.counters.tcp_evicted.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stop_closes_connections_and_ends_all_tasks() {
+        let mut server = start().await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&message(1)).await.unwrap();
+        assert_eq!(read(&mut stream, 16).await, message(1));
+
+        server.stop.send(true).unwrap();
+        while let Some(ended) = server.tasks.join_next().await {
+            ended.unwrap();
+        }
+
+        assert_eq!(read_to_close(&mut stream).await, b"");
+        assert!(TcpStream::connect(server.address).await.is_err());
+        assert_eq!(server.shared.counters.tcp_open.load(Ordering::Relaxed), 0);
+    }
+}

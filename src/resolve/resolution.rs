@@ -1,0 +1,85 @@
+//! A reply and its reasons as a value for people and tools: what DNS would say, and why.
+//!
+//! The DNS front builds it, since only it knows what a reply looks like; the HTTP front prints it.
+
+use serde::Serialize;
+
+use crate::model::{AnswerMode, Balance, InstanceId, ServiceName};
+use crate::resolve::Explanation;
+
+/// What DNS would reply to a question.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Resolution {
+    /// The response code's name, e.g. `NOERROR`.
+    pub rcode: String,
+    /// Whether it is said with authority.
+    pub aa: bool,
+    /// Whether records of a set that is meant to be whole were left out.
+    pub tc: bool,
+    /// Seconds that the answer, or the absence of one, may be cached.
+    pub ttl: u32,
+    /// The answer section.
+    pub answers: Vec<ResolvedRecord>,
+    /// The additional section, without OPT.
+    pub additional: Vec<ResolvedRecord>,
+    /// The service; `None` when the name is not one of a service.
+    pub service: Option<ServiceName>,
+    /// Its algorithm.
+    pub balance: Option<Balance>,
+    /// The answer mode in force, never auto.
+    pub answer: Option<AnswerMode>,
+    /// How many instances an answer of this kind holds.
+    pub k: Option<usize>,
+    /// Every instance of the service, by id.
+    pub instances: Vec<ResolvedInstance>,
+}
+
+/// A record in presentation form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResolvedRecord {
+    /// The owner, with the trailing dot.
+    pub name: String,
+    /// The type's name, e.g. `SRV`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Seconds.
+    pub ttl: u32,
+    /// The data as a zone file writes it.
+    pub data: String,
+}
+
+/// What became of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResolvedInstance {
+    /// The instance.
+    pub id: InstanceId,
+    /// Whether it is in the answer.
+    #[serde(rename = "in")]
+    pub included: bool,
+    /// Why it is not; empty when it is.
+    pub reasons: Vec<&'static str>,
+    /// Its weight in force.
+    pub weight: u32,
+}
+
+impl Resolution {
+    /// The same reply with the reasons for it.
+    #[must_use]
+    pub fn explained(self, explanation: Explanation) -> Self {
+        let Explanation { service, balance, answer, k, instances } = explanation;
+        let instances = instances.into_iter().map(|instance| ResolvedInstance {
+            id: instance.id,
+            included: instance.included,
+            reasons: instance.reasons,
+            weight: instance.weight,
+        });
+        Self {
+            service: Some(service),
+            balance: Some(balance),
+            answer: Some(answer),
+            k: Some(k),
+            instances: instances.collect(),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `/metrics`: gathers what each part counts into one Prometheus text.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry as Metrics;
+
+use crate::dns::front::Front;
+use crate::dns::serve::Shared;
+use crate::http;
+use crate::registry::Registry;
+
+/// Everything that is counted, ready to be written.
+pub(super) fn gather(
+    registry: Registry,
+    front: Arc<Front>,
+    shared: Arc<Shared>,
+    zone: String,
+    http: &http::Metrics,
+) -> Metrics {
+    let mut metrics = Metrics::default();
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    metrics.register("signpost_build", "The version that runs", build);
+    http.register(&mut metrics);
+    metrics.register_collector(Box::new(Parts { registry, front, shared, zone }));
+    metrics
+}
+
+/// What only has plain numbers to show.
+#[derive(Debug)]
+struct Parts {
+    registry: Registry,
+    front: Arc<Front>,
+    shared: Arc<Shared>,
+    zone: String,
+}
+
+impl Collector for Parts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        self.front.metrics().encode(&mut encoder, &self.zone)?;
+        let mut counter = |name, help, number: &AtomicU64| {
+            let counter = ConstCounter::new(number.load(Relaxed));
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+        };
+        let loops = &self.shared.counters;
+        counter("signpost_panics", "Packets whose handling panicked", &loops.panics)?;
+        counter("signpost_dns_ignored", "Packets that get no reply", &loops.silent)?;
+        let dropped = "Replies that the socket could not take";
+        counter("signpost_dns_dropped", dropped, &loops.dropped_sends)?;
+        let refused = "TCP connections over the limit";
+        counter("signpost_dns_tcp_refused", refused, &loops.tcp_refused)?;
+        let engine = self.registry.stats();
+        counter("signpost_registry_expired", "Leases that ended", &engine.expired)?;
+        counter("signpost_registry_renewals", "Heartbeats taken", &engine.renewals)?;
+        counter("signpost_registry_stalls", "Times the process was stopped", &engine.stalls)?;
+        counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
+        let failures = "Batches that the store refused";
+        counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
+
+        let mut gauge = |name, help, number: u64| {
+            let gauge = ConstGauge::new(number.cast_signed());
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+        };
+        let views = self.registry.views();
+        gauge("signpost_registry_revision", "The registry's revision", views.revision().0)?;
+        gauge("signpost_registry_services", "Services known", views.len() as u64)?;
+        gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
+        let lag = "The longest that an expiry was late since the last look, in milliseconds";
+        // Each look starts a new interval.
+        let late = engine.expiry_lag_ms.swap(0, Relaxed);
+        gauge("signpost_registry_expiry_lag_milliseconds", lag, late)?;
+        let writes = u64::from(engine.degraded.load(Relaxed) == 0);
+        gauge("signpost_store_connected", "Whether the store can write", writes)?;
+        let open = loops.tcp_open.load(Relaxed);
+        gauge("signpost_dns_tcp_connections", "TCP connections open", open)
+    }
+}

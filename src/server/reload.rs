@@ -1,0 +1,80 @@
+//! Reload: the file is read again, and either all of it that can change holds, or nothing does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use crate::config::{self, Boot, Config, ConfigError, Flags};
+use crate::dns::front::Front;
+use crate::model::{Limits, Revision};
+use crate::registry::{Refusal, Registry};
+use crate::server::zone::{ServedError, policy, served};
+
+/// Reads the configuration again and puts it in force.
+pub(super) struct Reloader {
+    /// `None`: the built-in defaults, which never change.
+    pub(super) path: Option<PathBuf>,
+    pub(super) flags: Flags,
+    /// What the process started with.
+    pub(super) boot: Boot,
+    pub(super) registry: Registry,
+    pub(super) front: Arc<Front>,
+    pub(super) limits: Arc<ArcSwap<Limits>>,
+    /// One reload at a time, or an older file could win over a newer one.
+    pub(super) gate: Mutex<()>,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reloaded {
+    pub(super) revision: Revision,
+    pub(super) changed: bool,
+    pub(super) needs_restart: Vec<&'static str>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Served(#[from] ServedError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Reloader {
+    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _one = self.gate.lock().await;
+        let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
+        let read = move || -> Result<_, ReloadError> {
+            let config = load(path, &flags)?;
+            let served = served(&boot, &config.live)?;
+            Ok((config, served))
+        };
+        // Files block. A task that panicked has read nothing.
+        let read = tokio::task::spawn_blocking(read).await;
+        let (config, served) = read.map_err(|_| Refusal::ShuttingDown)??;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let reloaded = self.registry.reload(policy(&config.live)).await?;
+        self.front.serve(served);
+        self.limits.store(Arc::new(config.live.limits));
+        Ok(Reloaded {
+            revision: reloaded.revision,
+            changed: reloaded.changed,
+            needs_restart: self.boot.differences(&config.boot),
+        })
+    }
+}
+
+/// Reads the file, or the defaults where there is none.
+pub(super) fn load(path: Option<PathBuf>, flags: &Flags) -> Result<Config, ConfigError> {
+    match path {
+        Some(path) => config::load_with(&path, flags),
+        None => config::parse_with("", &PathBuf::from("registry.toml"), flags),
+    }
+}
