@@ -4,7 +4,6 @@
 //! clients and the system do to them, and end when told to, with what is in flight answered.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;

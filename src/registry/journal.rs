@@ -74,12 +74,23 @@ impl Journal {
     /// never was that far.
     #[must_use]
     pub fn after(&self, revision: Revision) -> Option<Vec<Arc<Event>>> {
+        self.page_after(revision, usize::MAX)
+    }
+
+    /// The first `size` events after `revision`, and the rest of the last one's revision; `None`
+    /// as for [`Self::after`].
+    #[must_use]
+    pub fn page_after(&self, revision: Revision, size: usize) -> Option<Vec<Arc<Event>>> {
         let ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if revision < ring.since || revision > *self.bell.borrow() {
             return None;
         }
         let from = ring.events.partition_point(|event| event.revision <= revision);
-        Some(ring.events.range(from..).cloned().collect())
+        let last = ring.events.get(from.saturating_add(size).saturating_sub(1));
+        let to = last.map_or(ring.events.len(), |last| {
+            ring.events.partition_point(|event| event.revision <= last.revision)
+        });
+        Some(ring.events.range(from..to).cloned().collect())
     }
 
     /// A bell that shows the newest revision whenever something is appended.
@@ -120,6 +131,18 @@ mod tests {
 
         assert_eq!(revisions(journal.after(Revision(10))), Some(vec![11, 12, 12]));
         assert_eq!(revisions(journal.after(Revision(12))), Some(vec![]));
+    }
+
+    #[test]
+    fn a_page_ends_with_a_whole_revision() {
+        let journal = Journal::new(Revision(10));
+        journal.append([11, 12, 12, 12, 13].map(event).into(), Revision(13));
+
+        for (size, page) in
+            [(1, vec![11]), (2, vec![11, 12, 12, 12]), (5, vec![11, 12, 12, 12, 13])]
+        {
+            assert_eq!(revisions(journal.page_after(Revision(10), size)), Some(page), "{size}");
+        }
     }
 
     #[test]

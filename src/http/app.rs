@@ -1,0 +1,149 @@
+//! What the handlers share: the registry, the limits in force, and what other layers do for them.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::http::metrics::Metrics;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::model::{Limits, Revision};
+use crate::registry::{Refusal, Registry};
+use crate::resolve::Resolution;
+
+/// The state of the side-port.
+pub struct App {
+    pub(crate) registry: Registry,
+    pub(crate) limits: Arc<ArcSwap<Limits>>,
+    pub(crate) hooks: Hooks,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    watchers: AtomicUsize,
+}
+
+impl App {
+    /// A side-port to `registry`, held to `limits` as they are at each moment. Everything that
+    /// waits ends when `shutdown` turns true.
+    #[must_use]
+    pub fn new(
+        registry: Registry,
+        limits: Arc<ArcSwap<Limits>>,
+        hooks: Hooks,
+        metrics: Arc<Metrics>,
+        shutdown: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let watchers = AtomicUsize::new(0);
+        Arc::new(Self { registry, limits, hooks, metrics, shutdown, watchers })
+    }
+
+    /// A place among those who may watch or wait, until it is dropped.
+    pub(crate) fn watcher(self: &Arc<Self>) -> Result<Watcher, Problem> {
+        let max = self.limits.load().watchers;
+        let free = |n: usize| (n < max).then_some(n + 1);
+        if self.watchers.fetch_update(Relaxed, Relaxed, free).is_err() {
+            return Err(Refusal::Limit { name: "watchers", max }.into());
+        }
+        self.metrics.watchers.inc();
+        Ok(Watcher(Arc::clone(self)))
+    }
+
+    /// Returns when the server is going down.
+    pub(crate) async fn going_down(&self) {
+        // An error means that whoever could say so is gone, which says it too.
+        self.shutdown.clone().wait_for(|down| *down).await.ok();
+    }
+}
+
+/// One open watch or waiting read.
+pub(crate) struct Watcher(Arc<App>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Relaxed);
+        self.0.metrics.watchers.dec();
+    }
+}
+
+/// What other layers do for the side-port.
+pub struct Hooks {
+    /// What DNS would say, and why.
+    pub resolve: Box<dyn Fn(ResolveRequest) -> Result<Resolution, BadQuestion> + Send + Sync>,
+    /// Reads the configuration file again and puts it in force.
+    pub reload: Box<dyn Fn() -> ReloadFuture + Send + Sync>,
+    /// All metrics as Prometheus text.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whether the store is loaded and the sockets are bound.
+    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// A reload that is under way.
+pub type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadReply, ReloadError>> + Send>>;
+
+/// A question to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolveRequest {
+    /// The name, as given; not empty.
+    pub name: String,
+    /// The record type, as given; `A` when none was.
+    pub qtype: String,
+    /// On whose behalf; `None`: the server may choose.
+    pub client: Option<IpAddr>,
+}
+
+/// A question that nobody could ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadQuestion {
+    /// The query parameter at fault: `name`, `type` or `client`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReloadReply {
+    /// The registry's revision with it.
+    pub revision: Revision,
+    /// Whether any service or instance is different.
+    pub changed: bool,
+    /// Keys that differ but hold only after a restart, e.g. `dns.listen`.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// The file cannot be read or is not legal.
+    #[error("{message}")]
+    BadConfig {
+        /// What is wrong and where: file, line, column.
+        message: String,
+        /// The key path, e.g. `services.web.balance`, where there is one.
+        place: Option<String>,
+    },
+    /// The server is going down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::BadConfig { message, place } => {
+                Self::at(ProblemKind::BadConfig, place, message)
+            }
+            ReloadError::ShuttingDown => Refusal::ShuttingDown.into(),
+        }
+    }
+}
+
+impl From<BadQuestion> for Problem {
+    fn from(bad: BadQuestion) -> Self {
+        Self::invalid(bad.field, &bad.reason)
+    }
+}

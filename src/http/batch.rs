@@ -1,0 +1,115 @@
+//! `POST /v1/batch`: deregistrations and registrations, all or nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::http::app::App;
+use crate::http::body::{Json, Payload};
+use crate::http::json::reply;
+use crate::http::problem::Problem;
+use crate::model::{
+    Address, Admin, InstanceId, InstanceSpec, Label, LeaseTtl, Locality, Metadata, Port,
+    PortNumber, Revision, ServiceName, Status, Tier, Weight,
+};
+
+/// `POST /v1/batch`
+pub(crate) async fn run(
+    State(app): State<Arc<App>>,
+    Json(Batch { deregister, register }): Json<Batch>,
+) -> Result<Response, Problem> {
+    let deregister = deregister.into_iter().map(|item| (item.service, item.id)).collect();
+    let register = register.into_iter().map(Registration::into_parts).collect();
+    let revision = app.registry.batch(deregister, register).await?;
+    Ok(reply(StatusCode::OK, &Done { revision }))
+}
+
+/// What to do, in this order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    #[serde(default)]
+    deregister: Vec<Deregistration>,
+    #[serde(default)]
+    register: Vec<Registration>,
+}
+
+impl Payload for Batch {
+    const BULK: bool = true;
+
+    fn items(&self) -> usize {
+        self.deregister.len() + self.register.len()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deregistration {
+    service: ServiceName,
+    id: InstanceId,
+}
+
+/// The fields of [`InstanceSpec`] and the service: flattening one into the other would let unknown
+/// fields pass.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    service: ServiceName,
+    id: InstanceId,
+    addresses: Vec<Address>,
+    ports: Option<Vec<Port>>,
+    port: Option<PortNumber>,
+    #[serde(default)]
+    weight: Weight,
+    #[serde(default)]
+    tier: Tier,
+    #[serde(default)]
+    tags: BTreeSet<Label>,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    locality: Locality,
+    #[serde(default)]
+    dependencies: Vec<ServiceName>,
+    #[serde(default, deserialize_with = "present")]
+    ttl: Option<Option<LeaseTtl>>,
+    admin: Option<Admin>,
+    status: Option<Status>,
+}
+
+impl Registration {
+    fn into_parts(self) -> (ServiceName, InstanceId, InstanceSpec) {
+        let spec = InstanceSpec {
+            id: None,
+            addresses: self.addresses,
+            ports: self.ports,
+            port: self.port,
+            weight: self.weight,
+            tier: self.tier,
+            tags: self.tags,
+            metadata: self.metadata,
+            locality: self.locality,
+            dependencies: self.dependencies,
+            ttl: self.ttl,
+            admin: self.admin,
+            status: self.status,
+        };
+        (self.service, self.id, spec)
+    }
+}
+
+/// Tells an explicit null (`Some(None)`: no lease) from an absent field (`None`: the default).
+fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<LeaseTtl>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Serialize)]
+struct Done {
+    revision: Revision,
+}

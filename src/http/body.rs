@@ -1,0 +1,159 @@
+//! JSON bodies: media type, size and form are checked, and errors name the field by its full path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::http::app::App;
+use crate::http::extract::Given;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::shape;
+
+/// A call with a body and without a query.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// What a body may be.
+pub(crate) trait Payload: DeserializeOwned {
+    /// Whether the larger limit of bulk calls holds.
+    const BULK: bool = false;
+    /// Whether it may also be sent as a merge patch.
+    const MERGE_PATCH: bool = false;
+    /// Whether it is a list; else it is an object.
+    const LIST: bool = false;
+
+    /// What no body stands for; `None`: a body is needed.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// How many items it has.
+    fn items(&self) -> usize {
+        1
+    }
+}
+
+impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        Given::parse(parts.uri.query(), &[])?;
+        if !body.is_end_stream() {
+            check_media_type::<T>(&parts.headers)?;
+        }
+        let (max, items) = {
+            let limits = app.limits.load();
+            (if T::BULK { limits.bulk_body } else { limits.body }, limits.bulk_items)
+        };
+        let bytes = read(body, max).await?;
+        if bytes.is_empty() {
+            let missing = || Problem::invalid("body", "a JSON body is needed");
+            return T::absent().map(Self).ok_or_else(missing);
+        }
+        let value: T = parse(&bytes)?;
+        if T::BULK && value.items() > items {
+            let detail = format!("{} items, at most {items} are allowed", value.items());
+            return Err(Problem::new(ProblemKind::TooLarge, detail));
+        }
+        Ok(Self(value))
+    }
+}
+
+/// Makes sure that there is no body.
+pub(crate) async fn refuse(body: Body) -> Result<(), Problem> {
+    if body.is_end_stream() || read(body, 0).await.is_ok() {
+        return Ok(());
+    }
+    Err(Problem::invalid("body", "this call takes none"))
+}
+
+fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    if !is("application/json") && !(T::MERGE_PATCH && is("application/merge-patch+json")) {
+        let detail = format!("the content type is {given:?}, send application/json");
+        return Err(Problem::new(ProblemKind::MediaType, detail));
+    }
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(ProblemKind::MediaType, "a content encoding is not supported"));
+    }
+    Ok(())
+}
+
+/// The whole body, when it has at most `max` bytes and arrives in time.
+async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
+    let too_large =
+        || Problem::new(ProblemKind::TooLarge, format!("at most {max} bytes are allowed"));
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIME, collect(body, max)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::invalid("body", &format!("cannot be read: {error}"))),
+        Err(_) => Err(Problem::invalid("body", &format!("did not arrive within {BODY_TIME:?}"))),
+    }
+}
+
+/// All data of `body`, or `None` when there is more than `max`.
+async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing that anybody asked for.
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > max {
+            return Ok(None);
+        }
+        if first.is_empty() && all.is_empty() {
+            // Almost every body arrives in one piece, and is not copied.
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(Some(if all.is_empty() { first } else { all.into() }))
+}
+
+fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        field_problem(if path == "." { "" } else { &path }, &error.inner().to_string())
+    })?;
+    deserializer.end().map_err(|error| Problem::invalid("body", &error.to_string()))?;
+    if let Some(path) = shape::misplaced_array(bytes, T::LIST) {
+        let field = if path.is_empty() { "body".to_owned() } else { path };
+        return Err(Problem::invalid(field, "an object is needed here, not an array"));
+    }
+    Ok(value)
+}
+
+/// The problem of a value at `path`. Only the beginning of serde's message tells the cases apart.
+fn field_problem(path: &str, message: &str) -> Problem {
+    if message.starts_with("unknown field `") {
+        return Problem::of(ProblemKind::UnknownField, path, message);
+    }
+    let absent = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    let field = match absent {
+        Some((name, _)) if path.is_empty() => name.to_owned(),
+        Some((name, _)) => format!("{path}.{name}"),
+        None if path.is_empty() => "body".to_owned(),
+        None => path.to_owned(),
+    };
+    Problem::invalid(field, message)
+}
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);

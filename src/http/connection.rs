@@ -1,0 +1,291 @@
+//! One connection: what it is doing, when that takes too long, and how it ends so that the client
+//! can read the last reply.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::model::Millis;
+use crate::registry::Clock;
+
+/// What a connection is doing, as its ends note it and its watchdog reads it.
+///
+/// | the client | overdue after |
+/// |---|---|
+/// | does not read what is written | [`WRITE_TIME`] |
+/// | waits for a reply | never: what it waits for has limits of its own |
+/// | sends the head of a request | [`HEAD_TIME`] |
+/// | does nothing | [`IDLE_TIME`] |
+#[derive(Debug)]
+pub(crate) struct Activity {
+    clock: Clock,
+    /// Requests that are being answered.
+    requests: AtomicUsize,
+    /// When anything was last read or written.
+    moved: AtomicU64,
+    /// When the head began that is being read; [`NONE`] without one.
+    head: AtomicU64,
+    /// Since when the client has not taken what is written; [`NONE`] when it takes it.
+    blocked: AtomicU64,
+    /// Whether a body is not read to its end.
+    body_left: AtomicBool,
+    /// HTTP/2 has frames between requests, so that not all that is read is a head.
+    frames: AtomicBool,
+}
+
+impl Activity {
+    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            requests: AtomicUsize::new(0),
+            moved: AtomicU64::new(clock.now().0),
+            // A client that connects has something to say.
+            head: AtomicU64::new(clock.now().0),
+            blocked: AtomicU64::new(NONE),
+            body_left: AtomicBool::new(false),
+            frames: AtomicBool::new(false),
+        })
+    }
+
+    /// Notes a request until what this returns is dropped.
+    pub(crate) fn begin(self: &Arc<Self>, has_body: bool) -> InFlight {
+        self.head.store(NONE, Relaxed);
+        self.body_left.store(has_body, Relaxed);
+        self.requests.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Whether the client takes longer than anybody should; see the table above.
+    pub(crate) fn overdue(&self) -> bool {
+        let now = self.clock.now();
+        let longer = |since: &AtomicU64, limit| {
+            let since = since.load(Relaxed);
+            since != NONE && now.since(Millis(since)) > limit
+        };
+        if longer(&self.blocked, WRITE_TIME) {
+            return true;
+        }
+        if self.requests.load(Relaxed) > 0 {
+            return false;
+        }
+        longer(&self.head, HEAD_TIME) || longer(&self.moved, IDLE_TIME)
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(crate) fn input_left(&self) -> bool {
+        self.body_left.load(Relaxed) || self.head.load(Relaxed) != NONE
+    }
+
+    fn note_read(&self, bytes: &[u8]) {
+        let now = self.clock.now().0;
+        self.moved.store(now, Relaxed);
+        if bytes.starts_with(b"PRI * HTTP/2") {
+            self.frames.store(true, Relaxed);
+            self.head.store(NONE, Relaxed);
+        }
+        let between = self.requests.load(Relaxed) == 0 && !self.frames.load(Relaxed);
+        if between && !bytes.is_empty() && self.head.load(Relaxed) == NONE {
+            self.head.store(now, Relaxed);
+        }
+    }
+
+    fn note_written<T>(&self, result: &Poll<T>) {
+        if result.is_ready() {
+            self.moved.store(self.clock.now().0, Relaxed);
+            self.blocked.store(NONE, Relaxed);
+        } else if self.blocked.load(Relaxed) == NONE {
+            self.blocked.store(self.clock.now().0, Relaxed);
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The socket of a connection. Notes what happens, and gives the socket back when it is dropped.
+pub(crate) struct Wire {
+    stream: Option<TcpStream>,
+    activity: Arc<Activity>,
+    back: Option<oneshot::Sender<TcpStream>>,
+}
+
+impl Wire {
+    /// A wire over `stream`, and where to find the stream when the wire is dropped.
+    pub(crate) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+    ) -> (Self, oneshot::Receiver<TcpStream>) {
+        let (back, returned) = oneshot::channel();
+        (Self { stream: Some(stream), activity, back: Some(back) }, returned)
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(back)) = (self.stream.take(), self.back.take()) {
+            // Nobody may want it.
+            back.send(stream).ok();
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.stream()?.poll_read(cx, buffer))?;
+        self.activity.note_read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write(cx, bytes);
+        self.activity.note_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write_vectored(cx, slices);
+        self.activity.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
+
+/// The body of a request. Notes when it is read to its end.
+pub(crate) struct Inlet {
+    body: Incoming,
+    activity: Arc<Activity>,
+}
+
+impl Inlet {
+    pub(crate) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
+        Self { body, activity }
+    }
+}
+
+impl HttpBody for Inlet {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.activity.body_left.store(false, Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of a reply. While it is there, its request is being answered.
+pub(crate) struct Outlet {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl Outlet {
+    pub(crate) fn new(body: Body, in_flight: InFlight) -> Self {
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl HttpBody for Outlet {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads and discards what the client is still sending, so that the reply is not lost to the reset
+/// that closing a socket with unread input causes (RFC 9112 section 9.6).
+pub(crate) async fn linger(mut stream: TcpStream) {
+    let discard = async {
+        // The reply is complete; the client learns that nothing follows.
+        stream.shutdown().await?;
+        let mut scrap = vec![0; 64 * 1024];
+        while let Ok(read) = tokio::time::timeout(LINGER_SILENCE, stream.read(&mut scrap)).await {
+            if read? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Either way the connection is over.
+    tokio::time::timeout(LINGER_TIME, discard).await.ok();
+}
+
+const NONE: u64 = u64::MAX;
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Longer than the heartbeats that one connection carries are apart.
+const IDLE_TIME: Duration = Duration::from_secs(90);
+const LINGER_SILENCE: Duration = Duration::from_secs(3);
+const LINGER_TIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,71 @@
+//! `POST /v1/heartbeats`: many renewals in one call.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use crate::http::app::App;
+use crate::http::body::{Json, Payload};
+use crate::http::json::{millis, reply};
+use crate::http::problem::Problem;
+use crate::model::{InstanceId, Load, ServiceName, Status};
+use crate::registry::{Renewal, Renewed};
+
+/// `POST /v1/heartbeats`
+pub(crate) async fn renew(
+    State(app): State<Arc<App>>,
+    Json(items): Json<Vec<Item>>,
+) -> Result<Response, Problem> {
+    let read_at = app.registry.clock().now();
+    let names: Vec<_> = items.iter().map(|i| (i.service.clone(), i.id.clone())).collect();
+    let renewals = items.into_iter().map(|item| {
+        let Item { service, id, generation, load, status } = item;
+        Renewal { service, id, generation, status, load, read_at }
+    });
+    let renewed = app.registry.renew(renewals.collect()).await?;
+    let results = names.into_iter().zip(renewed).map(|((service, id), renewed)| {
+        let (result, remaining) = match renewed {
+            Renewed::Until(remaining) => ("ok", remaining),
+            Renewed::Unknown => ("unknown-instance", None),
+            Renewed::Owned => ("owned", None),
+        };
+        ItemResult { service, id, result, expires_in_ms: remaining.map(millis) }
+    });
+    Ok(reply(StatusCode::OK, &Results { results: results.collect() }))
+}
+
+/// One heartbeat.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Item {
+    service: ServiceName,
+    id: InstanceId,
+    generation: Option<u64>,
+    load: Option<Load>,
+    status: Option<Status>,
+}
+
+impl Payload for Vec<Item> {
+    const BULK: bool = true;
+    const LIST: bool = true;
+
+    fn items(&self) -> usize {
+        self.len()
+    }
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<ItemResult>,
+}
+
+#[derive(Serialize)]
+struct ItemResult {
+    service: ServiceName,
+    id: InstanceId,
+    result: &'static str,
+    expires_in_ms: Option<u64>,
+}

@@ -1,0 +1,140 @@
+//! What the side-port counts. No label comes from a request: each is one of a closed set.
+
+use std::sync::OnceLock;
+
+use axum::http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::http::problem::ProblemKind;
+use crate::http::route::Route;
+
+/// The counters of the side-port.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    /// The counters of `requests` that have been used, so that counting takes no lock.
+    used: Box<[OnceLock<Counter>]>,
+    rejected: Family<RejectedLabels, Counter>,
+    pub(crate) watchers: Gauge,
+    pub(crate) connections: Gauge,
+    /// Connections that were cut since their peer did not read or write in time.
+    pub(crate) stalled: Counter,
+}
+
+impl Metrics {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let used = std::iter::repeat_with(OnceLock::new);
+        let combinations = Route::COUNT * (METHODS.len() + 1) * (CODES.len() + 1);
+        Self {
+            requests: Family::default(),
+            used: used.take(combinations).collect(),
+            rejected: Family::default(),
+            watchers: Gauge::default(),
+            connections: Gauge::default(),
+            stalled: Counter::default(),
+        }
+    }
+
+    /// Adds the counters to what `registry` shows.
+    pub fn register(&self, registry: &mut Registry) {
+        let requests = "Requests answered, by route, method and status code";
+        registry.register("signpost_http_requests", requests, self.requests.clone());
+        let rejected = "Requests refused, by type of problem";
+        registry.register("signpost_http_rejected", rejected, self.rejected.clone());
+        let watchers = "Open watches and waiting reads";
+        registry.register("signpost_http_watchers", watchers, self.watchers.clone());
+        let connections = "Open connections";
+        registry.register("signpost_http_connections", connections, self.connections.clone());
+        let stalled = "Connections cut since the peer did not read or write in time";
+        registry.register("signpost_http_stalled_connections", stalled, self.stalled.clone());
+    }
+
+    pub(crate) fn count(&self, route: Route, method: &Method, status: StatusCode) {
+        let method = METHODS.iter().position(|name| *name == method.as_str());
+        let method = method.unwrap_or(METHODS.len());
+        let code = CODES.iter().position(|(code, _)| *code == status.as_u16());
+        let code = code.unwrap_or(CODES.len());
+        let combination =
+            (route as usize * (METHODS.len() + 1) + method) * (CODES.len() + 1) + code;
+        let counter = self.used[combination].get_or_init(|| {
+            self.requests.get_or_create_owned(&RequestLabels {
+                route: route.path(),
+                method: METHODS.get(method).unwrap_or(&"other"),
+                code: CODES.get(code).map_or("other", |(_, text)| text),
+            })
+        });
+        counter.inc();
+    }
+
+    pub(crate) fn count_rejected(&self, kind: ProblemKind) {
+        self.rejected.get_or_create(&RejectedLabels { reason: kind.name() }).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    reason: &'static str,
+}
+
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
+const CODES: [(u16, &str); 13] = [
+    (200, "200"),
+    (201, "201"),
+    (204, "204"),
+    (400, "400"),
+    (404, "404"),
+    (405, "405"),
+    (409, "409"),
+    (413, "413"),
+    (415, "415"),
+    (422, "422"),
+    (429, "429"),
+    (503, "503"),
+    (507, "507"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_code() {
+        let metrics = Metrics::new();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+
+        metrics.count(Route::Other, &Method::OPTIONS, StatusCode::IM_A_TEAPOT);
+        metrics.count(Route::Instance, &Method::PUT, StatusCode::CREATED);
+        metrics.count(Route::Instance, &Method::PUT, StatusCode::CREATED);
+        metrics.count_rejected(ProblemKind::NotEmpty);
+
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let counted = |line: &str| assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        counted(r#"signpost_http_requests_total{route="other",method="other",code="other"} 1"#);
+        counted(concat!(
+            r#"signpost_http_requests_total{route="/v1/services/{service}/instances/{id}","#,
+            r#"method="PUT",code="201"} 2"#
+        ));
+        counted(r#"signpost_http_rejected_total{reason="not-empty"} 1"#);
+    }
+}

@@ -1,0 +1,87 @@
+//! The HTTP side-port: JSON in and out, errors as RFC 9457, and a stream of changes.
+//!
+//! It calls the registry's handle and knows neither DNS nor the store; what it needs of other
+//! layers comes as [`Hooks`]. The only place with axum.
+
+mod app;
+mod batch;
+mod body;
+mod connection;
+mod extract;
+mod heartbeats;
+mod instances;
+mod json;
+mod metrics;
+mod problem;
+mod resolve;
+mod route;
+mod serve;
+mod services;
+mod shape;
+mod system;
+mod wait;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+
+pub use app::{App, BadQuestion, Hooks, ReloadError, ReloadFuture, ReloadReply, ResolveRequest};
+pub use metrics::Metrics;
+pub use serve::{BindError, bind, serve};
+
+use problem::ProblemKind;
+use route::Route;
+
+/// All calls of the side-port.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(
+            Route::Instance.path(),
+            get(instances::read)
+                .put(instances::register)
+                .patch(instances::patch)
+                .delete(instances::deregister),
+        )
+        .route(Route::Heartbeat.path(), put(instances::heartbeat))
+        .route(Route::Drain.path(), post(instances::drain).delete(instances::undrain))
+        .route(Route::Services.path(), get(services::list))
+        .route(
+            Route::Service.path(),
+            get(services::read).put(services::set_override).delete(services::forget),
+        )
+        .route(Route::Heartbeats.path(), post(heartbeats::renew))
+        .route(Route::Batch.path(), post(batch::run))
+        .route(Route::Watch.path(), get(watch::follow))
+        .route(Route::Resolve.path(), get(resolve::explain))
+        .route(Route::Reload.path(), post(system::reload))
+        .route(Route::Health.path(), get(system::health))
+        .route(Route::Ready.path(), get(system::ready))
+        .route(Route::Metrics.path(), get(system::metrics))
+        .fallback(system::not_found)
+        .method_not_allowed_fallback(system::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
+        .with_state(app)
+}
+
+/// Counts each reply, and says of each that it is neither to be kept nor to be guessed at.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or(Route::Other, |path| Route::of(path.as_str()));
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    app.metrics.count(route, &method, response.status());
+    if let Some(kind) = response.extensions().get::<ProblemKind>() {
+        app.metrics.count_rejected(*kind);
+    }
+    response
+}

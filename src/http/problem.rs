@@ -1,0 +1,167 @@
+//! Errors as clients see them (RFC 9457), and the one mapping from refusals to status and type.
+
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::model::{CommitError, SpecError};
+use crate::registry::Refusal;
+
+/// A request that did not succeed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: ProblemKind,
+    detail: String,
+    /// The field, parameter or part of the path at fault.
+    field: Option<String>,
+}
+
+impl Problem {
+    /// A problem that is not the fault of one field.
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: None }
+    }
+
+    /// A problem of `field`; an empty one names nothing.
+    pub(crate) fn of(kind: ProblemKind, field: impl Into<String>, reason: &str) -> Self {
+        let field = field.into();
+        if field.is_empty() {
+            return Self::new(kind, reason);
+        }
+        Self { kind, detail: format!("{field}: {reason}"), field: Some(field) }
+    }
+
+    /// What was sent in `field` is not as described.
+    pub(crate) fn invalid(field: impl Into<String>, reason: &str) -> Self {
+        Self::of(ProblemKind::Invalid, field, reason)
+    }
+
+    /// A problem whose detail already says where; `field` is for programs.
+    pub(crate) fn at(kind: ProblemKind, field: Option<String>, detail: String) -> Self {
+        Self { kind, detail, field }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let kind = match refusal {
+            Refusal::Invalid(SpecError { field, reason }) => return Self::invalid(field, &reason),
+            Refusal::UnknownService(_) => ProblemKind::UnknownService,
+            Refusal::UnknownInstance { .. } => ProblemKind::UnknownInstance,
+            Refusal::StaticInstance { .. } => ProblemKind::StaticInstance,
+            Refusal::StaticService(_) => ProblemKind::StaticService,
+            Refusal::NotEmpty { .. } => ProblemKind::NotEmpty,
+            Refusal::Owned { .. } => ProblemKind::Owned,
+            Refusal::Limit { .. } => ProblemKind::Limit,
+            Refusal::Store(CommitError::Full(_)) => ProblemKind::StorageFull,
+            Refusal::Store(CommitError::Unavailable(_)) | Refusal::ShuttingDown => {
+                ProblemKind::Unavailable
+            }
+        };
+        Self::new(kind, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let kind = self.kind;
+        let body = serde_json::to_vec(&Body {
+            urn: kind.urn(),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+        });
+        let body = body.expect("a struct of strings and a number is always JSON");
+        let mut response = (kind.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match kind {
+            ProblemKind::Limit => headers.insert(RETRY_AFTER, HeaderValue::from_static("10")),
+            ProblemKind::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            // What is left of the body is not read, so nothing can follow it.
+            ProblemKind::TooLarge => headers.insert(CONNECTION, HeaderValue::from_static("close")),
+            _ => None,
+        };
+        response.extensions_mut().insert(kind);
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    urn: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+/// Defines [`ProblemKind`] with its name, status and title in one table.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $status:ident $title:literal,)*) => {
+        /// What kind of problem it is: the end of its type's URN.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum ProblemKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl ProblemKind {
+            /// The name in the contract.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+
+            fn urn(self) -> &'static str {
+                match self { $(Self::$kind => concat!("urn:signpost:", $name),)* }
+            }
+
+            fn status(self) -> StatusCode {
+                match self { $(Self::$kind => StatusCode::$status,)* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Self::$kind => $title,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A path, query or body that is not as described.
+    Invalid "invalid" BAD_REQUEST "The request is not as described",
+    /// A field that does not exist.
+    UnknownField "unknown-field" BAD_REQUEST "The body has a field that does not exist",
+    /// No such service.
+    UnknownService "unknown-service" NOT_FOUND "There is no such service",
+    /// No such instance.
+    UnknownInstance "unknown-instance" NOT_FOUND "There is no such instance",
+    /// No such path.
+    NotFound "not-found" NOT_FOUND "There is nothing at this path",
+    /// A path without this method.
+    MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The path does not have this method",
+    /// An instance that the file declares.
+    StaticInstance "static-instance" CONFLICT "The instance is declared in the configuration file",
+    /// A service that the file declares.
+    StaticService "static-service" CONFLICT "The service is declared in the configuration file",
+    /// A service with instances cannot be forgotten.
+    NotEmpty "not-empty" CONFLICT "The service still has instances",
+    /// The generation is over.
+    Owned "owned" CONFLICT "The instance belongs to a later registration",
+    /// A body that is too large.
+    TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large",
+    /// A body that is not JSON.
+    MediaType "media-type" UNSUPPORTED_MEDIA_TYPE "The body must be JSON",
+    /// A configuration file that is not legal.
+    BadConfig "bad-config" UNPROCESSABLE_ENTITY "The configuration file is not legal",
+    /// A limit is reached.
+    Limit "limit" TOO_MANY_REQUESTS "A limit is reached",
+    /// It may be tried again.
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "The server cannot do this now",
+    /// The store is full.
+    StorageFull "storage-full" INSUFFICIENT_STORAGE "The store is full",
+}

@@ -1,0 +1,218 @@
+//! Sockets of the side-port: bind, accept, serve, drain.
+//!
+//! Owns one task a connection and ends them all. Nothing that a client does, and no error of
+//! accept, ends the loop.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::HttpBody;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::http::app::App;
+use crate::http::connection::{Activity, Inlet, Outlet, Wire, linger};
+use crate::http::problem::ProblemKind;
+use crate::http::router;
+
+/// Listens on `address`, to which nobody else may listen.
+///
+/// # Errors
+/// When the address is taken, not of this machine, or not permitted. Must be called in a runtime.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    listen(address).map_err(|source| BindError { address, source })
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for HTTP on {address}, {}", next_step(source))]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Serves all calls of `app` on `listener` until the app's shutdown; then accepts nothing more and
+/// returns when what is in flight is done, at most [`DRAIN_TIME`] later.
+pub async fn serve(listener: TcpListener, app: Arc<App>) {
+    let service = TowerToHyperService::new(router(Arc::clone(&app)));
+    let builder = Arc::new(builder());
+    let mut connections = JoinSet::new();
+    let mut down = pin!(app.going_down());
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            // What has ended must not count against the limit.
+            biased;
+            () = &mut down => break,
+            Some(_) = connections.join_next() => drop(app.metrics.connections.dec()),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    failing = false;
+                    let open = usize::try_from(app.metrics.connections.get()).unwrap_or(0);
+                    if open >= app.limits.load().connections {
+                        app.metrics.count_rejected(ProblemKind::Limit);
+                        refuse(stream);
+                        continue;
+                    }
+                    let (app, builder) = (Arc::clone(&app), Arc::clone(&builder));
+                    app.metrics.connections.inc();
+                    connections.spawn(attend(stream, app, builder, service.clone()));
+                }
+                Err(error) if of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, "cannot accept connections, trying on");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = async {
+        while connections.join_next().await.is_some() {
+            app.metrics.connections.dec();
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIME, drained).await.is_err() {
+        tracing::warn!(open = connections.len(), "closing connections that did not end in time");
+        connections.shutdown().await;
+    }
+}
+
+/// Serves one connection to its end.
+async fn attend(
+    stream: TcpStream,
+    app: Arc<App>,
+    builder: Arc<Builder<TokioExecutor>>,
+    service: TowerToHyperService<Router>,
+) {
+    // Replies are small and complete: waiting to fill a segment would only delay them.
+    stream.set_nodelay(true).ok();
+    let activity = Activity::new(app.registry.clock());
+    let (wire, returned) = Wire::new(stream, Arc::clone(&activity));
+    {
+        let front = service_fn(|request: Request<Incoming>| {
+            let in_flight = activity.begin(!request.body().is_end_stream());
+            let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
+            async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight))) }
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
+        let mut down = pin!(app.going_down());
+        let mut draining = false;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                // What goes wrong on a connection is its client's to see.
+                _ = &mut connection => break,
+                () = &mut down, if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ = look.tick() => if activity.overdue() {
+                    app.metrics.stalled.inc();
+                    break;
+                },
+            }
+        }
+    }
+    if let Ok(stream) = returned.await
+        && activity.input_left()
+    {
+        tokio::select! {
+            () = linger(stream) => {}
+            () = app.going_down() => {}
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Heads are timed by the connection's watchdog, which tells them from idle times.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+/// Tells a client that there are too many, without waiting for it.
+fn refuse(stream: TcpStream) {
+    // Best effort: a client that cannot take so little at once is closed without a word.
+    if let Ok(mut stream) = stream.into_std() {
+        stream.write_all(TOO_MANY).ok();
+        stream.shutdown(Shutdown::Write).ok();
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // `[::]` beside `0.0.0.0` is two addresses, not one.
+        socket.set_only_v6(true)?;
+    }
+    // Of the last run's closed connections only; a second listener still fails.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Whether accept failed on a connection that went away, and not on this machine's resources.
+fn of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process does already: stop it, or choose another address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have it: choose one of its addresses"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not: choose a port from 1024, or give it the right"
+        }
+        _ => "choose another address",
+    }
+}
+
+/// How long connections may take to finish when the server goes down.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How long to leave alone a listener that cannot accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the watchdog looks at a connection.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const BACKLOG: i32 = 1_024;
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+const MAX_STREAMS: u32 = 100;
+/// What a connection over the limit gets.
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+content-type: application/problem+json\r\nretry-after: 10\r\n\
+cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n\
+{\"type\":\"urn:signpost:limit\",\"title\":\"A limit is reached\",\"status\":429,\
+\"detail\":\"the limit connections is reached\"}";

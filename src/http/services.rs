@@ -1,0 +1,78 @@
+//! Services: list, read, override settings, forget.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::http::app::App;
+use crate::http::body::{Json, Payload};
+use crate::http::extract::{Plain, Query, ServicePath};
+use crate::http::json::{ServiceJson, ServiceSummary, reply};
+use crate::http::problem::Problem;
+use crate::http::wait::Wait;
+use crate::model::{Revision, ServiceName, Settings, SettingsPatch};
+use crate::registry::Refusal;
+
+impl Payload for SettingsPatch {}
+
+/// `GET /v1/services`
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(wait): Query<Wait>,
+) -> Result<Response, Problem> {
+    wait.moved(&app, None).await?;
+    // Read before the views: a reader that waits for more than this misses nothing.
+    let revision = app.registry.views().revision();
+    let views = app.registry.views().all();
+    let mut services: Vec<_> = views.iter().map(|view| ServiceSummary::new(view)).collect();
+    services.sort_unstable_by_key(|summary| summary.service);
+    Ok(reply(StatusCode::OK, &List { revision, services }))
+}
+
+/// `GET /v1/services/{s}`
+pub(crate) async fn read(
+    State(app): State<Arc<App>>,
+    ServicePath(service): ServicePath,
+    Query(wait): Query<Wait>,
+) -> Result<Response, Problem> {
+    wait.moved(&app, Some(&service)).await?;
+    let view = app.registry.views().service(service.as_str());
+    let view = view.ok_or(Refusal::UnknownService(service))?;
+    Ok(reply(StatusCode::OK, &ServiceJson::new(&view, app.registry.clock().now())))
+}
+
+/// `PUT /v1/services/{s}`
+pub(crate) async fn set_override(
+    State(app): State<Arc<App>>,
+    ServicePath(service): ServicePath,
+    Json(patch): Json<SettingsPatch>,
+) -> Result<Response, Problem> {
+    let (settings, revision) = app.registry.set_override(service.clone(), patch).await?;
+    Ok(reply(StatusCode::OK, &Overridden { service, settings, revision }))
+}
+
+/// `DELETE /v1/services/{s}`
+pub(crate) async fn forget(
+    State(app): State<Arc<App>>,
+    ServicePath(service): ServicePath,
+    _: Plain,
+) -> Result<Response, Problem> {
+    app.registry.forget(service).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    revision: Revision,
+    services: Vec<ServiceSummary<'a>>,
+}
+
+#[derive(Serialize)]
+struct Overridden {
+    service: ServiceName,
+    settings: Settings,
+    revision: Revision,
+}

@@ -1,0 +1,105 @@
+//! Finds arrays where the contract has objects.
+//!
+//! serde reads a struct also from an array, field by field in the order of the source. No client
+//! should come to rely on that, so such bodies are refused.
+
+/// Where in `json`, which is valid, an array stands that is not one of the contract's lists; the
+/// path is empty for the whole. `list` tells whether the whole is a list.
+pub(crate) fn misplaced_array(json: &[u8], list: bool) -> Option<String> {
+    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut rest = json;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'"' => {
+                let text = string(tail);
+                rest = tail.get(text.len() + 1..).unwrap_or_default();
+                if let Some(Level::Object { key: key @ None }) = levels.last_mut() {
+                    *key = Some(text);
+                }
+            }
+            b'{' => levels.push(Level::Object { key: None }),
+            b'[' => {
+                let legal = match levels.last() {
+                    None => list,
+                    Some(Level::Object { key }) => key.is_some_and(|key| LISTS.contains(&key)),
+                    Some(Level::Array { .. }) => false,
+                };
+                if !legal {
+                    return Some(path(&levels));
+                }
+                levels.push(Level::Array { index: 0 });
+            }
+            b'}' | b']' => drop(levels.pop()),
+            b',' => match levels.last_mut() {
+                Some(Level::Object { key }) => *key = None,
+                Some(Level::Array { index }) => *index += 1,
+                None => {}
+            },
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Where the scan is.
+enum Level<'a> {
+    /// In an object, behind this key.
+    Object { key: Option<&'a [u8]> },
+    /// In an array, at this element.
+    Array { index: usize },
+}
+
+/// What is before the closing quote of the string that begins here.
+fn string(json: &[u8]) -> &[u8] {
+    let mut escaped = false;
+    let end = json.iter().position(|byte| {
+        let closing = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closing
+    });
+    // Valid JSON closes its strings.
+    &json[..end.unwrap_or(json.len().saturating_sub(1))]
+}
+
+fn path(levels: &[Level<'_>]) -> String {
+    let mut path = String::new();
+    for level in levels {
+        match level {
+            Level::Object { key } => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&String::from_utf8_lossy(key.unwrap_or_default()));
+            }
+            Level::Array { index } => path.push_str(&format!("[{index}]")),
+        }
+    }
+    path
+}
+
+/// Every field of the contract that is a list.
+const LISTS: [&[u8]; 7] =
+    [b"addresses", b"ports", b"tags", b"dependencies", b"register", b"deregister", b"txt"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_legal_only_where_the_contract_has_lists() {
+        for (json, list, found) in [
+            (r#"{"addresses":["a","b"],"ports":[{"port":1}]}"#, false, None),
+            (r#"[{"load":{"cpu":1}},{}]"#, true, None),
+            (r#"{"a":"[\"[","b\"":"\\","tags":[]}"#, false, None),
+            ("[]", false, Some("")),
+            (r#"{"load":[1]}"#, false, Some("load")),
+            (r#"[{},{"load":[]}]"#, true, Some("[1].load")),
+            (r#"[[]]"#, true, Some("[0]")),
+            (r#"{"ports":[{"port":1},["http",80]]}"#, false, Some("ports[1]")),
+            (r#"{"register":[{"locality":[]}]}"#, false, Some("register[0].locality")),
+        ] {
+            assert_eq!(misplaced_array(json.as_bytes(), list).as_deref(), found, "{json}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `GET /v1/watch`: changes as server-sent events.
+//!
+//! A watcher is a place in the registry's journal, nothing more: it reads on from there when the
+//! bell rings, and starts again with `reset` when it has fallen behind. What is not yet sent is
+//! bounded, and a client that does not read is cut by its connection.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Interval;
+
+use crate::http::app::{App, Watcher};
+use crate::http::extract::{Given, Parameters, Query};
+use crate::http::json::InstanceJson;
+use crate::http::problem::Problem;
+use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
+use crate::registry::{Event, EventKind, Reason};
+
+/// `GET /v1/watch`
+pub(crate) async fn follow(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(Filter { service }): Query<Filter>,
+) -> Result<Response, Problem> {
+    let watcher = app.watcher()?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
+    let mut comments = tokio::time::interval(COMMENT_EVERY);
+    comments.reset();
+    let cursor = Cursor {
+        bell: app.registry.journal().bell(),
+        app,
+        _watcher: watcher,
+        service,
+        seen: last.map(Revision),
+        pending: Vec::new().into_iter(),
+        comments,
+    };
+    let mut response = Body::new(Stream { next: Some(Box::pin(cursor.next())) }).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(response)
+}
+
+/// What to watch.
+pub(crate) struct Filter {
+    /// `None`: everything.
+    service: Option<ServiceName>,
+}
+
+impl Parameters for Filter {
+    const NAMES: &'static [&'static str] = &["service"];
+
+    fn read(given: &Given<'_>) -> Result<Self, Problem> {
+        Ok(Self { service: given.value("service")? })
+    }
+}
+
+/// Where a watcher is.
+struct Cursor {
+    app: Arc<App>,
+    bell: watch::Receiver<Revision>,
+    _watcher: Watcher,
+    service: Option<ServiceName>,
+    /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
+    seen: Option<Revision>,
+    /// Whole revisions, filtered.
+    pending: std::vec::IntoIter<Arc<Event>>,
+    comments: Interval,
+}
+
+impl Cursor {
+    /// What to send next, or `None` when the server is going down.
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            if self.pending.len() > 0 {
+                let text = self.write_pending();
+                return Some((text, self));
+            }
+            // Before reading, so that what is appended in between rings again.
+            let newest = *self.bell.borrow_and_update();
+            let journal = self.app.registry.journal();
+            let Some(page) = self.seen.and_then(|seen| journal.page_after(seen, PAGE)) else {
+                self.seen = Some(newest);
+                return Some((reset(newest), self));
+            };
+            if let Some(last) = page.last() {
+                self.seen = Some(last.revision);
+                let wanted =
+                    |event: &Arc<Event>| self.service.as_ref().is_none_or(|s| *s == event.service);
+                self.pending = page.into_iter().filter(wanted).collect::<Vec<_>>().into_iter();
+                continue;
+            }
+            tokio::select! {
+                rung = self.bell.changed() => rung.ok()?,
+                _ = self.comments.tick() => return Some((Bytes::from_static(b":\n\n"), self)),
+                () = self.app.going_down() => return None,
+            }
+        }
+    }
+
+    /// As much of what is pending as one write should carry.
+    fn write_pending(&mut self) -> Bytes {
+        let now = self.app.registry.clock().now();
+        let mut text = Vec::with_capacity(512);
+        while text.len() < CHUNK {
+            let Some(event) = self.pending.next() else { break };
+            let following = self.pending.as_slice().first();
+            let last = following.is_none_or(|next| next.revision != event.revision);
+            write_event(&mut text, &event, last, now);
+        }
+        text.into()
+    }
+}
+
+fn reset(revision: Revision) -> Bytes {
+    let mut text = Vec::new();
+    write(&mut text, "reset", &Reset { revision }, Some(revision));
+    text.into()
+}
+
+fn write_event(text: &mut Vec<u8>, event: &Event, last: bool, now: Millis) {
+    let Event { revision, service, kind } = event;
+    let revision = *revision;
+    let id = last.then_some(revision);
+    match kind {
+        EventKind::Put(view) => {
+            let instance = InstanceJson::new(view, now);
+            write(text, "put", &Put { revision, service, instance }, id);
+        }
+        EventKind::Remove(instance, reason) => {
+            let remove = Remove { revision, service, id: instance, reason: *reason };
+            write(text, "remove", &remove, id);
+        }
+        EventKind::Service(settings) => {
+            let settings = settings.as_ref();
+            write(text, "service", &ServiceChange { revision, service, settings }, id);
+        }
+    }
+}
+
+fn write(text: &mut Vec<u8>, name: &str, data: &impl Serialize, id: Option<Revision>) {
+    text.extend_from_slice(format!("event: {name}\ndata: ").as_bytes());
+    serde_json::to_writer(&mut *text, data).expect("a vector takes all, our keys are strings");
+    if let Some(id) = id {
+        text.extend_from_slice(format!("\nid: {}", id.0).as_bytes());
+    }
+    text.extend_from_slice(b"\n\n");
+}
+
+#[derive(Serialize)]
+struct Reset {
+    revision: Revision,
+}
+
+#[derive(Serialize)]
+struct Put<'a> {
+    revision: Revision,
+    service: &'a ServiceName,
+    instance: InstanceJson<'a>,
+}
+
+#[derive(Serialize)]
+struct Remove<'a> {
+    revision: Revision,
+    service: &'a ServiceName,
+    id: &'a InstanceId,
+    reason: Reason,
+}
+
+#[derive(Serialize)]
+struct ServiceChange<'a> {
+    revision: Revision,
+    service: &'a ServiceName,
+    settings: Option<&'a Settings>,
+}
+
+/// The events as a body: asked for the next piece only when the last one is on its way.
+struct Stream {
+    next: Option<NextPiece>,
+}
+
+type NextPiece = Pin<Box<dyn Future<Output = Option<(Bytes, Cursor)>> + Send>>;
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let piece = ready!(next.as_mut().poll(cx));
+        let (text, cursor) = piece.unzip();
+        self.next = cursor.map(|cursor| -> NextPiece { Box::pin(cursor.next()) });
+        Poll::Ready(text.map(|text| Ok(Frame::data(text))))
+    }
+}
+
+/// Proxies and clients give up on connections that are silent for longer.
+const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// How many events are taken from the journal at once, but always whole revisions.
+const PAGE: usize = 512;
+/// How many bytes are written at once, or one event more.
+const CHUNK: usize = 64 * 1024;
