@@ -70,9 +70,13 @@ impl Query {
                     IpAddr::V4(v4) => (1, v4.octets().to_vec()),
                     IpAddr::V6(v6) => (2, v6.octets().to_vec()),
                 };
-                let octets = &octets[..usize::from(length.div_ceil(8))];
+                let mut octets = octets[..usize::from(length.div_ceil(8))].to_vec();
+                // RFC 7871 section 6: bits behind the prefix are 0.
+                if let (Some(last), 1..) = (octets.last_mut(), length % 8) {
+                    *last &= 0xff << (8 - length % 8);
+                }
                 let size = u8::try_from(4 + octets.len()).unwrap();
-                [&[0, 8, 0, size, 0, family, length, 0], octets].concat()
+                [&[0, 8, 0, size, 0, family, length, 0], &octets[..]].concat()
             });
             packet.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
             packet.extend(options);
@@ -114,11 +118,8 @@ impl Dns {
 
     /// A socket that is connected to the server.
     pub(crate) fn socket(&self) -> UdpSocket {
-        let any: SocketAddr = if self.address.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0u16; 8], 0).into()
-        };
+        let any: SocketAddr =
+            if self.address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
         let socket = UdpSocket::bind(any).unwrap();
         socket.connect(self.address).unwrap();
         socket
