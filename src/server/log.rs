@@ -1,5 +1,7 @@
 //! Logs to stderr, as text for people or JSON for machines.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -16,6 +18,8 @@ pub enum LogFormat {
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes; a file or a pipe gets plain text.
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     // An error says that there is a logger already.
     match format {
         LogFormat::Text => drop(lines.with_target(false).try_init()),
