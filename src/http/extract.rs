@@ -135,7 +135,8 @@ fn segment<T: FromStr<Err = NameError>>(
 /// Undoes percent-encoding (RFC 3986 section 2.1), and in queries '+' for a space. `None` when it
 /// is broken or not UTF-8.
 fn decoded(text: &str, query: bool) -> Option<Cow<'_, str>> {
-    if !text.contains('%') && !(query && text.contains('+')) {
+    let encoded = |byte: u8| byte == b'%' || (query && byte == b'+');
+    if !text.bytes().any(encoded) {
         return Some(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());

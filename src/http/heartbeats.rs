@@ -20,12 +20,13 @@ pub(crate) async fn renew(
     Json(items): Json<Vec<Item>>,
 ) -> Result<Response, Problem> {
     let read_at = app.registry.clock().now();
-    let names: Vec<_> = items.iter().map(|i| (i.service.clone(), i.id.clone())).collect();
-    let renewals = items.into_iter().map(|item| {
-        let Item { service, id, generation, load, status } = item;
-        Renewal { service, id, generation, status, load, read_at }
-    });
-    let renewed = app.registry.renew(renewals.collect()).await?;
+    let mut names = Vec::with_capacity(items.len());
+    let mut renewals = Vec::with_capacity(items.len());
+    for Item { service, id, generation, load, status } in items {
+        names.push((service.clone(), id.clone()));
+        renewals.push(Renewal { service, id, generation, status, load, read_at });
+    }
+    let renewed = app.registry.renew(renewals).await?;
     let results = names.into_iter().zip(renewed).map(|((service, id), renewed)| {
         let (result, remaining) = match renewed {
             Renewed::Until(remaining) => ("ok", remaining),

@@ -59,7 +59,7 @@ fn string(json: &[u8]) -> &[u8] {
         closing
     });
     // Valid JSON closes its strings.
-    &json[..end.unwrap_or(json.len().saturating_sub(1))]
+    &json[..end.unwrap_or(json.len())]
 }
 
 fn path(levels: &[Level<'_>]) -> String {
