@@ -26,16 +26,11 @@ fn instance(i: usize) -> Instance {
 }
 
 fn front(n: usize) -> Front {
-    let web = DeclaredService {
-        instances: (0..n).map(instance).collect(),
-        ..DeclaredService::default()
-    };
+    let web =
+        DeclaredService { instances: (0..n).map(instance).collect(), ..DeclaredService::default() };
     let service = ServiceName::new("web").expect("a legal name");
     let policy = Policy {
-        declared: Arc::new(Declared {
-            services: [(service, web)].into(),
-            ..Declared::default()
-        }),
+        declared: Arc::new(Declared { services: [(service, web)].into(), ..Declared::default() }),
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
     };
@@ -72,10 +67,7 @@ fn query(name: &str, rtype: u16) -> Vec<u8> {
 }
 
 fn answers(c: &mut Criterion) {
-    let peer = Peer {
-        transport: Transport::Udp,
-        source: SocketAddr::from(([127, 0, 0, 1], 4000)),
-    };
+    let peer = Peer { transport: Transport::Udp, source: SocketAddr::from(([127, 0, 0, 1], 4000)) };
     let mut group = c.benchmark_group("packet to packet");
     for (label, n, name, rtype) in [
         ("A, all of 4", 4, "web.service.local.", 1),

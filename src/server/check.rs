@@ -50,7 +50,9 @@ pub(super) fn shadowed<'z>(
             .collect();
         let of = |service: &str| ServiceName::new(service).ok();
         let taken = match &labels[..] {
-            [service] => of(service).filter(|s| declared.services.contains_key(s)).map(|s| s.to_string()),
+            [service] => {
+                of(service).filter(|s| declared.services.contains_key(s)).map(|s| s.to_string())
+            }
             [id, service] => of(service)
                 .and_then(|s| declared.services.get(&s))
                 .filter(|s| s.instances.iter().any(|i| i.id.as_str() == id))

@@ -102,11 +102,9 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     let image = store.load()?;
     let served = zone::served(&boot, &live)?;
-    for hidden in check::shadowed(
-        served.zones.static_names(&served.apex),
-        served.apex.wire(),
-        &live.declared,
-    ) {
+    for hidden in
+        check::shadowed(served.zones.static_names(&served.apex), served.apex.wire(), &live.declared)
+    {
         tracing::warn!("{hidden}");
     }
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -151,9 +149,8 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     announce(&dns_sockets, &http_sockets)?;
     for bound in dns_sockets {
         let front = Arc::clone(&front);
-        let handler = move |packet: &[u8], peer, reply: &mut Vec<u8>| {
-            front.handle(packet, peer, reply)
-        };
+        let handler =
+            move |packet: &[u8], peer, reply: &mut Vec<u8>| front.handle(packet, peer, reply);
         dns::serve::serve(bound, &handler, &shared, &stopped, &mut tasks);
     }
     for listener in http_sockets {
