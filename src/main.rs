@@ -1,11 +1,11 @@
 //! The `signpost` binary: arguments in, exit code out.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
 use signpost::cli::{self, Exit, LogFormat, Next, ServeArgs};
-use signpost::server::{self, Options};
+use signpost::server::{self, Options, ServeError};
 
 fn main() -> ExitCode {
     let exit = match cli::run(std::env::args_os()) {
@@ -27,12 +27,18 @@ fn options(args: ServeArgs) -> Options {
     Options { config: args.config, dns: args.dns, http: args.http, log_format }
 }
 
-fn report<E: Display>(result: Result<(), E>) -> Exit {
-    match result {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            drop(writeln!(std::io::stderr(), "signpost: {error}"));
-            Exit::Failed
+fn report(result: Result<(), ServeError>) -> Exit {
+    let Err(error) = result else { return Exit::Done };
+    let mut text = format!("signpost: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Some errors show their cause themselves.
+        let shown = error.to_string();
+        if !text.contains(&shown) {
+            text = format!("{text}: {shown}");
         }
+        cause = error.source();
     }
+    drop(writeln!(std::io::stderr(), "{text}"));
+    Exit::Failed
 }

@@ -69,20 +69,30 @@ impl Rendezvous {
             });
         }
         let mut best = [(f64::INFINITY, 0); FEW];
-        let best = &mut best[..k];
+        let best = self.first(key, &mut best[..k]);
+        out.extend(best.iter().map(|(_, unit)| unit));
+    }
+
+    /// Fills `best` with the units that rank first, and returns as many as there are.
+    fn first<'a>(&self, key: u64, best: &'a mut [(f64, u32)]) -> &'a [(f64, u32)] {
         let mut found = 0;
         for seat in &self.seats {
             let bits = mix(key, seat.hash);
-            let Some(worst) = best.last().map(|(score, _)| *score) else { return };
+            let worst = best.last().map_or(0.0, |(score, _)| *score);
             if floor(bits) * f64::from(seat.length) < worst {
                 found += usize::from(insert(best, found, seat.score(bits), seat.unit));
             }
         }
-        out.extend(best[..found].iter().map(|(_, unit)| unit));
+        &best[..found]
     }
 
     /// The first in rank for which `fits` holds.
     pub(super) fn find(&self, key: u64, fits: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut few = [(f64::INFINITY, 0); FEW];
+        let few = self.first(key, &mut few);
+        if let Some((_, unit)) = few.iter().find(|(_, unit)| fits(*unit)) {
+            return Some(*unit);
+        }
         with_scratch(self.units, |units| {
             self.rank(key, units);
             smallest(units, self.units);
@@ -106,14 +116,12 @@ impl Rendezvous {
 /// is full; a unit that is there twice keeps its better score. Whether `found` grew.
 fn insert(best: &mut [(f64, u32)], found: usize, score: f64, unit: u32) -> bool {
     let known = best[..found].iter().position(|(_, known)| *known == unit);
-    if known.is_some_and(|at| best[at].0 <= score) {
-        return false;
-    }
+    // The place that is given up: the unit's own, the first free one, or the last.
     let end = known.unwrap_or_else(|| found.min(best.len() - 1));
-    let at = best[..end].partition_point(|(other, _)| *other <= score);
-    if best[end].0 <= score && known.is_none() && found == best.len() {
+    if best[end].0 <= score {
         return false;
     }
+    let at = best[..end].partition_point(|(other, _)| *other <= score);
     best.copy_within(at..end, at + 1);
     best[at] = (score, unit);
     known.is_none() && found < best.len()
@@ -303,7 +311,7 @@ mod tests {
 
         // Keys of very different popularity; each request is a connection that stays.
         for (i, key) in keys().take(4_000).enumerate() {
-            let key = if i % 3 == 0 { key } else { key_hash(&format!("hot-{}", i % 40)) };
+            let key = if i % 3 == 0 { key } else { key_hash(format!("hot-{}", i % 40).as_bytes()) };
             let now = Millis(i as u64);
             let owner = pool.owner(key, &Ask { now, ..ask() }).unwrap();
             load[owner as usize] += 1;

@@ -205,10 +205,8 @@ impl Pool {
     /// `out` is cleared first.
     pub fn pick(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         out.clear();
-        let k = match self.mode {
-            AnswerMode::All => self.units,
-            _ => fitting(&self.records, self.k, ask.fit),
-        };
+        let fit = if self.mode == AnswerMode::All { usize::MAX } else { ask.fit };
+        let k = fitting(&self.records, self.k, fit);
         match &self.shape {
             Shape::One => out.extend(self.one(ask, rng)),
             Shape::Sample => self.sample(k, ask, rng, out),
@@ -288,12 +286,16 @@ impl Pool {
 /// | auto | other | over 0 | no | subset |
 /// | any other | | | | as set |
 fn mode(answer: AnswerMode, balance: Balance, cached: bool, small_and_alike: bool) -> AnswerMode {
-    match (answer, balance) {
-        (AnswerMode::Auto, Balance::ConsistentHash) => AnswerMode::Single,
-        (AnswerMode::Auto, _) if !cached => AnswerMode::Ordered,
-        (AnswerMode::Auto, _) if small_and_alike => AnswerMode::All,
-        (AnswerMode::Auto, _) => AnswerMode::Subset,
-        (set, _) => set,
+    match answer {
+        AnswerMode::Auto if balance == Balance::ConsistentHash => AnswerMode::Single,
+        AnswerMode::Auto if !cached => AnswerMode::Ordered,
+        AnswerMode::Auto if small_and_alike => AnswerMode::All,
+        AnswerMode::Auto => AnswerMode::Subset,
+        AnswerMode::All
+        | AnswerMode::Subset
+        | AnswerMode::StickySubset
+        | AnswerMode::Ordered
+        | AnswerMode::Single => answer,
     }
 }
 
@@ -305,12 +307,11 @@ fn alike(balance: Balance, units: &Units) -> bool {
 /// The weight in rendezvous hashing. Where weights in force follow the load, a key would move
 /// with it: there the static weight counts.
 fn lasting(member: &Member, balance: Balance) -> u32 {
-    match balance {
-        Balance::WeightedRoundRobin | Balance::LeastConnections if member.weight > 0 => {
-            u32::from(member.base)
-        }
-        _ => member.weight,
-    }
+    let follows_load = match balance {
+        Balance::WeightedRoundRobin | Balance::LeastConnections => true,
+        Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
+    };
+    if follows_load && member.weight > 0 { member.base.into() } else { member.weight }
 }
 
 fn seat(member: &Member, weight: u32) -> Seat {

@@ -161,7 +161,7 @@ mod tests {
     fn who_follows_a_dead_first_is_anyone() {
         let pool = pool(Balance::RoundRobin, AnswerMode::All, &[1; 6]);
         let (mut rng, mut out) = (rng(9), Vec::new());
-        let mut seconds = vec![0; 6];
+        let mut seconds = [0; 6];
 
         for _ in 0..30_000 {
             pool.pick(&ask(), &mut rng, &mut out);

@@ -49,9 +49,11 @@ impl NameTable {
             else {
                 return;
             };
-            if self.find(message, hash, suffix).is_none() {
-                self.insert(entry(hash, offset));
+            // A name that is known was noted with all its parents.
+            if self.find(message, hash, suffix).is_some() {
+                return;
             }
+            self.insert(entry(hash, offset));
         }
     }
 

@@ -56,7 +56,7 @@ impl Front {
             edns: Some(Edns::new(UDP_PAYLOAD, 0)),
         };
         let query = Query { head, name: name.folded(), rtype };
-        let source = SocketAddr::new(client.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0);
+        let source = SocketAddr::new(client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), 0);
         let peer = Peer { transport: Transport::Udp, source };
 
         let served = self.served();

@@ -79,7 +79,7 @@ impl<'q> Responder<'q> {
         // A client subnet of length 0 asks to be left out of it (RFC 7871 section 7.1.2).
         let subnet = query.head.edns.and_then(|edns| edns.subnet);
         let told = subnet.as_ref().and_then(ClientSubnet::network);
-        let (address, length) = told.unwrap_or((peer.source.ip(), u8::MAX));
+        let (address, length) = told.unwrap_or_else(|| (peer.source.ip(), u8::MAX));
         Self { views, served, query, client: served.client(address, length), now, rng }
     }
 

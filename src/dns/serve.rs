@@ -189,6 +189,7 @@ pub(crate) const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::num::NonZeroUsize;
     use std::sync::atomic::Ordering;
 

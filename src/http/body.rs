@@ -45,9 +45,6 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         Given::parse(parts.uri.query(), &[])?;
-        if !body.is_end_stream() {
-            check_media_type::<T>(&parts.headers)?;
-        }
         let (max, items) = {
             let limits = app.limits.load();
             (if T::BULK { limits.bulk_body } else { limits.body }, limits.bulk_items)
@@ -57,6 +54,8 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
             let missing = || Problem::invalid("body", "a JSON body is needed");
             return T::absent().map(Self).ok_or_else(missing);
         }
+        // Not before: an empty body sent in chunks needs no media type.
+        check_media_type::<T>(&parts.headers)?;
         let value: T = parse(&bytes)?;
         if T::BULK && value.items() > items {
             let detail = format!("{} items, at most {items} are allowed", value.items());

@@ -1,5 +1,7 @@
 //! Logs to stderr, as text for people or JSON for machines.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -15,7 +17,9 @@ pub enum LogFormat {
 /// Starts logging. `RUST_LOG` chooses what is logged; default: `info`. A second call does nothing.
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.with_ansi(colour);
     // An error says that there is a logger already.
     match format {
         LogFormat::Text => drop(lines.with_target(false).try_init()),

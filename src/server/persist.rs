@@ -48,6 +48,6 @@ impl Persister {
     pub(super) fn close(self, revision: Revision) -> Result<(), StoreError> {
         // A thread that is gone has said why.
         self.last_revision.send(revision).ok();
-        self.thread.join().unwrap_or_else(|_| Ok(()))
+        self.thread.join().unwrap_or(Ok(()))
     }
 }

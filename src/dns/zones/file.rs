@@ -152,6 +152,8 @@ fn name(token: &Token, origin: Option<&Name>) -> Result<Name, EntryError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn record(line: u32, owner: &str, rtype: u16, ttl: u32, rdata: &[u8]) -> FileRecord {
@@ -222,5 +224,59 @@ mod tests {
             let error = read(text.as_bytes()).map_err(|(line, error)| (line, error.to_string()));
             assert_eq!(error, Err((line, expected.to_owned())), "{text}");
         }
+    }
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn hostile_text_is_an_error_at_worst(
+            lines in proptest::collection::vec((any_type(), any_data()), 1..4),
+        ) {
+            let lines: Vec<String> =
+                lines.iter().map(|(rtype, data)| format!("a.b. 5 {rtype} {data}\n")).collect();
+            let text = lines.concat();
+            if let Err((_, error)) = read(text.as_bytes()) {
+                // A panic inside the parser of the rarer types would be told like this.
+                prop_assert!(!error.to_string().contains("cannot be parsed"), "{}", text);
+            }
+        }
+    }
+
+    fn any_type() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "A",
+            "AAAA",
+            "NS",
+            "MX",
+            "SRV",
+            "SOA",
+            "TXT",
+            "CAA",
+            "CERT",
+            "CSYNC",
+            "HINFO",
+            "HTTPS",
+            "NAPTR",
+            "OPENPGPKEY",
+            "SMIMEA",
+            "SSHFP",
+            "SVCB",
+            "TLSA",
+            "TYPE999",
+            "\\#",
+        ])
+    }
+
+    fn any_data() -> impl Strategy<Value = String> {
+        let token = prop_oneof![
+            "[0-9]{1,5}",
+            "[a-z.]{1,8}",
+            "[ -~]{0,8}",
+            "\\PC{0,4}",
+            "(alpn|port|ipv4hint|ipv6hint|mandatory|ech|key[0-9]{1,5})=[a-z0-9,.:\"]{0,8}",
+            Just("\\#".to_owned()),
+            Just("\"\"".to_owned()),
+        ];
+        proptest::collection::vec(token, 0..8).prop_map(|tokens| tokens.join(" "))
     }
 }

@@ -1,0 +1,259 @@
+//! The real binary on free ports with a data folder of its own, killed with the test.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::dns::Dns;
+use super::http::Http;
+use super::{SOON, eventually};
+
+/// A server, and the folder that it lives in.
+pub(crate) struct Server {
+    /// Asks it over DNS.
+    pub(crate) dns: Dns,
+    /// Calls its side-port.
+    pub(crate) http: Http,
+    folder: TempDir,
+    arguments: Vec<String>,
+    wrapper: Vec<String>,
+    child: Option<Child>,
+}
+
+/// What can be said of a server before it starts.
+pub(crate) struct Builder {
+    config: String,
+    dns: SocketAddr,
+    http: SocketAddr,
+    folder: TempDir,
+    flags: bool,
+    wrapper: Vec<String>,
+}
+
+impl Server {
+    /// A ready server with this registry.toml. Its addresses come by flags, so that the file
+    /// says only what the test is about; its data folder is `data`, beside the file.
+    pub(crate) fn start(config: &str) -> Self {
+        Self::builder(config).start()
+    }
+
+    /// A server that is not started yet. `{dns}` and `{http}` in `config` stand for its addresses.
+    pub(crate) fn builder(config: &str) -> Builder {
+        let (dns, http) = free_addresses();
+        let config = config.replace("{dns}", &dns.to_string());
+        let config = config.replace("{http}", &http.to_string());
+        let folder = tempfile::tempdir().unwrap();
+        Builder { config, dns, http, folder, flags: true, wrapper: Vec::new() }
+    }
+
+    /// The URL of its side-port.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.http.address)
+    }
+
+    /// The folder with registry.toml, data and zones.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Replaces its registry.toml; it does not read it until told.
+    pub(crate) fn write_config(&self, config: &str) {
+        std::fs::write(self.folder().join("registry.toml"), config).unwrap();
+    }
+
+    /// What it wrote to stderr since its last start.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("stderr")).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Sends it a signal, e.g. `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Ends it with SIGTERM and tells how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.exit()
+    }
+
+    /// Waits until it has ended by itself, and tells how.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let status = eventually(SOON, "the server has ended", || child.try_wait().unwrap());
+        drop(child);
+        status
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts it again after it has ended, and waits until it is ready.
+    pub(crate) fn start_again(&mut self) {
+        self.spawn();
+        self.wait_until_ready();
+    }
+
+    /// Ends it in an orderly way and starts it again.
+    pub(crate) fn restart(&mut self) {
+        assert_eq!(self.terminate().code(), Some(0));
+        self.start_again();
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let output = |name: &str| File::create(self.folder.path().join(name)).unwrap();
+        let binary = env!("CARGO_BIN_EXE_signpost");
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(binary),
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
+        command.args(&self.arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+        command.stdout(output("stdout")).stderr(output("stderr"));
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn wait_until_ready(&mut self) {
+        let mut ended = None;
+        let ready = eventually(SOON, "the server is ready or has ended", || {
+            ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            let ready = self.http.try_get("/readyz").is_some_and(|reply| reply.status == 200);
+            (ready || ended.is_some()).then_some(ready)
+        });
+        assert!(ready, "the server ended ({ended:?}) before it was ready:\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("--- stderr of the server at {} ---\n{}---", self.dns.address, self.log());
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a file to the folder.
+    pub(crate) fn file(self, name: &str, content: &str) -> Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Takes the addresses from the file alone.
+    pub(crate) fn without_flags(mut self) -> Self {
+        self.flags = false;
+        self
+    }
+
+    /// Runs the server as the child of another program.
+    pub(crate) fn under<const N: usize>(mut self, wrapper: [&str; N]) -> Self {
+        self.wrapper = wrapper.map(str::to_owned).to_vec();
+        self
+    }
+
+    /// Answers DNS here.
+    pub(crate) fn dns(mut self, address: &str) -> Self {
+        self.dns = address.parse().unwrap();
+        self
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> Server {
+        let mut server = self.spawn();
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts it where it is meant to fail, and tells how it ended and what it said.
+    pub(crate) fn fail(self) -> (Option<i32>, String) {
+        let mut server = self.spawn();
+        (server.exit().code(), server.log())
+    }
+
+    fn spawn(self) -> Server {
+        let file = self.path("registry.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        let mut arguments = vec!["serve".to_owned(), format!("--config={}", file.display())];
+        if self.flags {
+            arguments.push(format!("--dns={}", self.dns));
+            arguments.push(format!("--http={}", self.http));
+        }
+        let Self { dns, http, folder, wrapper, .. } = self;
+        let (dns, http) = (Dns { address: dns }, Http::new(http));
+        let mut server = Server { dns, http, folder, arguments, wrapper, child: None };
+        server.spawn();
+        server
+    }
+}
+
+/// Addresses for DNS and HTTP that are free and stay so, also while a server is away between two
+/// starts: the loopback address is this process's own, and the ports are below those that the
+/// system hands out by itself.
+pub(crate) fn free_addresses() -> (SocketAddr, SocketAddr) {
+    let pid = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 64 | pid[1] & 63, pid[2], pid[3]);
+    loop {
+        let port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port is left");
+        let (dns, http) = ((own, port).into(), (own, port + 1).into());
+        let free = |address: SocketAddr| TcpListener::bind(address).is_ok();
+        if free(dns) && free(http) && UdpSocket::bind(dns).is_ok() {
+            return (dns, http);
+        }
+    }
+}
+
+/// What a program wrote to a pipe, as text; empty without one.
+pub(crate) fn text(pipe: Option<impl Read>) -> String {
+    let mut text = String::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_string(&mut text).unwrap();
+    }
+    text
+}
+
+/// A child process that ends with the test.
+pub(crate) struct Guarded(pub(crate) Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A short while, for what should not happen.
+pub(crate) const MOMENT: Duration = Duration::from_millis(300);
+
+static NEXT_PORT: AtomicU16 = AtomicU16::new(10_000);
