@@ -15,7 +15,9 @@ use rand::Rng;
 use crate::balance::hash::instance_hash;
 use crate::balance::pool::{Member, Pool, PoolSpec};
 use crate::balance::weights::srv_weights;
-use crate::model::{Instance, Label, PortName, Protocol, RecordTtl, Settings, SrvTiers};
+use crate::model::{
+    AnswerMode, Instance, Label, PortName, Protocol, RecordTtl, Settings, SrvTiers,
+};
 use crate::registry::view::{InstanceView, index};
 
 /// Which instances a name asks for, before health and tier.
@@ -291,7 +293,7 @@ impl Addresses {
                 instances: index(from_instance)..index(instances.len()),
             });
         }
-        let spec = spec(stock.settings, pool_members, records);
+        let spec = spec(stock.settings, stock.settings.answer, pool_members, records);
         Self {
             pool: Pool::new(spec, rng),
             units: units.into(),
@@ -358,7 +360,7 @@ impl Targets {
         });
         Self {
             targets: targets.collect(),
-            pool: Pool::new(spec(stock.settings, members, records), rng),
+            pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
         }
     }
 }
@@ -374,12 +376,17 @@ fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
     }
 }
 
-fn spec(settings: &Settings, members: Vec<Member>, records: Vec<u8>) -> PoolSpec {
+fn spec(
+    settings: &Settings,
+    answer: AnswerMode,
+    members: Vec<Member>,
+    records: Vec<u8>,
+) -> PoolSpec {
     PoolSpec {
         members,
         records,
         balance: settings.balance,
-        answer: settings.answer,
+        answer,
         cached: settings.ttl > RecordTtl::ZERO,
         max_answers: settings.max_answers.get(),
     }

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 
 use crate::balance::meter::{Meter, REPORT_TTL};
 use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, ServiceName, Settings};
+use crate::model::{Balance, InstanceId, Millis, RecordTtl, ServiceName, Settings};
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
@@ -125,6 +125,10 @@ fn weights_in_force(service: &Service, settings: &Settings, now: Millis) -> Vec<
             views
                 .map(|v| service.dynamic.current(&v.instance.id, v.instance.weight.get()))
                 .collect()
+        }
+        // Where nothing is cached, two choices look at the load itself.
+        Balance::LeastConnections if settings.ttl == RecordTtl::ZERO => {
+            bases.map(u32::from).collect()
         }
         Balance::LeastConnections => {
             let bases: Vec<u16> = bases.collect();
