@@ -1,0 +1,229 @@
+//! Leases as clients see them: they end on time, heartbeats keep them, and a server that was stopped
+//! takes nobody's away.
+
+#[cfg(test)]
+#[expect(dead_code, reason = "each test crate uses a part of it")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use support::server::Server;
+use support::watch::Watch;
+use support::{SOON, at, eventually, now};
+
+/// The contract: a lease ends within this of its ttl.
+const BOUND: Duration = Duration::from_millis(100);
+
+/// What a machine with two busy cores may add for one of many, between the server's timer and the
+/// test's clock. A lease that waits for a sweep of once a second, or for the disk, is far beyond.
+const NOISE: Duration = Duration::from_millis(400);
+
+/// How many of a hundred must keep the bound itself.
+const PUNCTUAL: usize = 95;
+
+/// The server counts whole milliseconds: a lease may seem to have started one before.
+const TICK: Duration = Duration::from_millis(1);
+
+/// When a registration was sent, and when its reply was there: the lease starts in between.
+struct Registered {
+    sent: Instant,
+    replied: Instant,
+}
+
+/// Asserts that no `end` is before its ttl, hardly any later than the bound, and none beyond noise.
+fn assert_on_time(what: &str, ends: &[(Instant, &Registered)], ttl: Duration) {
+    let early = ends.iter().filter(|(end, own)| *end + TICK < own.sent + ttl).count();
+    let mut late: Vec<Duration> = ends
+        .iter()
+        .map(|(end, registered)| end.saturating_duration_since(registered.replied + ttl))
+        .collect();
+    late.sort_unstable();
+    let punctual = late.iter().filter(|late| **late <= BOUND).count();
+    let worst = late[late.len() - 1];
+    assert_eq!(early, 0, "{what}: before the ttl was over");
+    assert!(punctual * 100 >= ends.len() * PUNCTUAL, "{what}: only {punctual} in time: {late:?}");
+    assert!(worst <= BOUND + NOISE, "{what}: {worst:?} late");
+}
+
+#[test]
+fn two_hundred_leases_end_when_their_ttl_is_over() {
+    let ttl = Duration::from_secs(2);
+    let server = Server::start("");
+    let mut watch = Watch::open(server.http.address, "/v1/watch", None);
+    assert_eq!(watch.event().name, "reset");
+
+    let registered: BTreeMap<String, Registered> = (0..200)
+        .map(|i| {
+            let (service, sent) = (format!("s-{i}"), now());
+            let body = json!({ "addresses": ["10.0.0.1"], "ttl": "2s" });
+            server.http.register(&service, "one", &body);
+            (service, Registered { sent, replied: now() })
+        })
+        .collect();
+
+    // By DNS: the last query that was sent and still answered, the first reply that has nothing.
+    let poll = || {
+        let mut alive: BTreeMap<&String, Instant> = registered.keys().map(|s| (s, now())).collect();
+        let (mut last, mut first) = (Vec::new(), Vec::new());
+        while !alive.is_empty() {
+            alive.retain(|service, answered| {
+                let sent = now();
+                let reply = server.dns.ask(&format!("{service}.service.local"), "A");
+                if reply.answers.is_empty() {
+                    first.push((now(), &registered[*service]));
+                    last.push((*answered, &registered[*service]));
+                    return false;
+                }
+                *answered = sent;
+                true
+            });
+        }
+        (last, first)
+    };
+    let (told, (last, first)) = std::thread::scope(|scope| {
+        let polled = scope.spawn(poll);
+        let mut told = Vec::new();
+        while told.len() < registered.len() {
+            let event = watch.event();
+            if event.name == "remove" {
+                assert_eq!(event.data["reason"], "expired");
+                told.push((event.at, &registered[event.data["service"].as_str().unwrap()]));
+            }
+        }
+        (told, polled.join().unwrap())
+    });
+
+    assert_on_time("watch", &told, ttl);
+    let early = first.iter().filter(|(at, own)| *at + TICK < own.sent + ttl).count();
+    assert_eq!(early, 0, "DNS left out a lease before its ttl was over");
+    let stale = last.iter().filter(|(at, own)| *at > own.replied + ttl + BOUND).count();
+    assert!(stale * 100 <= last.len() * (100 - PUNCTUAL), "{stale} answers beyond the bound");
+    let lag = server.http.metric("signpost_registry_expiry_lag_milliseconds", "").unwrap();
+    assert!(lag <= (BOUND + NOISE).as_secs_f64() * 1_000.0, "the server's own measure: {lag} ms");
+    assert_eq!(server.http.metric("signpost_registry_expired_total", ""), Some(200.0));
+}
+
+#[test]
+fn thousands_of_leases_may_end_together() {
+    let ttl = Duration::from_secs(4);
+    let server = Server::start("");
+    let mut watch = Watch::open(server.http.address, "/v1/watch", None);
+    let item = |i: u32| {
+        json!({
+            "service": format!("s-{}", i % 20), "id": format!("i-{i}"), "ttl": "4s",
+            "addresses": [format!("10.0.{}.{}", i / 250, i % 250)],
+        })
+    };
+    let items: Vec<_> = (0..5_000).map(item).collect();
+
+    let sent = now();
+    server.http.batch(&items);
+    let registered = Registered { sent, replied: now() };
+
+    let mut gone = Vec::new();
+    while gone.len() < items.len() {
+        let event = watch.event();
+        if event.name == "remove" {
+            gone.push((event.at, &registered));
+        }
+    }
+    let lag = server.http.metric("signpost_registry_expiry_lag_milliseconds", "").unwrap();
+    assert!(gone.iter().all(|(end, own)| *end + TICK >= own.sent + ttl));
+    // The watcher has to read 5,000 events; when they were acted on, the server says.
+    assert!(lag <= (BOUND + NOISE).as_secs_f64() * 1_000.0, "{lag} ms late");
+}
+
+#[test]
+fn heartbeats_keep_a_lease_and_their_absence_ends_it() {
+    let server = Server::start("");
+    for id in ["kept", "bulk", "left"] {
+        server.http.register("web", id, &json!({ "addresses": ["10.0.0.1"], "ttl": "1s" }));
+    }
+    let start = now();
+
+    // A quarter of the ttl apart, for three ttls.
+    for beat in 1..=12 {
+        at(start + Duration::from_millis(250) * beat);
+        let path = "/v1/services/web/instances/kept/heartbeat";
+        assert_eq!(server.http.call("PUT", path, None).unwrap().status, 200);
+        let bulk = json!([{ "service": "web", "id": "bulk" }]);
+        let reply = server.http.post("/v1/heartbeats", Some(&bulk));
+        assert_eq!(reply.body["results"][0]["result"], "ok");
+    }
+
+    let rcode = |id: &str| server.dns.ask(&format!("{id}.web.service.local"), "A").rcode;
+    assert_eq!([rcode("kept"), rcode("bulk"), rcode("left")], ["NOERROR", "NOERROR", "NXDOMAIN"]);
+    eventually(SOON, "they end without heartbeats", || {
+        (rcode("kept") == "NXDOMAIN" && rcode("bulk") == "NXDOMAIN").then_some(())
+    });
+}
+
+#[test]
+fn a_stopped_server_takes_no_lease_away_and_gives_each_a_fresh_ttl() {
+    let ttl = Duration::from_secs(2);
+    let server = Server::start("");
+    let ids: Vec<String> = (0..20).map(|i| format!("web-{i}")).collect();
+    for id in &ids {
+        server.http.register("web", id, &json!({ "addresses": ["10.0.0.1"], "ttl": "2s" }));
+    }
+    let mut watch = Watch::open(server.http.address, "/v1/watch", None);
+    assert_eq!(watch.event().name, "reset");
+
+    server.signal("STOP");
+    at(now() + Duration::from_secs(3));
+    let before = now();
+    server.signal("CONT");
+
+    for id in &ids {
+        let reply = server.dns.ask(&format!("{id}.web.service.local"), "A");
+        assert_eq!(reply.data(), ["10.0.0.1"], "{id} was stopped, not gone");
+    }
+    let after = now();
+    let resumed = Registered { sent: before, replied: after };
+    let ends: Vec<_> = ids
+        .iter()
+        .map(|_| {
+            let event = watch.event();
+            assert_eq!((event.name.as_str(), &event.data["reason"]), ("remove", &json!("expired")));
+            (event.at, &resumed)
+        })
+        .collect();
+    assert_on_time("after the stop", &ends, ttl);
+    assert_eq!(server.http.metric("signpost_registry_stalls_total", ""), Some(1.0));
+}
+
+#[test]
+fn a_declared_instance_with_a_lease_waits_for_its_heartbeat() {
+    let server = Server::start(
+        "[[services.web.instances]]\nid = \"w\"\naddresses = [\"10.0.0.1\"]\nttl = \"1s\"",
+    );
+    let pool = || server.dns.ask("web.service.local", "A").answers.len();
+    assert_eq!(pool(), 1);
+
+    eventually(SOON, "its lease ends", || (pool() == 0).then_some(()));
+
+    let read = server.http.get("/v1/services/web/instances/w").body;
+    assert_eq!((&read["usable"], &read["reasons"]), (&json!(false), &json!(["lease expired"])));
+    assert_eq!(server.dns.ask("w.web.service.local", "A").only(), "10.0.0.1");
+    let path = "/v1/services/web/instances/w/heartbeat";
+    assert_eq!(server.http.call("PUT", path, None).unwrap().status, 200);
+    assert_eq!(pool(), 1);
+}
+
+#[test]
+fn records_live_no_longer_than_the_lease() {
+    let server = Server::start("[dns]\nttl = \"60s\"");
+    server.http.register("web", "a", &json!({ "addresses": ["10.0.0.1"], "ttl": "20s" }));
+    server.http.register("web", "b", &json!({ "addresses": ["10.0.0.2"], "ttl": null }));
+    server.http.register("api", "a", &json!({ "addresses": ["10.0.0.1"], "ttl": "1s" }));
+
+    let ttl = |name: &str, rtype: &str| server.dns.ask(name, rtype).ttl();
+
+    assert!((15..=20).contains(&ttl("web.service.local", "A")), "the shortest in the answer");
+    assert!((15..=20).contains(&ttl("a.web.service.local", "A")));
+    assert_eq!(ttl("b.web.service.local", "A"), 60);
+    assert_eq!(ttl("api.service.local", "A"), 1, "whole seconds, at least 1");
+}
