@@ -2,6 +2,13 @@
 //!
 //! A program that is not installed is skipped with a line that says so; under `CI` that fails.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as the tests do, and say what is skipped"
+)]
+
 #[expect(dead_code, reason = "readme.rs uses the rest")]
 mod pages;
 

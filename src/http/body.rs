@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 
 use crate::http::app::App;
 use crate::http::extract::Given;
@@ -128,10 +129,8 @@ async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Erro
 
 fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        field_problem(if path == "." { "" } else { &path }, &error.inner().to_string())
-    })?;
+    let value = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| field_problem(&field_path(error.path()), &error.inner().to_string()))?;
     deserializer.end().map_err(|error| Problem::invalid("body", &error.to_string()))?;
     if let Some(path) = shape::misplaced_array(bytes, T::LIST) {
         let field = if path.is_empty() { "body".to_owned() } else { path };
@@ -140,13 +139,34 @@ fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// The path of a field, `ports[0].name`; empty for the whole.
+fn field_path(path: &Path) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            // A key that is cut off or no string.
+            Segment::Unknown => {}
+        }
+    }
+    text
+}
+
 /// The problem of a value at `path`. Only the beginning of serde's message tells the cases apart.
 fn field_problem(path: &str, message: &str) -> Problem {
     if message.starts_with("unknown field `") {
         return Problem::of(ProblemKind::UnknownField, path, message);
     }
-    let absent = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
-    let field = match absent {
+    // These two are errors of the object, so that its path lacks the field.
+    let named =
+        ["missing field `", "duplicate field `"].iter().find_map(|s| message.strip_prefix(s));
+    let field = match named.and_then(|rest| rest.split_once('`')) {
         Some((name, _)) if path.is_empty() => name.to_owned(),
         Some((name, _)) => format!("{path}.{name}"),
         None if path.is_empty() => "body".to_owned(),

@@ -28,7 +28,6 @@ use crate::registry::Clock;
 /// | does nothing | [`IDLE_TIME`] |
 #[derive(Debug)]
 pub(crate) struct Activity {
-    clock: Clock,
     /// Requests that are being answered.
     requests: AtomicUsize,
     /// When anything was last read or written.
@@ -44,13 +43,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn new(clock: Clock) -> Arc<Self> {
+    /// A connection that has just begun.
+    pub(crate) fn new(now: Millis) -> Arc<Self> {
         Arc::new(Self {
-            clock,
             requests: AtomicUsize::new(0),
-            moved: AtomicU64::new(clock.now().0),
+            moved: AtomicU64::new(now.0),
             // A client that connects has something to say.
-            head: AtomicU64::new(clock.now().0),
+            head: AtomicU64::new(now.0),
             blocked: AtomicU64::new(NONE),
             body_left: AtomicBool::new(false),
             frames: AtomicBool::new(false),
@@ -66,8 +65,7 @@ impl Activity {
     }
 
     /// Whether the client takes longer than anybody should; see the table above.
-    pub(crate) fn overdue(&self) -> bool {
-        let now = self.clock.now();
+    pub(crate) fn overdue(&self, now: Millis) -> bool {
         let longer = |since: &AtomicU64, limit| {
             let since = since.load(Relaxed);
             since != NONE && now.since(Millis(since)) > limit
@@ -86,25 +84,24 @@ impl Activity {
         self.body_left.load(Relaxed) || self.head.load(Relaxed) != NONE
     }
 
-    fn note_read(&self, bytes: &[u8]) {
-        let now = self.clock.now().0;
-        self.moved.store(now, Relaxed);
+    fn note_read(&self, bytes: &[u8], now: Millis) {
+        self.moved.store(now.0, Relaxed);
         if bytes.starts_with(b"PRI * HTTP/2") {
             self.frames.store(true, Relaxed);
             self.head.store(NONE, Relaxed);
         }
         let between = self.requests.load(Relaxed) == 0 && !self.frames.load(Relaxed);
         if between && !bytes.is_empty() && self.head.load(Relaxed) == NONE {
-            self.head.store(now, Relaxed);
+            self.head.store(now.0, Relaxed);
         }
     }
 
-    fn note_written<T>(&self, result: &Poll<T>) {
-        if result.is_ready() {
-            self.moved.store(self.clock.now().0, Relaxed);
+    fn note_written(&self, taken: bool, now: Millis) {
+        if taken {
+            self.moved.store(now.0, Relaxed);
             self.blocked.store(NONE, Relaxed);
         } else if self.blocked.load(Relaxed) == NONE {
-            self.blocked.store(self.clock.now().0, Relaxed);
+            self.blocked.store(now.0, Relaxed);
         }
     }
 }
@@ -122,6 +119,7 @@ impl Drop for InFlight {
 pub(crate) struct Wire {
     stream: Option<TcpStream>,
     activity: Arc<Activity>,
+    clock: Clock,
     back: Option<oneshot::Sender<TcpStream>>,
 }
 
@@ -130,9 +128,10 @@ impl Wire {
     pub(crate) fn new(
         stream: TcpStream,
         activity: Arc<Activity>,
+        clock: Clock,
     ) -> (Self, oneshot::Receiver<TcpStream>) {
         let (back, returned) = oneshot::channel();
-        (Self { stream: Some(stream), activity, back: Some(back) }, returned)
+        (Self { stream: Some(stream), activity, clock, back: Some(back) }, returned)
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -157,7 +156,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(self.stream()?.poll_read(cx, buffer))?;
-        self.activity.note_read(&buffer.filled()[before..]);
+        self.activity.note_read(&buffer.filled()[before..], self.clock.now());
         Poll::Ready(Ok(()))
     }
 }
@@ -169,7 +168,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write(cx, bytes);
-        self.activity.note_written(&written);
+        self.activity.note_written(written.is_ready(), self.clock.now());
         written
     }
 
@@ -179,7 +178,7 @@ impl AsyncWrite for Wire {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write_vectored(cx, slices);
-        self.activity.note_written(&written);
+        self.activity.note_written(written.is_ready(), self.clock.now());
         written
     }
 
@@ -289,3 +288,81 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 const IDLE_TIME: Duration = Duration::from_secs(90);
 const LINGER_SILENCE: Duration = Duration::from_secs(3);
 const LINGER_TIME: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGUN: Millis = Millis(1_000);
+
+    fn after(limit: Duration) -> (Millis, Millis) {
+        (BEGUN + limit, BEGUN + limit + Duration::from_millis(1))
+    }
+
+    #[test]
+    fn a_head_has_its_time_from_its_first_byte() {
+        let activity = Activity::new(Millis(0));
+        drop(activity.begin(false));
+        assert!(!activity.overdue(Millis(0) + IDLE_TIME));
+
+        activity.note_read(b"G", BEGUN);
+        activity.note_read(b"ET", BEGUN + HEAD_TIME);
+
+        let (due, over) = after(HEAD_TIME);
+        assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
+    }
+
+    #[test]
+    fn a_request_that_is_answered_has_all_the_time() {
+        let activity = Activity::new(BEGUN);
+        activity.note_read(b"GET", BEGUN);
+        let in_flight = activity.begin(false);
+
+        assert!(!activity.overdue(Millis(u64::MAX - 1)));
+        drop(in_flight);
+        assert!(activity.overdue(Millis(u64::MAX - 1)));
+    }
+
+    #[test]
+    fn an_idle_connection_is_kept_for_long_but_not_for_ever() {
+        let activity = Activity::new(Millis(0));
+        drop(activity.begin(false));
+        activity.note_written(true, BEGUN);
+
+        let (due, over) = after(IDLE_TIME);
+        assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_overdue_whatever_it_asked_for() {
+        let activity = Activity::new(Millis(0));
+        let _in_flight = activity.begin(false);
+        activity.note_written(false, BEGUN);
+        activity.note_written(false, BEGUN + WRITE_TIME);
+
+        let (due, over) = after(WRITE_TIME);
+        assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
+        activity.note_written(true, over);
+        assert!(!activity.overdue(over));
+    }
+
+    #[test]
+    fn frames_between_requests_are_no_heads() {
+        let activity = Activity::new(BEGUN);
+        activity.note_read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BEGUN);
+        activity.note_read(b"ping", BEGUN);
+
+        assert!(!activity.overdue(BEGUN + IDLE_TIME));
+        assert!(!activity.input_left());
+    }
+
+    #[test]
+    fn a_body_is_left_until_it_is_read() {
+        let activity = Activity::new(BEGUN);
+        let _in_flight = activity.begin(true);
+        assert!(activity.input_left());
+
+        let _in_flight = activity.begin(false);
+        assert!(!activity.input_left());
+    }
+}

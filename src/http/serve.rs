@@ -100,8 +100,9 @@ async fn attend(
 ) {
     // Replies are small and complete: waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
-    let activity = Activity::new(app.registry.clock());
-    let (wire, returned) = Wire::new(stream, Arc::clone(&activity));
+    let clock = app.registry.clock();
+    let activity = Activity::new(clock.now());
+    let (wire, returned) = Wire::new(stream, Arc::clone(&activity), clock);
     {
         let front = service_fn(|request: Request<Incoming>| {
             let in_flight = activity.begin(!request.body().is_end_stream());
@@ -121,7 +122,7 @@ async fn attend(
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                _ = look.tick() => if activity.overdue() {
+                _ = look.tick() => if activity.overdue(clock.now()) {
                     app.metrics.stalled.inc();
                     break;
                 },
@@ -201,7 +202,7 @@ fn next_step(error: &io::Error) -> &'static str {
 }
 
 /// How long connections may take to finish when the server goes down.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How long to leave alone a listener that cannot accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the watchdog looks at a connection.

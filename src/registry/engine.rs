@@ -13,10 +13,11 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{
-    Commit, CommitError, Image, InstanceId, Load, Millis, Revision, ServiceName, Settings, Status,
-};
+use crate::model::{Commit, CommitError, Image, InstanceId, Millis, Revision, ServiceName, Status};
 use crate::registry::clock::Clock;
+use crate::registry::command::{
+    Command, EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Reply, Written,
+};
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
 use crate::registry::plan::{Names, Planner, Policy, Write};
@@ -24,104 +25,6 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::{Key, Op, State};
 use crate::registry::view::{InstanceView, Views};
-
-/// A batch for the store, and where to say what became of it.
-#[derive(Debug)]
-pub struct PersistRequest {
-    /// What to make durable.
-    pub commit: Commit,
-    /// Told once it is durable, or why it is not.
-    pub done: oneshot::Sender<Result<(), CommitError>>,
-}
-
-/// What the engine is asked to do.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Write(Box<Write>, Reply),
-    Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
-    Reload(Box<Policy>, oneshot::Sender<Result<Reloaded, Refusal>>),
-    ShutDown(oneshot::Sender<Revision>),
-}
-
-/// Who waits for a write, and for what.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Instance(ServiceName, InstanceId, oneshot::Sender<Result<Written, Refusal>>),
-    Settings(ServiceName, oneshot::Sender<Result<(Settings, Revision), Refusal>>),
-    Revision(oneshot::Sender<Result<Revision, Refusal>>),
-    Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
-}
-
-/// An instance as a write left it.
-#[derive(Debug, Clone)]
-pub struct Written {
-    /// The instance.
-    pub instance: InstanceView,
-    /// The registry's revision with this write.
-    pub revision: Revision,
-    /// Whether it was not there before.
-    pub created: bool,
-    /// For one that is draining or disabled: how long caches that keep TTLs may still hold it.
-    pub safe_in: Option<Duration>,
-}
-
-/// A heartbeat.
-#[derive(Debug, Clone)]
-pub struct Renewal {
-    /// The service.
-    pub service: ServiceName,
-    /// The instance.
-    pub id: InstanceId,
-    /// What the registration handed out; a stale one is refused.
-    pub generation: Option<u64>,
-    /// A new status.
-    pub status: Option<Status>,
-    /// A load report.
-    pub load: Option<Load>,
-    /// When the heartbeat was read.
-    pub read_at: Millis,
-}
-
-/// What became of a heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Renewed {
-    /// The lease runs this long from now; `None` without one.
-    Until(Option<Duration>),
-    /// Nothing of this name is registered: register again.
-    Unknown,
-    /// The generation is over.
-    Owned,
-}
-
-/// What a reload did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reloaded {
-    /// The registry's revision with it.
-    pub revision: Revision,
-    /// Whether any service or instance is different.
-    pub changed: bool,
-}
-
-/// Counters that only the engine moves. Read by metrics.
-#[derive(Debug, Default)]
-pub struct EngineStats {
-    /// Registered instances whose lease ended.
-    pub expired: AtomicU64,
-    /// The longest that any expiry was late, in milliseconds, since the last look.
-    pub expiry_lag_ms: AtomicU64,
-    /// Batches made durable.
-    pub commits: AtomicU64,
-    /// Batches that the store refused.
-    pub commit_failures: AtomicU64,
-    /// 1 while the store cannot write.
-    pub degraded: AtomicU64,
-    /// Heartbeats taken.
-    pub renewals: AtomicU64,
-    /// Times that the process found itself stopped, and gave every lease a fresh ttl.
-    pub stalls: AtomicU64,
-    /// Instances known.
-    pub instances: AtomicU64,
-}
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
 pub struct Engine {
@@ -221,8 +124,10 @@ impl Engine {
                 },
                 () = tokio::time::sleep_until(wake) => {}
             }
-            // Heartbeats that were read in time count before anything expires.
-            while let Ok(command) = self.inbox.try_recv() {
+            // Heartbeats that were read in time count before anything expires. No more than the
+            // queue holds, or a stream of them could keep everything else waiting.
+            for _ in 0..QUEUE {
+                let Ok(command) = self.inbox.try_recv() else { break };
                 self.take(command);
             }
             let now = self.clock.now();
@@ -570,18 +475,6 @@ impl Engine {
     }
 }
 
-impl Reply {
-    fn refuse(self, refusal: Refusal) {
-        // Whoever asked may have gone away.
-        match self {
-            Self::Instance(_, _, reply) => drop(reply.send(Err(refusal))),
-            Self::Settings(_, reply) => drop(reply.send(Err(refusal))),
-            Self::Revision(reply) => drop(reply.send(Err(refusal))),
-            Self::Renewed(_, reply) => drop(reply.send(Err(refusal))),
-        }
-    }
-}
-
 /// Waits for the batch that is on its way; for ever when there is none.
 async fn settled(in_flight: &mut Option<Batch>) -> Result<(), CommitError> {
     match in_flight {
@@ -603,6 +496,8 @@ const STALL: Duration = Duration::from_secs(1);
 /// How often a store that could not write is tried again.
 const PROBE: Duration = Duration::from_secs(1);
 /// How often weights in force follow load reports.
-const REWEIGH: Duration = Duration::from_secs(1);
+const REWEIGH: Duration = Duration::from_millis(200);
+/// Commands that may wait for the engine.
+pub(crate) const QUEUE: usize = 8_192;
 /// Writes in one commit; bounds how long a reply waits for its batch to be applied.
 const MAX_BATCH: usize = 4_096;

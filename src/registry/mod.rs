@@ -4,6 +4,7 @@
 //! go to the [`Engine`], the one task that changes anything. Nothing here knows DNS or HTTP.
 
 mod clock;
+mod command;
 mod engine;
 mod journal;
 mod leases;
@@ -24,7 +25,8 @@ use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
 pub use clock::Clock;
-pub use engine::{Engine, EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
+pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
+pub use engine::Engine;
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use plan::{Names, Policy};
 pub use pools::{Addresses, Family, PortChoice, Selected, Selection, Selector, Target, Targets};
@@ -34,7 +36,8 @@ pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 use crate::model::{
     Image, InstanceId, InstancePatch, InstanceSpec, Revision, ServiceName, Settings, SettingsPatch,
 };
-use engine::{Command, Parts, Reply};
+use command::{Command, Reply};
+use engine::{Parts, QUEUE};
 use plan::Write;
 
 /// The handle to the registry. Cheap to clone.
@@ -233,6 +236,3 @@ impl Registry {
         receiver.await.unwrap_or(Err(Refusal::ShuttingDown))
     }
 }
-
-/// Commands that may wait for the engine.
-const QUEUE: usize = 8_192;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 
@@ -19,8 +20,17 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     rng: SmallRng,
-    /// Services with load reports, and when the last one came.
-    reporting: BTreeMap<ServiceName, Millis>,
+    /// Services with load reports.
+    reporting: BTreeMap<ServiceName, Reports>,
+}
+
+/// The load reports of one service.
+#[derive(Debug, Clone, Copy)]
+struct Reports {
+    /// When the last one came.
+    last: Millis,
+    /// When weights were last computed from them.
+    looked: Millis,
 }
 
 impl Publisher {
@@ -49,9 +59,10 @@ impl Publisher {
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
-            Some(last) => *last = now,
+            Some(reports) => reports.last = now,
             None => {
-                self.reporting.insert(service.clone(), now);
+                let reports = Reports { last: now, looked: Millis(0) };
+                self.reporting.insert(service.clone(), reports);
             }
         }
     }
@@ -60,7 +71,12 @@ impl Publisher {
     /// revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
         let mut moved = Vec::new();
-        self.reporting.retain(|name, last| {
+        self.reporting.retain(|name, reports| {
+            // Without news, weights still move as reports fade and go stale.
+            if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
+                return true;
+            }
+            reports.looked = now;
             let Some(service) = state.services.get_mut(name) else { return false };
             let settings = service.settings(&state.defaults);
             let published = self.views.service(name.as_str());
@@ -79,7 +95,7 @@ impl Publisher {
                 moved.push(name.clone());
             }
             // One more look after the reports have gone stale, so that weights go back.
-            now.since(*last) <= REPORT_TTL + std::time::Duration::from_secs(5)
+            now.since(reports.last) <= REPORT_TTL + LOOK_AGAIN
         });
         for name in moved {
             state.touch(&name);
@@ -149,3 +165,6 @@ fn differ(old: &[u32], new: &[u32]) -> bool {
     };
     old.len() != new.len() || old.iter().zip(new).any(moved)
 }
+
+/// How often weights are computed anew although no report came.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
