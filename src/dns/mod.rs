@@ -8,6 +8,7 @@ pub mod counters;
 pub mod edns;
 pub mod explain;
 pub mod front;
+pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;

@@ -20,7 +20,7 @@ use crate::http::shape;
 pub(crate) struct Json<T>(pub(crate) T);
 
 /// What a body may be.
-pub(crate) trait Payload: DeserializeOwned {
+pub(crate) trait Payload: DeserializeOwned + Send + 'static {
     /// Whether the larger limit of bulk calls holds.
     const BULK: bool = false;
     /// Whether it may also be sent as a merge patch.
@@ -56,7 +56,7 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
         }
         // Not before: an empty body sent in chunks needs no media type.
         check_media_type::<T>(&parts.headers)?;
-        let value: T = parse(&bytes)?;
+        let value: T = app.aside(bytes.len() > LARGE, move || parse(&bytes)).await??;
         if T::BULK && value.items() > items {
             let detail = format!("{} items, at most {items} are allowed", value.items());
             return Err(Problem::new(ProblemKind::TooLarge, detail));
@@ -175,5 +175,7 @@ fn field_problem(path: &str, message: &str) -> Problem {
     Problem::invalid(field, message)
 }
 
+/// A body whose parsing takes about a millisecond.
+const LARGE: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
