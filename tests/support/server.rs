@@ -64,9 +64,12 @@ impl Server {
         self.folder.path()
     }
 
-    /// Replaces its registry.toml; it does not read it until told.
+    /// Replaces its registry.toml; it does not read it until told. All at once: half a file may be
+    /// a legal one.
     pub(crate) fn write_config(&self, config: &str) {
-        std::fs::write(self.folder().join("registry.toml"), config).unwrap();
+        let new = self.folder().join("registry.toml.new");
+        std::fs::write(&new, config).unwrap();
+        std::fs::rename(new, self.folder().join("registry.toml")).unwrap();
     }
 
     /// What it wrote to stderr since its last start.
