@@ -223,6 +223,12 @@ fn addresses(
     let mut units = Vec::new();
     match choice {
         Choice::Key(key) => units.extend(addresses.pool.owner(key_hash(key), &ask)),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
+            if addresses.pool.mode() == AnswerMode::All && addresses.pool.len() > fit =>
+        {
+            let hash = |unit| addresses.of(unit).first().map_or(0, |ip| address_hash(*ip));
+            units = asker.cut(addresses.pool.len(), fit, |unit| (0, hash(unit)));
+        }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
             addresses.pool.pick(&ask, rng, &mut units);
         }
@@ -253,14 +259,23 @@ fn srv(
     let targets = view.targets(&selection, port, rng)?;
     let mut units = Vec::new();
     let ask = asker.ask(usize::MAX);
+    let keyed = matches!(choice, Choice::Key(_));
+    let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
+    // No record is smaller than A.
+    let fit = asker.fit_v4;
     match choice {
         Choice::Key(key) => targets.pool.ranked(key_hash(key), &ask, &mut units),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
+            if !ranked && targets.pool.len() > fit =>
+        {
+            let hash = |unit: u32| targets.pool.members()[unit as usize].hash;
+            let tier = |unit: u32| targets.targets[unit as usize].tier;
+            units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
+        }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
             targets.pool.order(&ask, rng, &mut units);
         }
     }
-    let keyed = matches!(choice, Choice::Key(_));
-    let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
     if ranked {
         // Rank becomes priority, and no backup may come before the active tier.
         units.sort_by_key(|unit| targets.targets[*unit as usize].tier);
@@ -318,7 +333,7 @@ impl Answer {
         let client = client_hash(client);
         match &mut self.data {
             Data::Addresses(addresses) => {
-                first_by(addresses, most, |ip| mix(client, client_hash(Network::of(*ip, u8::MAX))));
+                first_by(addresses, most, |ip| mix(client, address_hash(*ip)));
             }
             Data::Srv(records) => first_by(records, most, |srv| {
                 let id = view.instances[srv.instance as usize].instance.id.as_str();
@@ -362,6 +377,18 @@ impl Asker {
     fn ask(&self, fit: usize) -> Ask {
         Ask { client: client_hash(self.prefix), now: self.now, fit, peek: self.peek }
     }
+
+    /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer
+    /// cuts it and tells. Chosen by client as there, so that no order of all has to be made first.
+    fn cut(&self, n: usize, fit: usize, key: impl Fn(u32) -> (u16, u64)) -> Vec<u32> {
+        let client = client_hash(self.prefix);
+        let mut units: Vec<u32> = (0..).take(n).collect();
+        first_by(&mut units, fit.saturating_add(1), |unit| {
+            let (tier, hash) = key(*unit);
+            (tier, mix(client, hash))
+        });
+        units
+    }
 }
 
 impl Choice<'_> {
@@ -402,6 +429,10 @@ fn first_by<T: Copy, K: Ord + Copy>(items: &mut Vec<T>, most: usize, key: impl F
     keyed.sort_unstable_by_key(|(key, _)| *key);
     items.clear();
     items.extend(keyed.into_iter().map(|(_, item)| item));
+}
+
+fn address_hash(address: IpAddr) -> u64 {
+    client_hash(Network::of(address, u8::MAX))
 }
 
 /// Spreads two hashes into one that differs for each pair.
