@@ -9,10 +9,12 @@ mod command;
 mod engine;
 mod journal;
 mod leases;
+mod op;
 mod plan;
 mod pools;
 mod publish;
 mod refusal;
+mod reply;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -38,9 +40,10 @@ pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 use crate::model::{
     Image, InstanceId, InstancePatch, InstanceSpec, Revision, ServiceName, Settings, SettingsPatch,
 };
-use command::{Command, Reply};
+use command::Command;
 use engine::{Parts, QUEUE};
 use plan::Write;
+use reply::Reply;
 
 /// The handle to the registry. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -190,12 +193,14 @@ impl Registry {
         self.ask(|reply| Command::Renew(renewals, reply)).await
     }
 
-    /// Puts a new policy in force.
+    /// Puts a new policy in force. `statics_changed` tells that static records, which the registry
+    /// does not know, are others since the last time: that is a revision too.
     ///
     /// # Errors
     /// Only when the server is shutting down.
-    pub async fn reload(&self, policy: Policy) -> Result<Reloaded, Refusal> {
-        self.ask(|reply| Command::Reload(Box::new(policy), reply)).await
+    pub async fn reload(&self, policy: Policy, statics_changed: bool) -> Result<Reloaded, Refusal> {
+        let policy = Box::new(policy);
+        self.ask(|reply| Command::Reload { policy, statics_changed, reply }).await
     }
 
     /// Ends the engine after everything that waits is durable; tells the last revision.

@@ -101,9 +101,10 @@ impl Server {
 
     /// Waits until it has ended by itself, and tells how.
     pub(crate) fn exit(&mut self) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        let status = eventually(SOON, "the server has ended", || child.try_wait().unwrap());
-        drop(child);
+        let status = eventually(SOON, "the server has ended", || {
+            self.child.as_mut().unwrap().try_wait().unwrap()
+        });
+        self.child = None;
         status
     }
 
