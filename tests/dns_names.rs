@@ -458,3 +458,18 @@ fn dig_shows_what_a_user_expects() {
     let edns = dig_comments(at, "web.service.local", "EDNS: version");
     assert!(edns[0].contains("udp: 1232"), "{edns:?}");
 }
+
+#[test]
+fn the_server_says_who_it_is_when_it_is_asked() {
+    let server = Server::start("[server]\nname = \"dns-a\"");
+
+    let id = server.dns.query(&Query::new("id.server", "TXT").class(3));
+    let nsid = dig_comments(server.dns.address, "+nsid service.local SOA", "NSID");
+    let any = server.dns.ask("service.local", "ANY");
+    let transfer = server.dns.tcp(&Query::new("service.local", "AXFR"));
+
+    assert_eq!((id.rcode.as_str(), id.only()), ("NOERROR", "TXT \"dns-a\""));
+    assert!(nsid[0].contains("(\"dns-a\")"), "{nsid:?}");
+    assert_eq!(any.answers.len(), 1, "one record set is enough for ANY (RFC 8482): {any:?}");
+    assert_eq!((transfer.rcode.as_str(), transfer.answers.len()), ("REFUSED", 0));
+}
