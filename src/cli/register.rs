@@ -9,7 +9,7 @@ use ureq::http::Method;
 use crate::cli::args::{OutputFormat, RegisterArgs, Target};
 use crate::cli::client::{Call, Client};
 use crate::cli::error::ClientError;
-use crate::cli::output::printable;
+use crate::cli::output::{print_error, printable};
 use crate::cli::replies::RegisterReply;
 use crate::cli::server_url::ServerUrl;
 use crate::cli::table::span;
@@ -26,6 +26,9 @@ pub(super) fn register(
     let call = Call::new(Method::PUT, format!("register {target}"), target.path());
     let reply = client.call(call.json(&Registration::new(args)))?;
     let created = reply.status == 201;
+    if let Some(warning) = reply.decode::<RegisterReply>()?.warning {
+        print_error(&format!("warning: {}\n", printable(&warning)));
+    }
     output.show(&reply, |registered, _| confirmation(target, created, registered, client.server()))
 }
 

@@ -67,6 +67,9 @@ pub(super) struct RegisterReply {
     pub(super) instance: RegisteredReply,
     pub(super) revision: u64,
     pub(super) expires_in_ms: Option<u64>,
+    /// What the owner should know.
+    #[serde(default)]
+    pub(super) warning: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -72,8 +72,10 @@ impl ClientSubnet {
         OPTION_HEADER + 4 + usize::from(self.prefix.div_ceil(8))
     }
 
-    /// Writes the option of a reply: the query's, with the length that the answer depended on.
+    /// Writes the option of a reply: the query's, with the length that the answer depended on. One
+    /// of length 0 is nobody's network, so it has no scope either (RFC 7871 section 7.1.2).
     pub(crate) fn write(&self, scope: u8, to: &mut Vec<u8>) {
+        let scope = if self.prefix == 0 { 0 } else { scope };
         let address = usize::from(self.prefix.div_ceil(8));
         // RFC 7871 section 7.2.1: who gave no address is answered by no address.
         let scope = if self.prefix == 0 { 0 } else { scope };

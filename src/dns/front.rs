@@ -47,7 +47,8 @@ impl Front {
     }
 
     /// What is served now.
-    pub(super) fn served(&self) -> Arc<Served> {
+    #[must_use]
+    pub fn served(&self) -> Arc<Served> {
         self.served.load_full()
     }
 

@@ -21,9 +21,14 @@ pub mod sockets;
 pub mod transport;
 pub mod zones;
 
+#[cfg(test)]
+mod answers;
 mod compress;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod laws;
 mod opt;
 mod responder;
 mod tcp;
+mod writer;

@@ -5,11 +5,12 @@
 use std::net::IpAddr;
 
 use crate::dns::name::Name;
-use crate::dns::zones::{SoaTimers, Zones};
+use crate::dns::rtype;
+use crate::dns::zones::{End, ServerZone, SoaTimers, Zones};
 use crate::model::Network;
 
 /// Everything an answer needs that is not in the registry.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Served {
     /// The apex of the server's zone, in lower case.
     pub apex: Name,
@@ -43,6 +44,18 @@ impl Served {
             IpAddr::V6(_) => self.client_prefix.1,
         };
         Network::of(address, configured.min(length))
+    }
+
+    /// Whether static records take `name`, which is relative to the server's zone, from the
+    /// registry.
+    #[must_use]
+    pub fn hides(&self, name: &str) -> bool {
+        // What is no name in DNS is not hidden there either.
+        let Ok(name) = Name::from_text(name, Some(&self.apex)) else { return false };
+        let own = self.zones.server().map(ServerZone::zone);
+        let claimed = own.and_then(|zone| zone.lookup_claimed(&name, rtype::A));
+        claimed.is_some_and(|f| !f.aliases.is_empty() || !matches!(f.end, End::Unclaimed))
+            || self.zones.find(name.folded().wire(), self.apex.wire().len()).is_some()
     }
 }
 

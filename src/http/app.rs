@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::http::metrics::Metrics;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Limits, Revision};
+use crate::model::{InstanceId, Limits, Revision, ServiceName};
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
 
@@ -94,9 +94,14 @@ pub struct Hooks {
     pub reload: Box<dyn Fn() -> ReloadFuture + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// What an instance's owner should know: that static records hide it from DNS.
+    pub hidden: Box<Hidden>,
     /// Whether the store is loaded and the sockets are bound.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
+
+/// Tells of an instance what hides it, if anything does.
+pub type Hidden = dyn Fn(&ServiceName, &InstanceId) -> Option<String> + Send + Sync;
 
 /// A reload that is under way.
 pub type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadReply, ReloadError>> + Send>>;
@@ -126,7 +131,7 @@ pub struct BadQuestion {
 pub struct ReloadReply {
     /// The registry's revision with it.
     pub revision: Revision,
-    /// Whether any service or instance is different.
+    /// Whether any service, instance or static record is different.
     pub changed: bool,
     /// Keys that differ but hold only after a restart, e.g. `dns.listen`.
     pub needs_restart: Vec<String>,

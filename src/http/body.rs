@@ -154,9 +154,9 @@ fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| field_problem(&field_path(error.path()), &error.inner().to_string()))?;
     deserializer.end().map_err(|error| Problem::invalid("body", &error.to_string()))?;
-    if let Some(path) = shape::misplaced_array(bytes, T::LIST) {
+    if let Some((path, reason)) = shape::misplaced(bytes, T::LIST) {
         let field = if path.is_empty() { "body".to_owned() } else { path };
-        return Err(Problem::invalid(field, "an object is needed here, not an array"));
+        return Err(Problem::invalid(field, reason));
     }
     Ok(value)
 }

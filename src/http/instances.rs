@@ -38,6 +38,7 @@ pub(crate) async fn register(
             revision: written.revision,
             generation: written.instance.generation,
             expires_in_ms: expires_in_ms(&written.instance, now),
+            warning: (app.hooks.hidden)(&service, &id),
         },
     );
     if written.created {
@@ -162,6 +163,8 @@ struct Registered<'a> {
     revision: Revision,
     generation: u64,
     expires_in_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -32,7 +32,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 
-pub use app::{App, BadQuestion, Hooks, ReloadError, ReloadFuture, ReloadReply, ResolveRequest};
+pub use app::{
+    App, BadQuestion, Hidden, Hooks, ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
+};
 pub use metrics::Metrics;
 pub use serve::{BindError, bind, serve};
 

@@ -1,11 +1,13 @@
-//! Finds arrays where the contract has objects.
+//! Finds arrays and objects where the contract has others.
 //!
-//! serde reads a struct also from an array, field by field in the order of the source. No client
-//! should come to rely on that, so such bodies are refused.
+//! serde reads a struct also from an array, field by field in the order of the source, and a word
+//! also from an object, `{"draining": null}`. No client should come to rely on that, so such bodies
+//! are refused.
 
-/// Where in `json`, which is valid, an array stands that is not one of the contract's lists; the
-/// path is empty for the whole. `list` tells whether the whole is a list.
-pub(crate) fn misplaced_array(json: &[u8], list: bool) -> Option<String> {
+/// Where in `json`, which is valid, an array stands that is not one of the contract's lists, or an
+/// object that is not one of its objects, and what to say of it; the path is empty for the whole.
+/// `list` tells whether the whole is a list.
+pub(crate) fn misplaced(json: &[u8], list: bool) -> Option<(String, &'static str)> {
     let mut levels: Vec<Level<'_>> = Vec::new();
     let mut rest = json;
     while let Some((byte, tail)) = rest.split_first() {
@@ -18,7 +20,16 @@ pub(crate) fn misplaced_array(json: &[u8], list: bool) -> Option<String> {
                     *key = Some(text);
                 }
             }
-            b'{' => levels.push(Level::Object { key: None }),
+            b'{' => {
+                let legal = match levels.last() {
+                    None | Some(Level::Array { .. }) => true,
+                    Some(Level::Object { key }) => key.is_some_and(|key| OBJECTS.contains(&key)),
+                };
+                if !legal {
+                    return Some((path(&levels), "a plain value is needed here, not an object"));
+                }
+                levels.push(Level::Object { key: None });
+            }
             b'[' => {
                 let legal = match levels.last() {
                     None => list,
@@ -26,7 +37,7 @@ pub(crate) fn misplaced_array(json: &[u8], list: bool) -> Option<String> {
                     Some(Level::Array { .. }) => false,
                 };
                 if !legal {
-                    return Some(path(&levels));
+                    return Some((path(&levels), "an object is needed here, not an array"));
                 }
                 levels.push(Level::Array { index: 0 });
             }
@@ -82,12 +93,15 @@ fn path(levels: &[Level<'_>]) -> String {
 const LISTS: [&[u8]; 7] =
     [b"addresses", b"ports", b"tags", b"dependencies", b"register", b"deregister", b"txt"];
 
+/// Every field of the contract that is an object.
+const OBJECTS: [&[u8]; 3] = [b"metadata", b"locality", b"load"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn arrays_are_legal_only_where_the_contract_has_lists() {
+    fn arrays_and_objects_are_legal_only_where_the_contract_has_them() {
         for (json, list, found) in [
             (r#"{"addresses":["a","b"],"ports":[{"port":1}]}"#, false, None),
             (r#"[{"load":{"cpu":1}},{}]"#, true, None),
@@ -98,8 +112,12 @@ mod tests {
             (r#"[[]]"#, true, Some("[0]")),
             (r#"{"ports":[{"port":1},["http",80]]}"#, false, Some("ports[1]")),
             (r#"{"register":[{"locality":[]}]}"#, false, Some("register[0].locality")),
+            (r#"{"metadata":{"a":"b"},"locality":{},"load":{}}"#, false, None),
+            (r#"{"admin":{"draining":null}}"#, false, Some("admin")),
+            (r#"[{"status":{}}]"#, true, Some("[0].status")),
         ] {
-            assert_eq!(misplaced_array(json.as_bytes(), list).as_deref(), found, "{json}");
+            let place = misplaced(json.as_bytes(), list).map(|(place, _)| place);
+            assert_eq!(place.as_deref(), found, "{json}");
         }
     }
 }

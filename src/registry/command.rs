@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{
-    Commit, CommitError, InstanceId, Load, Millis, Revision, ServiceName, Settings, Status,
-};
+use crate::model::{Commit, CommitError, InstanceId, Load, Millis, Revision, ServiceName, Status};
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
+use crate::registry::reply::Reply;
 use crate::registry::view::InstanceView;
 
 /// A batch for the store, and where to say what became of it.
@@ -26,17 +25,12 @@ pub struct PersistRequest {
 pub(crate) enum Command {
     Write(Box<Write>, Reply),
     Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
-    Reload(Box<Policy>, oneshot::Sender<Result<Reloaded, Refusal>>),
+    Reload {
+        policy: Box<Policy>,
+        statics_changed: bool,
+        reply: oneshot::Sender<Result<Reloaded, Refusal>>,
+    },
     ShutDown(oneshot::Sender<Revision>),
-}
-
-/// Who waits for a write, and for what.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Instance(ServiceName, InstanceId, oneshot::Sender<Result<Written, Refusal>>),
-    Settings(ServiceName, oneshot::Sender<Result<(Settings, Revision), Refusal>>),
-    Revision(oneshot::Sender<Result<Revision, Refusal>>),
-    Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
 }
 
 /// An instance as a write left it.
@@ -69,6 +63,13 @@ pub struct Renewal {
     pub read_at: Millis,
 }
 
+impl Renewal {
+    /// Whether it comes from who registered `view`, as far as it says.
+    pub(crate) fn is_of(&self, view: &InstanceView) -> bool {
+        self.generation.is_none_or(|given| given == view.generation)
+    }
+}
+
 /// What became of a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Renewed {
@@ -85,7 +86,7 @@ pub enum Renewed {
 pub struct Reloaded {
     /// The registry's revision with it.
     pub revision: Revision,
-    /// Whether any service or instance is different.
+    /// Whether any service, instance or static record is different.
     pub changed: bool,
 }
 
@@ -108,17 +109,4 @@ pub struct EngineStats {
     pub stalls: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
-}
-
-impl Reply {
-    /// Tells that the write did not happen.
-    pub(crate) fn refuse(self, refusal: Refusal) {
-        // Whoever asked may have gone away.
-        match self {
-            Self::Instance(_, _, reply) => drop(reply.send(Err(refusal))),
-            Self::Settings(_, reply) => drop(reply.send(Err(refusal))),
-            Self::Revision(reply) => drop(reply.send(Err(refusal))),
-            Self::Renewed(_, reply) => drop(reply.send(Err(refusal))),
-        }
-    }
 }

@@ -15,16 +15,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{Commit, CommitError, Image, InstanceId, Millis, Revision, ServiceName, Status};
 use crate::registry::clock::Clock;
-use crate::registry::command::{
-    Command, EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Reply, Written,
-};
+use crate::registry::command::{Command, EngineStats, PersistRequest, Reloaded, Renewal, Renewed};
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
+use crate::registry::op::{Key, Op};
 use crate::registry::plan::{Names, Planner, Policy, Write};
 use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
-use crate::registry::state::{Key, Op, State};
-use crate::registry::view::{InstanceView, Views};
+use crate::registry::reply::Reply;
+use crate::registry::state::State;
+use crate::registry::view::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
 pub struct Engine {
@@ -41,6 +41,8 @@ pub struct Engine {
     in_flight: Option<Batch>,
     /// Keys of refused batches: the store may or may not have them.
     suspect: BTreeSet<Key>,
+    /// The revision that the store was last told.
+    told: Revision,
     failure: Option<CommitError>,
     probe_at: Millis,
     reweigh_at: Millis,
@@ -60,8 +62,14 @@ struct Batch {
 /// A write that was found legal.
 struct Planned {
     ops: Vec<Op>,
-    created: bool,
     reply: Reply,
+}
+
+impl Planned {
+    /// Whether any of it must be stored.
+    fn is_durable(&self) -> bool {
+        self.ops.iter().any(|op| op.key().is_some())
+    }
 }
 
 /// What an engine is made of.
@@ -86,6 +94,7 @@ impl Engine {
         state.declare(&parts.policy.declared, now);
         let generation = state.revision.0;
         let mut engine = Self {
+            told: state.revision,
             state,
             policy: parts.policy,
             names: parts.names,
@@ -113,6 +122,9 @@ impl Engine {
     ///
     /// It does work of its own between waits, so give it a thread.
     pub async fn run(mut self) {
+        // What is alive now could not renew before.
+        self.last_turn = self.clock.now();
+        self.state.refresh_leases(self.last_turn);
         loop {
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
@@ -155,7 +167,7 @@ impl Engine {
         self.going_down.is_some()
             && self.in_flight.is_none()
             && self.waiting.is_empty()
-            && (self.last_commit_sent || self.failure.is_some())
+            && self.last_commit_sent
     }
 
     fn take(&mut self, command: Command) {
@@ -166,8 +178,8 @@ impl Engine {
             }
             Command::Write(write, reply) => self.waiting.push((*write, reply)),
             Command::Renew(renewals, reply) => self.renew(renewals, reply, now),
-            Command::Reload(policy, reply) => {
-                let reloaded = self.reload(*policy, now);
+            Command::Reload { policy, statics_changed, reply } => {
+                let reloaded = self.reload(*policy, statics_changed, now);
                 reply.send(Ok(reloaded)).ok();
             }
             Command::ShutDown(done) => self.going_down = Some(done),
@@ -190,7 +202,12 @@ impl Engine {
         let mut due: Vec<(ServiceName, InstanceId)> = Vec::new();
         while let Some((at, entry)) = self.state.leases.pop(now) {
             match entry {
-                Due::Forget(service) => self.forget(&service, now),
+                Due::Forget(service) => {
+                    if self.state.is_forgettable(&service, now) {
+                        self.state.revision = self.state.revision.next();
+                        self.state.forget(&service);
+                    }
+                }
                 Due::Lease(service, id) => {
                     let Some(view) = self.state.instance(service.as_str(), id.as_str()) else {
                         continue;
@@ -223,20 +240,7 @@ impl Engine {
             }
         }
         count(&self.stats.expired, due.len());
-    }
-
-    fn forget(&mut self, service: &ServiceName, now: Millis) {
-        let Some(entry) = self.state.services.get(service) else { return };
-        if entry.is_declared() || !entry.instances.is_empty() {
-            return;
-        }
-        let forget_at = entry.empty_since + self.policy.forget_after;
-        if forget_at > now {
-            self.state.leases.schedule(forget_at, Due::Forget(service.clone()));
-            return;
-        }
-        self.state.revision = self.state.revision.next();
-        self.state.forget(service);
+        self.state.prune_deadlines();
     }
 
     fn renew(
@@ -246,7 +250,11 @@ impl Engine {
         now: Millis,
     ) {
         count(&self.stats.renewals, renewals.len());
-        let revives = |r: &Renewal| self.state.renewal_revives(&r.service, &r.id);
+        // Renewing what had lapsed changes what is served, and so needs a revision.
+        let revives = |renewal: &Renewal| {
+            let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
+            view.is_some_and(|view| view.lapsed && renewal.is_of(view))
+        };
         let revived = renewals.iter().any(revives);
         if revived {
             self.state.revision = self.state.revision.next();
@@ -272,13 +280,12 @@ impl Engine {
         now: Millis,
         statuses: &mut Vec<(ServiceName, InstanceId, Status)>,
     ) -> Renewed {
-        let Renewal { service, id, generation, status, load, read_at } = renewal;
-        let Some(view) = self.state.instance(service.as_str(), id.as_str()) else {
-            return Renewed::Unknown;
-        };
-        if generation.is_some_and(|given| given != view.generation) {
+        let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
+        let Some(view) = view else { return Renewed::Unknown };
+        if !renewal.is_of(view) {
             return Renewed::Owned;
         }
+        let Renewal { service, id, status, load, read_at, .. } = renewal;
         let current = view.instance.status;
         let vitals = Arc::clone(&view.vitals);
         self.state.renew(&service, &id, read_at);
@@ -292,12 +299,12 @@ impl Engine {
         Renewed::Until(vitals.deadline().map(|deadline| deadline.since(now)))
     }
 
-    fn reload(&mut self, policy: Policy, now: Millis) -> Reloaded {
-        self.state.forget_after = policy.forget_after;
+    fn reload(&mut self, policy: Policy, statics_changed: bool, now: Millis) -> Reloaded {
+        self.state.set_forget_after(policy.forget_after);
         self.policy = policy;
         let before = self.state.revision;
         self.state.revision = before.next();
-        let changed = self.state.declare(&Arc::clone(&self.policy.declared), now);
+        let changed = self.state.declare(&self.policy.declared, now) || statics_changed;
         if !changed {
             self.state.revision = before;
         }
@@ -324,15 +331,17 @@ impl Engine {
         }
         let last = self.going_down.is_some() && self.waiting.is_empty() && !self.last_commit_sent;
         let probing = self.failure.is_some() && now >= self.probe_at;
-        let writes = self.plan();
-        let durable = writes.iter().any(|w| w.ops.iter().any(|op| op.key().is_some()));
-        if self.failure.is_some() && !probing && !last {
-            self.apply_without_store(writes, now);
+        let stores = self.failure.is_none() || probing || last;
+        let writes = self.plan(stores);
+        if !stores {
+            self.apply(writes, now);
             return;
         }
+        let durable = writes.iter().any(Planned::is_durable);
+        let ahead = self.state.revision.0 > self.told.0 + MAX_AHEAD;
         let caught_up =
             &std::mem::take(&mut self.state.unstored) | &std::mem::take(&mut self.suspect);
-        if !durable && caught_up.is_empty() && !probing && !last {
+        if !durable && caught_up.is_empty() && !probing && !last && !ahead {
             self.apply(writes, now);
             return;
         }
@@ -341,8 +350,9 @@ impl Engine {
         let fresh = writes.iter().flat_map(|w| &w.ops).filter_map(Op::change);
         let changes = stale.chain(fresh).collect();
         // Not less than any revision that these writes, or a generation, will have.
-        let ahead = self.state.revision.0 + writes.len() as u64;
-        let commit = Commit { revision: Revision(ahead.max(self.generation)), changes };
+        let reached = self.state.revision.0 + writes.len() as u64;
+        self.told = Revision(reached.max(self.generation));
+        let commit = Commit { revision: self.told, changes };
         let (reply, done) = oneshot::channel();
         if self.persist.try_send(PersistRequest { commit, done: reply }).is_err() {
             tracing::error!("the store's thread is gone");
@@ -350,34 +360,31 @@ impl Engine {
         self.in_flight = Some(Batch { done, writes, caught_up });
     }
 
-    fn plan(&mut self) -> Vec<Planned> {
+    /// Plans what is waiting. While the store cannot write, what needs it is refused, and nothing
+    /// builds on that; what only renews goes on.
+    fn plan(&mut self, stores: bool) -> Vec<Planned> {
+        let failure = self.failure.as_ref().filter(|_| !stores);
         let waiting = self.waiting.len().min(MAX_BATCH);
         let mut planner =
             Planner::new(&self.state, &self.policy, &self.names, &mut self.generation);
         let mut planned = Vec::with_capacity(waiting);
         for (write, reply) in self.waiting.drain(..waiting) {
-            let created = match &write {
-                Write::Register { service, id, .. } => planner.is_new(service, id),
-                _ => false,
+            let write = match planner.plan(write) {
+                Ok(ops) => Planned { ops, reply },
+                Err(refusal) => {
+                    reply.refuse(refusal);
+                    continue;
+                }
             };
-            match planner.plan(write) {
-                Ok(ops) => planned.push(Planned { ops, created, reply }),
-                Err(refusal) => reply.refuse(refusal),
+            match failure {
+                Some(failure) if write.is_durable() => {
+                    planner.take_back();
+                    write.reply.refuse(failure.clone().into());
+                }
+                Some(_) | None => planned.push(write),
             }
         }
         planned
-    }
-
-    /// While the store cannot write, what needs it is refused; what only renews goes on.
-    fn apply_without_store(&mut self, writes: Vec<Planned>, now: Millis) {
-        let needs_store = |w: &Planned| w.ops.iter().any(|op| op.key().is_some());
-        let (refused, applied) = writes.into_iter().partition::<Vec<_>, _>(needs_store);
-        if let Some(failure) = &self.failure {
-            for write in refused {
-                write.reply.refuse(failure.clone().into());
-            }
-        }
-        self.apply(applied, now);
     }
 
     /// The batch is through: it is durable, or none of it happened.
@@ -415,7 +422,20 @@ impl Engine {
     /// Applies, publishes, answers; in this order, so that an answer's writer finds it in DNS.
     fn apply(&mut self, writes: Vec<Planned>, now: Millis) {
         let mut answers = Vec::with_capacity(writes.len());
-        for Planned { ops, created, reply } in writes {
+        for Planned { ops, reply } in writes {
+            let (overtaken, ops) =
+                ops.into_iter().partition::<Vec<_>, _>(|op| op.overtaken(&self.state).is_some());
+            if let Some(op) = overtaken.first() {
+                // The store has all of it, so it must hear what holds instead.
+                self.suspect.extend(overtaken.iter().filter_map(Op::key));
+                let refusal = op.overtaken(&self.state).filter(|_| reply.is_all_or_nothing());
+                if let Some(refusal) = refusal {
+                    self.suspect.extend(ops.iter().filter_map(Op::key));
+                    reply.refuse(refusal);
+                    continue;
+                }
+            }
+            let created = reply.is_new(&self.state);
             let before = self.state.revision;
             self.state.revision = before.next();
             let mut changed = false;
@@ -425,53 +445,13 @@ impl Engine {
             if !changed {
                 self.state.revision = before;
             }
-            answers.push((created, self.state.revision, reply));
+            // As this write left things: the next one may be of the same instance.
+            answers.push(reply.answer(&self.state, created, now));
         }
         self.publish(now);
-        for (created, revision, reply) in answers {
-            self.answer(created, revision, reply, now);
+        for answer in answers {
+            answer();
         }
-    }
-
-    fn answer(&self, created: bool, revision: Revision, reply: Reply, now: Millis) {
-        // Whoever asked may have gone away: what was done stays done.
-        match reply {
-            Reply::Instance(service, id, reply) => {
-                let found = self.state.instance(service.as_str(), id.as_str()).cloned();
-                let written = found.map(|instance| Written {
-                    safe_in: self.safe_in(&service, &instance, now),
-                    instance,
-                    revision,
-                    created,
-                });
-                reply.send(written.ok_or(Refusal::UnknownInstance { service, id })).ok();
-            }
-            Reply::Settings(service, reply) => {
-                let entry = self.state.services.get(&service);
-                let settings = entry.map(|entry| (entry.settings(&self.state.defaults), revision));
-                reply.send(settings.ok_or(Refusal::UnknownService(service))).ok();
-            }
-            Reply::Revision(reply) => {
-                reply.send(Ok(revision)).ok();
-            }
-            Reply::Renewed(results, reply) => {
-                reply.send(Ok(results)).ok();
-            }
-        }
-    }
-
-    fn safe_in(&self, service: &ServiceName, view: &InstanceView, now: Millis) -> Option<Duration> {
-        if view.usable() {
-            return None;
-        }
-        let ttl = self.state.services.get(service)?.settings(&self.state.defaults).ttl.get();
-        // Answers carry whole seconds, at least one unless nobody may cache.
-        let cached = if ttl.is_zero() { ttl } else { ttl.max(Duration::from_secs(1)) };
-        let withdrawn = view.vitals.withdrawn();
-        if withdrawn == Millis(0) {
-            return Some(Duration::ZERO);
-        }
-        Some((withdrawn + cached).since(now))
     }
 }
 
@@ -497,6 +477,9 @@ const STALL: Duration = Duration::from_secs(1);
 const PROBE: Duration = Duration::from_secs(1);
 /// How often weights in force follow load reports.
 const REWEIGH: Duration = Duration::from_millis(200);
+/// How far revisions that need no commit may run ahead of the store before it gets one all the
+/// same; far less than what a store skips after a crash.
+const MAX_AHEAD: u64 = 4_096;
 /// Commands that may wait for the engine.
 pub(crate) const QUEUE: usize = 8_192;
 /// Writes in one commit; bounds how long a reply waits for its batch to be applied.

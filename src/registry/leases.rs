@@ -29,6 +29,16 @@ impl Leases {
         self.heap.push(Reverse((at, due)));
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Drops all entries but those that `keep` wants.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Millis, &Due) -> bool) {
+        self.heap.retain(|Reverse((at, due))| keep(*at, due));
+    }
+
     /// When the next entry comes up.
     pub(crate) fn next(&self) -> Option<Millis> {
         self.heap.peek().map(|Reverse((at, _))| *at)

@@ -3,15 +3,18 @@
 //! [`Registry`] is the handle that fronts hold: reads go to published views without waiting, writes
 //! go to the [`Engine`], the one task that changes anything. Nothing here knows DNS or HTTP.
 
+mod addresses;
 mod clock;
 mod command;
 mod engine;
 mod journal;
 mod leases;
+mod op;
 mod plan;
 mod pools;
 mod publish;
 mod refusal;
+mod reply;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,21 +27,23 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
+pub use addresses::Addresses;
 pub use clock::Clock;
 pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use plan::{Names, Policy};
-pub use pools::{Addresses, Family, PortChoice, Selected, Selection, Selector, Target, Targets};
+pub use pools::{Family, PortChoice, Selected, Selection, Selector, Target, Targets};
 pub use refusal::Refusal;
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{
     Image, InstanceId, InstancePatch, InstanceSpec, Revision, ServiceName, Settings, SettingsPatch,
 };
-use command::{Command, Reply};
+use command::Command;
 use engine::{Parts, QUEUE};
 use plan::Write;
+use reply::Reply;
 
 /// The handle to the registry. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -188,12 +193,14 @@ impl Registry {
         self.ask(|reply| Command::Renew(renewals, reply)).await
     }
 
-    /// Puts a new policy in force.
+    /// Puts a new policy in force. `statics_changed` tells that static records, which the registry
+    /// does not know, are others since the last time: that is a revision too.
     ///
     /// # Errors
     /// Only when the server is shutting down.
-    pub async fn reload(&self, policy: Policy) -> Result<Reloaded, Refusal> {
-        self.ask(|reply| Command::Reload(Box::new(policy), reply)).await
+    pub async fn reload(&self, policy: Policy, statics_changed: bool) -> Result<Reloaded, Refusal> {
+        let policy = Box::new(policy);
+        self.ask(|reply| Command::Reload { policy, statics_changed, reply }).await
     }
 
     /// Ends the engine after everything that waits is durable; tells the last revision.

@@ -10,8 +10,9 @@ use crate::model::{
     Admin, Declared, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl, Limits,
     OperatorState, ServiceName, SettingsPatch, SpecError, Status,
 };
+use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
-use crate::registry::state::{Op, State};
+use crate::registry::state::State;
 use crate::registry::view::Source;
 
 /// What the registry is held to; all of it may change by a reload.
@@ -81,6 +82,8 @@ struct Overlay {
     /// How many instances of a service were added, less those removed.
     counts: HashMap<ServiceName, isize>,
     services: HashSet<ServiceName>,
+    /// What operators will have said.
+    operators: HashMap<(ServiceName, InstanceId), OperatorState>,
 }
 
 #[derive(Debug, Clone)]
@@ -118,9 +121,9 @@ impl<'s> Planner<'s> {
         }
     }
 
-    /// Whether a registration of this instance would be its first.
-    pub(crate) fn is_new(&self, service: &ServiceName, id: &InstanceId) -> bool {
-        self.known(service, id).is_none()
+    /// Takes back everything planned so far: it will not be done.
+    pub(crate) fn take_back(&mut self) {
+        self.overlay = Overlay::default();
     }
 
     fn register(
@@ -131,16 +134,20 @@ impl<'s> Planner<'s> {
     ) -> Result<Op, Refusal> {
         let known = self.known(&service, &id);
         if known.as_ref().is_some_and(|k| k.source == Source::File) {
-            return Err(static_instance(service, id));
+            return Err(Refusal::of_static(&service, &id));
         }
         if service.as_str() == self.names.server {
             return Err(Refusal::invalid("service", "is the name of this server, choose another"));
         }
         let admin = known.as_ref().map_or(Admin::Enabled, |k| k.instance.admin);
-        let instance = spec.build(id.clone(), Some(LeaseTtl::DEFAULT), admin)?;
-        self.check(&service, &instance)?;
-        if known.as_ref().is_some_and(|k| *k.instance == instance) {
-            return Ok(Op::Renew { service, id });
+        let instance = spec.build(id, Some(LeaseTtl::DEFAULT), admin)?;
+        self.check_addresses(&instance)?;
+        self.check_names(&service, &instance)?;
+        if let Some(Known { instance, generation, .. }) =
+            known.as_ref().filter(|known| *known.instance == instance)
+        {
+            let (instance, generation) = (Arc::clone(instance), *generation);
+            return Ok(Op::Renew { service, instance, generation });
         }
         if known.is_none() {
             self.check_room(&service)?;
@@ -157,25 +164,28 @@ impl<'s> Planner<'s> {
         patch: InstancePatch,
     ) -> Result<Vec<Op>, Refusal> {
         let Some(known) = self.known(service, id) else {
-            return Err(unknown_instance(service, id));
+            return Err(Refusal::of_unknown(service, id));
         };
         if known.source == Source::File && !patch.operator_only() {
-            return Err(static_instance(service.clone(), id.clone()));
+            return Err(Refusal::of_static(service, id));
         }
         if known.source == Source::File {
-            let said = self.state.operator(service, id);
+            let key = (service.clone(), id.clone());
+            let planned = self.overlay.operators.get(&key).copied();
+            let said = planned.unwrap_or_else(|| self.state.operator(service, id));
             // An explicit null goes back to what the file says.
             let state = OperatorState {
                 admin: patch.admin.unwrap_or(said.admin),
                 status: patch.status.unwrap_or(said.status),
             };
+            self.overlay.operators.insert(key, state);
             return Ok(vec![Op::Operator { service: service.clone(), id: id.clone(), state }]);
         }
         let instance = patch.apply(&known.instance)?;
         if instance == *known.instance {
             return Ok(Vec::new());
         }
-        self.check(service, &instance)?;
+        self.check_names(service, &instance)?;
         Ok(vec![self.put(service.clone(), Arc::new(instance), known.generation, false)])
     }
 
@@ -192,7 +202,7 @@ impl<'s> Planner<'s> {
     fn deregister(&mut self, service: ServiceName, id: InstanceId) -> Result<Option<Op>, Refusal> {
         match self.known(&service, &id) {
             None => Ok(None),
-            Some(known) if known.source == Source::File => Err(static_instance(service, id)),
+            Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
             Some(_) => {
                 *self.overlay.counts.entry(service.clone()).or_default() -= 1;
                 self.overlay.instances.insert((service.clone(), id.clone()), None);
@@ -253,13 +263,17 @@ impl<'s> Planner<'s> {
         planned
     }
 
-    fn check(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
+    fn check_addresses(&self, instance: &Instance) -> Result<(), Refusal> {
         for (i, address) in instance.addresses.iter().enumerate() {
             if !self.policy.limits.allows(address.ip()) {
                 let reason = format!("{address} is in none of the networks of limits.allow");
                 return Err(Refusal::invalid(format!("addresses[{i}]"), reason));
             }
         }
+        Ok(())
+    }
+
+    fn check_names(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
         let longest = instance.longest_name(service, self.names.zone_length);
         if longest > LONGEST_NAME {
             let reason = format!(
@@ -341,15 +355,6 @@ fn refuse_repeats(
         }
     }
     Ok(())
-}
-
-fn static_instance(service: ServiceName, id: InstanceId) -> Refusal {
-    let allowed = "it can be renewed and drained, and its admin and status patched";
-    Refusal::StaticInstance { service, id, allowed }
-}
-
-fn unknown_instance(service: &ServiceName, id: &InstanceId) -> Refusal {
-    Refusal::UnknownInstance { service: service.clone(), id: id.clone() }
 }
 
 /// RFC 1035 section 2.3.4: 255 octets on the wire are 253 characters of text.

@@ -74,6 +74,17 @@ impl Refusal {
         Self::Invalid(SpecError::new(field, reason))
     }
 
+    /// The refusal to change an instance that the file declares.
+    pub(crate) fn of_static(service: &ServiceName, id: &InstanceId) -> Self {
+        let allowed = "it can be renewed and drained, and its admin and status patched";
+        Self::StaticInstance { service: service.clone(), id: id.clone(), allowed }
+    }
+
+    /// The refusal to change an instance that is not there.
+    pub(crate) fn of_unknown(service: &ServiceName, id: &InstanceId) -> Self {
+        Self::UnknownInstance { service: service.clone(), id: id.clone() }
+    }
+
     /// The same refusal with its field named as part of `prefix`, e.g. `register[3].weight`.
     #[must_use]
     pub fn within(self, prefix: &str) -> Self {

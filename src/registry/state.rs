@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
+use crate::registry::op::{Key, Op};
 use crate::registry::view::{InstanceView, Source, Vitals};
 
 /// Everything registered and declared.
@@ -22,7 +23,9 @@ pub(crate) struct State {
     pub(crate) services: HashMap<ServiceName, Service, foldhash::fast::RandomState>,
     pub(crate) instances: usize,
     pub(crate) defaults: Settings,
-    pub(crate) forget_after: Duration,
+    forget_after: Duration,
+    /// What the file says, without what operators say.
+    declared: Arc<Declared>,
     operators: HashMap<(ServiceName, InstanceId), OperatorState>,
     pub(crate) leases: Leases,
     /// What the store does not know yet: expiries, and what the file displaced.
@@ -51,69 +54,16 @@ impl Service {
         self.declared.is_some() || self.overrides.is_some()
     }
 
+    /// Whether nothing but time keeps it known.
+    fn is_idle(&self) -> bool {
+        self.instances.is_empty() && !self.is_declared()
+    }
+
     /// The settings in force: override, else file, else defaults, key by key.
     pub(crate) fn settings(&self, defaults: &Settings) -> Settings {
         let layers = [&self.declared, &self.overrides];
         layers.into_iter().flatten().fold(defaults.clone(), |below, patch| below.patched(patch))
     }
-}
-
-/// One thing that a change does.
-#[derive(Debug, Clone)]
-pub(crate) enum Op {
-    /// The registered instance is now this.
-    Put {
-        service: ServiceName,
-        instance: Arc<Instance>,
-        generation: u64,
-        /// A registration, which restarts the lease and may create; otherwise the change of an
-        /// instance that must still be there.
-        registers: bool,
-    },
-    /// The lease restarts; nothing else changes.
-    Renew { service: ServiceName, id: InstanceId },
-    /// The registered instance is gone.
-    Remove { service: ServiceName, id: InstanceId },
-    /// The override of the service's settings is now this.
-    Override { service: ServiceName, patch: Option<SettingsPatch> },
-    /// The service, which has no instances, is no longer known.
-    Forget { service: ServiceName },
-    /// What the operator says of a declared instance is now this.
-    Operator { service: ServiceName, id: InstanceId, state: OperatorState },
-}
-
-impl Op {
-    /// What of this must be durable before it is applied.
-    pub(crate) fn change(&self) -> Option<Change> {
-        Some(match self.clone() {
-            Self::Put { service, instance, generation, .. } => {
-                Change::Put { service, record: Record { instance, generation } }
-            }
-            Self::Remove { service, id } => Change::Remove { service, id },
-            Self::Override { service, patch } => Change::Override { service, patch },
-            Self::Operator { service, id, state } => Change::Operator { service, id, state },
-            Self::Renew { .. } | Self::Forget { .. } => return None,
-        })
-    }
-
-    /// What of this is durable, by name.
-    pub(crate) fn key(&self) -> Option<Key> {
-        Some(match self.clone() {
-            Self::Put { service, instance, .. } => Key::Instance(service, instance.id.clone()),
-            Self::Remove { service, id } => Key::Instance(service, id),
-            Self::Override { service, .. } => Key::Override(service),
-            Self::Operator { service, id, .. } => Key::Operator(service, id),
-            Self::Renew { .. } | Self::Forget { .. } => return None,
-        })
-    }
-}
-
-/// What is durable under its own name. A change of it can be stored again from the state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Key {
-    Instance(ServiceName, InstanceId),
-    Override(ServiceName),
-    Operator(ServiceName, InstanceId),
 }
 
 impl State {
@@ -125,6 +75,7 @@ impl State {
             instances: 0,
             defaults: Settings::default(),
             forget_after,
+            declared: Arc::default(),
             operators: HashMap::new(),
             leases: Leases::default(),
             unstored: BTreeSet::new(),
@@ -147,9 +98,13 @@ impl State {
             Op::Put { service, instance, generation, registers } => {
                 self.put(service, instance, generation, registers, now)
             }
-            Op::Renew { service, id } => {
-                self.renew(&service, &id, now);
-                false
+            Op::Renew { service, instance, generation } => {
+                if self.renew(&service, &instance.id, now) {
+                    return false;
+                }
+                // Its lease ended while this waited; the store has not heard of that yet.
+                self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
+                self.put(service, instance, generation, true, now)
             }
             Op::Remove { service, id } => self.remove(&service, &id, Reason::Deregistered, now),
             Op::Override { service, patch } => self.set_override(service, patch, now),
@@ -170,12 +125,16 @@ impl State {
     }
 
     /// Restarts the lease, counted from `from`, and says whether the instance exists. A declared
-    /// instance whose lease had ended is usable again.
+    /// instance whose lease had ended is usable again. A renewal that another has overtaken takes
+    /// nothing away from it.
     pub(crate) fn renew(&mut self, service: &ServiceName, id: &InstanceId, from: Millis) -> bool {
         let revision = self.revision;
         let Some(entry) = self.services.get_mut(service) else { return false };
         let Some(view) = entry.instances.get_mut(id) else { return false };
-        start_lease(&mut self.leases, service, view, from);
+        let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
+        if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
+            start_lease(&mut self.leases, service, view, from);
+        }
         if view.lapsed {
             view.lapsed = false;
             view.revision = revision;
@@ -183,11 +142,6 @@ impl State {
             self.note(service, kind);
         }
         true
-    }
-
-    /// Whether renewing this instance changes what is served, and so needs a revision.
-    pub(crate) fn renewal_revives(&self, service: &ServiceName, id: &InstanceId) -> bool {
-        self.instance(service.as_str(), id.as_str()).is_some_and(|view| view.lapsed)
     }
 
     /// Gives every lease one full fresh ttl from `now`.
@@ -223,10 +177,47 @@ impl State {
         }
     }
 
+    /// Sets how long an undeclared service without instances stays known, from when it lost its
+    /// last one.
+    pub(crate) fn set_forget_after(&mut self, forget_after: Duration) {
+        if std::mem::replace(&mut self.forget_after, forget_after) == forget_after {
+            return;
+        }
+        for (name, service) in self.services.iter().filter(|(_, service)| service.is_idle()) {
+            let at = service.empty_since + forget_after;
+            self.leases.schedule(at, Due::Forget(name.clone()));
+        }
+    }
+
+    /// Whether the service has been without instances for as long as it stays known.
+    pub(crate) fn is_forgettable(&self, service: &ServiceName, now: Millis) -> bool {
+        let idle = self.services.get(service).filter(|service| service.is_idle());
+        idle.is_some_and(|service| service.empty_since + self.forget_after <= now)
+    }
+
+    /// Drops the deadlines of what is gone or has another by now, once they are most of all: those
+    /// who register and deregister all day must not fill the memory.
+    pub(crate) fn prune_deadlines(&mut self) {
+        let alive = self.instances + self.services.len();
+        if self.leases.len() < 2 * alive + SPARE_DEADLINES {
+            return;
+        }
+        let (services, forget_after) = (&self.services, self.forget_after);
+        self.leases.retain(|at, due| match due {
+            Due::Lease(service, id) => {
+                let view = services.get(service).and_then(|s| s.instances.get(id));
+                view.is_some_and(|view| view.vitals.scheduled() == at)
+            }
+            Due::Forget(service) => services
+                .get(service)
+                .is_some_and(|s| s.is_idle() && s.empty_since + forget_after == at),
+        });
+    }
+
     /// Forgets a service without instances. Part of the current revision.
     pub(crate) fn forget(&mut self, service: &ServiceName) -> bool {
         // It may have got an instance again while this was on its way to the store.
-        if self.services.get(service).is_none_or(|s| s.is_declared() || !s.instances.is_empty()) {
+        if !self.services.get(service).is_some_and(Service::is_idle) {
             return false;
         }
         self.services.remove(service);
@@ -283,15 +274,8 @@ impl State {
         let revision = self.revision;
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(&instance.id).cloned();
-        let vitals = match &before {
-            Some(view) if view.source == Source::Api => Arc::clone(&view.vitals),
-            None if registers => Arc::new(Vitals::new()),
-            // While its change was on the way to the store it expired, or the file took its id.
-            None | Some(_) => {
-                self.unstored.insert(Key::Instance(service, instance.id.clone()));
-                return false;
-            }
-        };
+        let vitals =
+            before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,
@@ -364,11 +348,11 @@ impl State {
         } else {
             self.operators.insert(key, state);
         }
-        let Some(view) = self.services.get_mut(service).and_then(|s| s.instances.get_mut(id))
-        else {
-            return false;
-        };
-        let instance = operated(&view.instance, state);
+        let declared = self.declared.services.get(service);
+        let declared = declared.and_then(|s| s.instances.iter().find(|i| i.id == *id));
+        let view = self.services.get_mut(service).and_then(|s| s.instances.get_mut(id));
+        let (Some(declared), Some(view)) = (declared, view) else { return false };
+        let instance = operated(declared, state);
         if instance == *view.instance {
             return false;
         }
@@ -383,8 +367,9 @@ impl State {
 
     /// Makes `declared` what the file says, and tells whether that changes anything. Part of the
     /// current revision. The file is durable itself, so nothing waits for the store.
-    pub(crate) fn declare(&mut self, declared: &Declared, now: Millis) -> bool {
+    pub(crate) fn declare(&mut self, declared: &Arc<Declared>, now: Millis) -> bool {
         let before = self.events.len();
+        self.declared = Arc::clone(declared);
         let names: BTreeSet<ServiceName> =
             self.services.keys().chain(declared.services.keys()).cloned().collect();
         let old_defaults = std::mem::replace(&mut self.defaults, declared.defaults.clone());
@@ -406,19 +391,27 @@ impl State {
             self.declare_instances(&name, instances, now);
             self.note_empty(&name, now);
         }
+        self.drop_operators();
         self.events.len() > before
+    }
+
+    /// What operators said of an instance ends with its declaration.
+    fn drop_operators(&mut self) {
+        let services = &self.services;
+        let undeclared = self.operators.extract_if(|(service, id), _| {
+            let view = services.get(service).and_then(|s| s.instances.get(id));
+            view.is_none_or(|view| view.source != Source::File)
+        });
+        self.unstored.extend(undeclared.map(|((service, id), _)| Key::Operator(service, id)));
     }
 
     fn declare_instances(&mut self, service: &ServiceName, declared: &[Instance], now: Millis) {
         let Some(entry) = self.services.get(service) else { return };
-        let gone = entry.instances.values().filter(|view| {
-            view.source == Source::File && !declared.iter().any(|d| d.id == view.instance.id)
-        });
-        let gone: Vec<InstanceId> = gone.map(|view| view.instance.id.clone()).collect();
+        let ids: BTreeSet<&InstanceId> = declared.iter().map(|instance| &instance.id).collect();
+        let gone = entry.instances.values().filter(|view| view.source == Source::File);
+        let gone = gone.map(|view| &view.instance.id).filter(|id| !ids.contains(id));
+        let gone: Vec<InstanceId> = gone.cloned().collect();
         for id in gone {
-            if self.operators.remove(&(service.clone(), id.clone())).is_some() {
-                self.unstored.insert(Key::Operator(service.clone(), id.clone()));
-            }
             self.remove(service, &id, Reason::File, now);
         }
         for instance in declared {
@@ -448,6 +441,7 @@ impl State {
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };
+        view.vitals.note_withdrawal(before.is_some_and(InstanceView::usable), &view, now);
         if same_lease.is_none() {
             start_lease(&mut self.leases, service, &view, now);
         }
@@ -458,7 +452,7 @@ impl State {
     /// Starts the time that a service without instances stays known, unless something declares it.
     fn note_empty(&mut self, service: &ServiceName, now: Millis) {
         let Some(entry) = self.services.get_mut(service) else { return };
-        if entry.instances.is_empty() && !entry.is_declared() && entry.revision == self.revision {
+        if entry.is_idle() && entry.revision == self.revision {
             entry.empty_since = now;
             self.leases.schedule(now + self.forget_after, Due::Forget(service.clone()));
         }
@@ -491,3 +485,6 @@ fn start_lease(leases: &mut Leases, service: &ServiceName, view: &InstanceView, 
         leases.schedule(deadline, Due::Lease(service.clone(), view.instance.id.clone()));
     }
 }
+
+/// Deadlines of what is gone that are not worth a look through all.
+const SPARE_DEADLINES: usize = 1_024;

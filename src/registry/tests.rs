@@ -1,5 +1,8 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
+mod in_flight;
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::model::{
     Admin, Change, CommitError, Declared, DeclaredService, Instance, InstancePatch, LeaseTtl,
-    Limits, Load, Status,
+    Limits, Load, Millis, Status,
 };
 
 /// A store that keeps what it is given and refuses while it is told to.
@@ -15,6 +18,8 @@ use crate::model::{
 struct TestStore {
     commits: Arc<Mutex<Vec<crate::model::Commit>>>,
     full: Arc<AtomicBool>,
+    /// While a test holds it, batches stay on their way.
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl TestStore {
@@ -25,6 +30,7 @@ impl TestStore {
             while let Some(request) = requests.recv().await {
                 // Even a store that refuses may have kept the batch.
                 store.commits.lock().unwrap().push(request.commit);
+                drop(store.gate.lock().await);
                 let full = store.full.load(Ordering::SeqCst);
                 let result = if full { Err(CommitError::Full("test".into())) } else { Ok(()) };
                 request.done.send(result).ok();
@@ -346,7 +352,7 @@ async fn a_declared_instance_can_be_drained_and_keeps_it_through_a_reload() {
     let written = registry.patch(service("web"), id("web-1"), drain).await.unwrap();
     assert_eq!(written.safe_in, Some(Duration::from_secs(5)));
     with_file.declared = declared(&[r#"{"id":"web-1","addresses":["10.0.0.9"],"port":80}"#]);
-    let reloaded = registry.reload(with_file).await.unwrap();
+    let reloaded = registry.reload(with_file, false).await.unwrap();
 
     assert!(reloaded.changed);
     let view = registry.views().service("web").unwrap();
@@ -382,11 +388,11 @@ async fn a_reload_changes_only_what_differs() {
     registry.register(service("web"), id("web-9"), at("10.0.0.9")).await.unwrap();
     let before = registry.views().revision();
 
-    let same = registry.reload(with_file.clone()).await.unwrap();
+    let same = registry.reload(with_file.clone(), false).await.unwrap();
     assert_eq!(same, Reloaded { revision: before, changed: false });
     // The file takes web-9 over and drops web-1.
     with_file.declared = declared(&[r#"{"id":"web-9","addresses":["10.0.0.99"]}"#]);
-    let other = registry.reload(with_file).await.unwrap();
+    let other = registry.reload(with_file, false).await.unwrap();
 
     assert_eq!(other, Reloaded { revision: before.next(), changed: true });
     assert_eq!(ids(&registry, "web"), ["web-9"]);

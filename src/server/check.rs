@@ -1,10 +1,12 @@
 //! `signpost check`: everything that a start would find in the files, without starting.
 
 use std::fmt;
+use std::iter;
 use std::path::Path;
 
 use crate::config::{self, Config};
-use crate::model::{Declared, ServiceName};
+use crate::dns::served::Served;
+use crate::model::{Declared, DeclaredService, InstanceId, ServiceName};
 use crate::server::ServeError;
 use crate::server::zone::served;
 
@@ -25,8 +27,7 @@ pub struct Checked {
 pub fn check(file: &Path) -> Result<Checked, ServeError> {
     let Config { boot, live, mut warnings } = config::load(file)?;
     let served = served(&boot, &live)?;
-    let statics = served.zones.static_names(&served.apex);
-    warnings.extend(shadowed(statics, served.apex.wire(), &live.declared));
+    warnings.extend(all_hidden(&served, &live.declared));
     let services = &live.declared.services;
     Ok(Checked {
         file: file.display().to_string(),
@@ -38,32 +39,27 @@ pub fn check(file: &Path) -> Result<Checked, ServeError> {
 }
 
 /// A name with a static record is static for all types: what of `declared` nobody will find.
-pub(super) fn shadowed<'z>(
-    static_names: impl Iterator<Item = &'z [u8]>,
-    apex: &[u8],
-    declared: &Declared,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for name in static_names {
-        let labels: Vec<String> = crate::dns::name::labels(&name[..name.len() - apex.len()])
-            .map(|label| String::from_utf8_lossy(label).into_owned())
-            .collect();
-        let of = |service: &str| ServiceName::new(service).ok();
-        let taken = match &labels[..] {
-            [service] => {
-                of(service).filter(|s| declared.services.contains_key(s)).map(|s| s.to_string())
-            }
-            [id, service] => of(service)
-                .and_then(|s| declared.services.get(&s))
-                .filter(|s| s.instances.iter().any(|i| i.id.as_str() == id))
-                .map(|_| format!("{id}.{service}")),
-            _ => None,
-        };
-        warnings.extend(taken.map(|taken| {
-            format!("{taken} has a static record in a zone file, which hides it from DNS")
-        }));
-    }
-    warnings
+pub(super) fn all_hidden(served: &Served, declared: &Declared) -> Vec<String> {
+    let names =
+        declared.services.iter().flat_map(|(service, DeclaredService { instances, .. })| {
+            let instances = instances.iter().map(move |i| instance_name(service, &i.id));
+            iter::once(service.to_string()).chain(instances)
+        });
+    names.filter(|name| served.hides(name)).map(|name| hides(&name)).collect()
+}
+
+/// The same for one instance: what hides it, or all of its service.
+pub(super) fn hidden(served: &Served, service: &ServiceName, id: &InstanceId) -> Option<String> {
+    let names = [service.to_string(), instance_name(service, id)];
+    names.iter().find(|name| served.hides(name)).map(|name| hides(name))
+}
+
+fn instance_name(service: &ServiceName, id: &InstanceId) -> String {
+    format!("{id}.{service}")
+}
+
+fn hides(name: &str) -> String {
+    format!("{name} has a static record in a zone file, which hides it from DNS")
 }
 
 impl fmt::Display for Checked {

@@ -14,6 +14,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -102,9 +103,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     let image = store.load()?;
     let served = zone::served(&boot, &live)?;
-    for hidden in
-        check::shadowed(served.zones.static_names(&served.apex), served.apex.wire(), &live.declared)
-    {
+    for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -114,7 +113,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         boot.http_listen.iter().map(|a| http::bind(*a)).collect::<Result<Vec<_>, _>>()?;
 
     let (commits, requests) = mpsc::channel(1);
-    let persister = Persister::start(store, requests)?;
+    let (persister, store_ended) = Persister::start(store, requests)?;
     let names = Names { zone_length: boot.zone.length(), server: boot.name.to_string() };
     let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (engine, engine_ended) = start_engine(engine)?;
@@ -159,7 +158,14 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     ready.store(true, Ordering::Release);
     tracing::info!(revision = registry.views().revision().0, "ready");
 
-    let ended = until_told_to_stop(&reloader, engine_ended).await;
+    let part_ended = async {
+        tokio::select! {
+            _ = engine_ended => "registry",
+            _ = store_ended => "store",
+            Some(_) = tasks.join_next() => "loop of a socket",
+        }
+    };
+    let ended = until_told_to_stop(&reloader, part_ended).await;
     ready.store(false, Ordering::Release);
     tracing::info!("shutting down");
     // The loops may all have ended already.
@@ -199,7 +205,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         &counters,
     );
     let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
-    let ready = Arc::clone(&parts.ready);
+    let (ready, hiding) = (Arc::clone(&parts.ready), Arc::clone(&parts.front));
     let hooks = Hooks {
         resolve: Box::new(move |ResolveRequest { name, qtype, client }| {
             front.explain(&name, &qtype, client).map_err(|error| {
@@ -224,6 +230,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
             prometheus_client::encoding::text::encode(&mut text, &metrics).ok();
             text
         }),
+        hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
     };
     let limits = Arc::clone(&parts.limits);
@@ -270,8 +277,9 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
 
 async fn until_told_to_stop(
     reloader: &Reloader,
-    mut engine_ended: oneshot::Receiver<()>,
+    part_ended: impl Future<Output = &'static str>,
 ) -> Result<(), ServeError> {
+    let mut part_ended = pin!(part_ended);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -280,7 +288,7 @@ async fn until_told_to_stop(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => log_reload(&reloader.reload().await),
-            _ = &mut engine_ended => return Err(ServeError::Ended("registry")),
+            part = &mut part_ended => return Err(ServeError::Ended(part)),
         }
     }
 }

@@ -17,16 +17,19 @@ pub(super) struct Persister {
 }
 
 impl Persister {
-    /// Starts the thread. It ends when every sender of `requests` is gone.
+    /// Starts the thread. It ends when every sender of `requests` is gone; the receiver hears when
+    /// it does, however it does.
     ///
     /// # Errors
     /// When the system has no thread to give.
     pub(super) fn start(
         mut store: Box<dyn Store>,
         mut requests: mpsc::Receiver<PersistRequest>,
-    ) -> std::io::Result<Self> {
+    ) -> std::io::Result<(Self, oneshot::Receiver<()>)> {
         let (last_revision, last) = oneshot::channel();
+        let (alive, ended) = oneshot::channel::<()>();
         let work = move || {
+            let _alive = alive;
             while let Some(PersistRequest { commit, done }) = requests.blocking_recv() {
                 // A registry that no longer waits is going down; the commit stands.
                 done.send(store.commit(&commit)).ok();
@@ -38,7 +41,7 @@ impl Persister {
             }
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(work)?;
-        Ok(Self { thread, last_revision })
+        Ok((Self { thread, last_revision }, ended))
     }
 
     /// Closes the store cleanly after the registry's engine has ended with `revision`. Blocks.

@@ -60,8 +60,10 @@ impl Reloader {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let reloaded = self.registry.reload(policy(&config.live)).await?;
+        let statics_changed = *self.front.served() != served;
+        // First, since who sees a new serial must not be given old records.
         self.front.serve(served);
+        let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
         self.limits.store(Arc::new(config.live.limits));
         Ok(Reloaded {
             revision: reloaded.revision,

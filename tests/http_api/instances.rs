@@ -70,6 +70,17 @@ fn registering_creates_then_replaces_then_only_renews() {
 }
 
 #[test]
+fn who_registers_what_static_records_hide_is_told_so() {
+    let server = Server::start();
+
+    let hidden = server.register("hidden", "a", PLAIN);
+    let plain = server.register("web", "web-1", PLAIN);
+
+    assert_eq!(hidden["warning"], "a.hidden is hidden");
+    assert_eq!(plain.get("warning"), None);
+}
+
+#[test]
 fn without_a_lease_nothing_expires() {
     let server = Server::start();
 

@@ -62,6 +62,12 @@ fn bodies_name_the_field_at_fault() {
         (&with("ttl", json!(30)), "invalid", "ttl"),
         (&with("admin", json!("off")), "invalid", "admin"),
         (&with("status", json!("Passing")), "invalid", "status"),
+        (&with("status", json!({"passing": null})), "invalid", "status"),
+        (
+            &with("ports", json!([{"port": 1, "protocol": {"udp": null}}])),
+            "invalid",
+            "ports[0].protocol",
+        ),
     ] {
         let reply = server.call("PUT", WEB_1, body);
 

@@ -100,6 +100,9 @@ impl Server {
                 prometheus_client::encoding::text::encode(&mut text, &shown).unwrap();
                 text
             }),
+            hidden: Box::new(|service, id| {
+                (service.as_str() == "hidden").then(|| format!("{id}.{service} is hidden"))
+            }),
             ready: Box::new(move || is_ready.load(Ordering::Relaxed)),
         };
         let (stop, stopped) = watch::channel(false);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
 
-pub use answer::{Outcome, write};
+pub use answer::{Outcome, write, write_host};
 pub use lookup::{End, Found};
 pub use server_zone::{ServerZone, SoaTimers};
 pub use zone::{Node, RecordSet, Zone};
@@ -26,7 +26,7 @@ use crate::dns::rtype;
 use file::{EntryError, File, FileRecord};
 
 /// All static data.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Zones {
     zones: HashMap<Box<[u8]>, Zone, RandomState>,
     /// No origin has more labels.
@@ -89,14 +89,6 @@ impl Zones {
     /// The apex of each static zone, the server's own aside.
     pub fn origins(&self) -> impl Iterator<Item = &[u8]> {
         self.zones.keys().map(|apex| &**apex)
-    }
-
-    /// Every name in the server's own zone that static data takes from the registry: those with
-    /// static records, wildcards aside, and the apexes of static zones below it.
-    pub fn static_names<'z>(&'z self, server_zone: &'z Name) -> impl Iterator<Item = &'z [u8]> {
-        let own = self.server.iter().flat_map(|server| server.zone().names());
-        let apexes = self.origins().filter(|apex| is_within(apex, server_zone.wire()));
-        own.chain(apexes).filter(|name| *name != server_zone.wire() && !name.starts_with(WILDCARD))
     }
 }
 
@@ -219,8 +211,6 @@ fn build(records: &[FileRecord], origin: Name, path: &Path) -> Result<Zone, Zone
     Ok(zone)
 }
 
-const WILDCARD: &[u8] = b"\x01*";
-
 /// The zone of a master file's text, as a file for the server's own zone when it has no SOA.
 #[cfg(test)]
 fn zone_of(text: &str) -> Zone {
@@ -294,22 +284,6 @@ mod tests {
         assert!(full.static_name(name("www.service.local.").wire()).is_some());
         assert!(full.static_name(name("b.service.local.").wire()).is_none());
         assert!(full.static_name(name("web.service.local.").wire()).is_none());
-    }
-
-    #[test]
-    fn static_names_are_those_that_services_cannot_have() {
-        let inside = "$ORIGIN db.service.local.\n@ 5 SOA ns h 1 2 3 4 5\n";
-        let soa = "@ SOA x. y. 7 1 1 1 9\n";
-        let zones = load_texts(&[EXAMPLE, inside, &format!("{OWN}{soa}")]).unwrap();
-
-        let server_zone = name("service.local.");
-        let mut names: Vec<String> = zones
-            .static_names(&server_zone)
-            .map(|name| Name::read(name).unwrap().to_string())
-            .collect();
-        names.sort();
-
-        assert_eq!(names, ["a.b.service.local.", "db.service.local.", "www.service.local."]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::dns::rtype;
 use crate::dns::zones::zone::{Node, RecordSet, Zone};
 
 /// A zone file for the server's own zone, its SOA taken apart.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct ServerZone {
     zone: Zone,
     timers: Option<SoaTimers>,

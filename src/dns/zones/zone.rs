@@ -11,7 +11,7 @@ use crate::dns::name::{Name, is_within, suffixes};
 use crate::dns::rtype;
 
 /// The records of one zone.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Zone {
     pub(crate) apex: Name,
     nodes: HashMap<Box<[u8]>, Node, RandomState>,

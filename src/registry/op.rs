@@ -1,0 +1,100 @@
+//! What a write does, step by step, between its check and its commit.
+
+use std::sync::Arc;
+
+use crate::model::{
+    Change, Instance, InstanceId, OperatorState, Record, ServiceName, SettingsPatch,
+};
+use crate::registry::refusal::Refusal;
+use crate::registry::state::State;
+use crate::registry::view::Source;
+
+/// One thing that a change does.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    /// The registered instance is now this.
+    Put {
+        service: ServiceName,
+        instance: Arc<Instance>,
+        generation: u64,
+        /// A registration, which restarts the lease and may create; otherwise the change of an
+        /// instance that must still be there.
+        registers: bool,
+    },
+    /// A registration of what is there already: the lease restarts, nothing else changes.
+    Renew { service: ServiceName, instance: Arc<Instance>, generation: u64 },
+    /// The registered instance is gone.
+    Remove { service: ServiceName, id: InstanceId },
+    /// The override of the service's settings is now this.
+    Override { service: ServiceName, patch: Option<SettingsPatch> },
+    /// The service, which has no instances, is no longer known.
+    Forget { service: ServiceName },
+    /// What the operator says of a declared instance is now this.
+    Operator { service: ServiceName, id: InstanceId, state: OperatorState },
+}
+
+impl Op {
+    /// What of this must be durable before it is applied.
+    pub(crate) fn change(&self) -> Option<Change> {
+        Some(match self.clone() {
+            Self::Put { service, instance, generation, .. } => {
+                Change::Put { service, record: Record { instance, generation } }
+            }
+            Self::Remove { service, id } => Change::Remove { service, id },
+            Self::Override { service, patch } => Change::Override { service, patch },
+            Self::Operator { service, id, state } => Change::Operator { service, id, state },
+            Self::Renew { .. } | Self::Forget { .. } => return None,
+        })
+    }
+
+    /// What of this is durable, by name.
+    pub(crate) fn key(&self) -> Option<Key> {
+        Some(match self.clone() {
+            Self::Put { service, instance, .. } => Key::Instance(service, instance.id.clone()),
+            Self::Remove { service, id } => Key::Instance(service, id),
+            Self::Override { service, .. } => Key::Override(service),
+            Self::Operator { service, id, .. } => Key::Operator(service, id),
+            Self::Renew { .. } | Self::Forget { .. } => return None,
+        })
+    }
+
+    /// Why this, which was legal when it was planned, no longer is: since then the file may have
+    /// taken the instance over or given it up, and its lease may have ended.
+    pub(crate) fn overtaken(&self, state: &State) -> Option<Refusal> {
+        let source = |service: &ServiceName, id: &InstanceId| {
+            state.instance(service.as_str(), id.as_str()).map(|view| view.source)
+        };
+        match self {
+            Self::Put { service, instance, registers, .. } => match source(service, &instance.id) {
+                Some(Source::File) => Some(Refusal::of_static(service, &instance.id)),
+                None if !registers => Some(Refusal::of_unknown(service, &instance.id)),
+                None | Some(Source::Api) => None,
+            },
+            Self::Renew { service, instance, .. } => {
+                let taken = source(service, &instance.id) == Some(Source::File);
+                taken.then(|| Refusal::of_static(service, &instance.id))
+            }
+            Self::Remove { service, id } => {
+                let taken = source(service, id) == Some(Source::File);
+                taken.then(|| Refusal::of_static(service, id))
+            }
+            Self::Operator { service, id, .. } => {
+                let given_up = source(service, id) != Some(Source::File);
+                given_up.then(|| Refusal::of_unknown(service, id))
+            }
+            Self::Forget { service } => {
+                let taken = state.services.get(service).is_some_and(|s| s.declared.is_some());
+                taken.then(|| Refusal::StaticService(service.clone()))
+            }
+            Self::Override { .. } => None,
+        }
+    }
+}
+
+/// What is durable under its own name. A change of it can be stored again from the state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Instance(ServiceName, InstanceId),
+    Override(ServiceName),
+    Operator(ServiceName, InstanceId),
+}

@@ -1,0 +1,103 @@
+//! Who waits for a write, and what they are told: put together as the write left things, sent when
+//! everybody can see them.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
+use crate::registry::command::{Renewed, Written};
+use crate::registry::refusal::Refusal;
+use crate::registry::state::State;
+use crate::registry::view::InstanceView;
+
+/// Who waits for a write, and for what.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Instance(ServiceName, InstanceId, oneshot::Sender<Result<Written, Refusal>>),
+    Settings(ServiceName, oneshot::Sender<Result<(Settings, Revision), Refusal>>),
+    Revision(oneshot::Sender<Result<Revision, Refusal>>),
+    Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+}
+
+// Whoever asked may have gone away: what was done stays done.
+impl Reply {
+    /// Tells that the write did not happen.
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        match self {
+            Self::Instance(_, _, reply) => drop(reply.send(Err(refusal))),
+            Self::Settings(_, reply) => drop(reply.send(Err(refusal))),
+            Self::Revision(reply) => drop(reply.send(Err(refusal))),
+            Self::Renewed(_, reply) => drop(reply.send(Err(refusal))),
+        }
+    }
+
+    /// Whether the write must be done whole. Heartbeats are many writes of many clients.
+    pub(crate) fn is_all_or_nothing(&self) -> bool {
+        match self {
+            Self::Instance(..) | Self::Settings(..) | Self::Revision(_) => true,
+            Self::Renewed(..) => false,
+        }
+    }
+
+    /// Whether the write, which is not yet applied, is of an instance that is not there.
+    pub(crate) fn is_new(&self, state: &State) -> bool {
+        match self {
+            Self::Instance(service, id, _) => {
+                state.instance(service.as_str(), id.as_str()).is_none()
+            }
+            Self::Settings(..) | Self::Revision(_) | Self::Renewed(..) => false,
+        }
+    }
+
+    /// What to do to tell that the write happened, which `state` is the result of.
+    pub(crate) fn answer(
+        self,
+        state: &State,
+        created: bool,
+        now: Millis,
+    ) -> Box<dyn FnOnce() + Send> {
+        let revision = state.revision;
+        match self {
+            Self::Instance(service, id, reply) => {
+                let found = state.instance(service.as_str(), id.as_str()).cloned();
+                let written = found.map(|instance| Written {
+                    safe_in: safe_in(state, &service, &instance, now),
+                    instance,
+                    revision,
+                    created,
+                });
+                let result = written.ok_or(Refusal::UnknownInstance { service, id });
+                Box::new(move || drop(reply.send(result)))
+            }
+            Self::Settings(service, reply) => {
+                let entry = state.services.get(&service);
+                let settings = entry.map(|entry| (entry.settings(&state.defaults), revision));
+                let result = settings.ok_or(Refusal::UnknownService(service));
+                Box::new(move || drop(reply.send(result)))
+            }
+            Self::Revision(reply) => Box::new(move || drop(reply.send(Ok(revision)))),
+            Self::Renewed(results, reply) => Box::new(move || drop(reply.send(Ok(results)))),
+        }
+    }
+}
+
+/// How long caches may still hold an instance that is not usable; `None` while it is.
+fn safe_in(
+    state: &State,
+    service: &ServiceName,
+    view: &InstanceView,
+    now: Millis,
+) -> Option<Duration> {
+    if view.usable() {
+        return None;
+    }
+    let ttl = state.services.get(service)?.settings(&state.defaults).ttl.get();
+    // Answers carry whole seconds, at least one unless nobody may cache.
+    let cached = if ttl.is_zero() { ttl } else { ttl.max(Duration::from_secs(1)) };
+    let withdrawn = view.vitals.withdrawn();
+    if withdrawn == Millis(0) {
+        return Some(Duration::ZERO);
+    }
+    Some((withdrawn + cached).since(now))
+}
