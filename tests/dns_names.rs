@@ -9,6 +9,7 @@ use serde_json::json;
 use support::dig::{dig, dig_comments};
 use support::dns::Query;
 use support::message::Message;
+use support::needs;
 use support::server::Server;
 
 const CONFIG: &str = r#"
@@ -441,6 +442,9 @@ fn a_static_record_shadows_a_service_for_all_types() {
 
 #[test]
 fn dig_shows_what_a_user_expects() {
+    if !needs::works(needs::DIG) {
+        return;
+    }
     let server = Server::start(CONFIG);
     let at = server.dns.address;
 
@@ -461,6 +465,9 @@ fn dig_shows_what_a_user_expects() {
 
 #[test]
 fn the_server_says_who_it_is_when_it_is_asked() {
+    if !needs::works(needs::DIG) {
+        return;
+    }
     let server = Server::start("[server]\nname = \"dns-a\"");
 
     let id = server.dns.query(&Query::new("id.server", "TXT").class(3));

@@ -202,8 +202,8 @@ impl Builder {
     }
 
     /// Runs the server as the child of another program.
-    pub(crate) fn under<const N: usize>(mut self, wrapper: [&str; N]) -> Self {
-        self.wrapper = wrapper.map(str::to_owned).to_vec();
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
