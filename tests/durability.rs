@@ -321,13 +321,15 @@ fn a_full_disk_refuses_writes_while_dns_goes_on_and_heals_by_itself() {
     let inside = format!("/proc/{}/root{data}/filler", server.pid());
     let metadata: BTreeMap<String, String> =
         (0..40).map(|i| (format!("key-{i}"), "x".repeat(500))).collect();
-    let write = |i: u32| {
+    let write = |i: usize| {
         let address = format!("10.0.{}.{}", i / 250, i % 250);
         let body = json!({ "addresses": [address], "metadata": metadata, "ttl": null });
         server.http.put(&format!("/v1/services/web/instances/web-{i}"), &body)
     };
     let answers = || server.dns.ask("web-0.web.service.local", "A").only().to_owned();
     assert_eq!(write(0).status, 201);
+    let brief = json!({ "addresses": ["10.0.0.1"], "ttl": "3s" });
+    server.http.register("brief", "one", &brief);
     // Takes all the space there is; how much does not matter.
     drop(fs::write(&inside, vec![0; 16 << 20]));
 
@@ -349,9 +351,14 @@ fn a_full_disk_refuses_writes_while_dns_goes_on_and_heals_by_itself() {
         assert_eq!(server.http.get("/v1/services/web").status, 200);
     }
     assert_eq!(
-        server.http.get("/v1/services/web").body["instances"].as_array().unwrap().len() as u32,
+        server.http.get("/v1/services/web").body["instances"].as_array().unwrap().len(),
         registered
     );
+
+    eventually(SOON, "leases end whatever the store does", || {
+        server.dns.ask("brief.service.local", "A").answers.is_empty().then_some(())
+    });
+    assert!([503, 507].contains(&write(registered).status), "the disk is still full");
 
     fs::remove_file(&inside).unwrap();
     eventually(Duration::from_secs(5), "writes work again", || {

@@ -1,6 +1,8 @@
 //! Leases as clients see them: they end on time, heartbeats keep them, and a server that was stopped
 //! takes nobody's away.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+
 #[cfg(test)]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;
@@ -12,14 +14,15 @@ use serde_json::json;
 
 use support::server::Server;
 use support::watch::Watch;
-use support::{SOON, at, eventually, now};
+use support::{SOON, at, eventually, now, with_noise};
 
 /// The contract: a lease ends within this of its ttl.
 const BOUND: Duration = Duration::from_millis(100);
 
-/// What a machine with two busy cores may add for one of many, between the server's timer and the
-/// test's clock. A lease that waits for a sweep of once a second, or for the disk, is far beyond.
-const NOISE: Duration = Duration::from_millis(400);
+/// What a machine may add for one of many, between the server's timer and the test's clock, beside
+/// what is measured while the test runs. A lease that waits for a sweep of once a second, or for
+/// the disk, is far beyond.
+const NOISE: Duration = Duration::from_millis(300);
 
 /// How many of a hundred must keep the bound itself.
 const PUNCTUAL: usize = 95;
@@ -34,18 +37,37 @@ struct Registered {
 }
 
 /// Asserts that no `end` is before its ttl, hardly any later than the bound, and none beyond noise.
-fn assert_on_time(what: &str, ends: &[(Instant, &Registered)], ttl: Duration) {
+fn assert_on_time(ends: &[(Instant, &Registered)], ttl: Duration, noise: Duration) {
     let early = ends.iter().filter(|(end, own)| *end + TICK < own.sent + ttl).count();
     let mut late: Vec<Duration> = ends
         .iter()
         .map(|(end, registered)| end.saturating_duration_since(registered.replied + ttl))
         .collect();
     late.sort_unstable();
-    let punctual = late.iter().filter(|late| **late <= BOUND).count();
+    let punctual = late.iter().filter(|late| **late <= BOUND + noise).count();
     let worst = late[late.len() - 1];
-    assert_eq!(early, 0, "{what}: before the ttl was over");
-    assert!(punctual * 100 >= ends.len() * PUNCTUAL, "{what}: only {punctual} in time: {late:?}");
-    assert!(worst <= BOUND + NOISE, "{what}: {worst:?} late");
+    assert_eq!(early, 0, "before the ttl was over");
+    assert!(punctual * 100 >= ends.len() * PUNCTUAL, "{punctual} in time: {late:?}");
+    assert!(worst <= BOUND + NOISE + noise, "{worst:?} late; the machine: {noise:?}");
+}
+
+/// Asserts the same by the server's own measure.
+fn assert_lag(server: &Server, noise: Duration) {
+    let lag = server.http.metric("signpost_registry_expiry_lag_milliseconds", "").unwrap();
+    assert!(lag <= (BOUND + NOISE + noise).as_secs_f64() * 1_000.0, "{lag} ms late");
+}
+
+/// The ends of all leases, by what a watcher is told.
+fn ends(watch: &mut Watch, count: usize) -> BTreeMap<String, Instant> {
+    let mut ends = BTreeMap::new();
+    while ends.len() < count {
+        let event = watch.event();
+        if event.name == "remove" {
+            assert_eq!(event.data["reason"], "expired");
+            ends.insert(event.data["id"].as_str().unwrap().to_owned(), event.at);
+        }
+    }
+    ends
 }
 
 #[test]
@@ -54,55 +76,45 @@ fn two_hundred_leases_end_when_their_ttl_is_over() {
     let server = Server::start("");
     let mut watch = Watch::open(server.http.address, "/v1/watch", None);
     assert_eq!(watch.event().name, "reset");
-
-    let registered: BTreeMap<String, Registered> = (0..200)
-        .map(|i| {
-            let (service, sent) = (format!("s-{i}"), now());
-            let body = json!({ "addresses": ["10.0.0.1"], "ttl": "2s" });
-            server.http.register(&service, "one", &body);
-            (service, Registered { sent, replied: now() })
-        })
-        .collect();
-
-    // By DNS: the last query that was sent and still answered, the first reply that has nothing.
-    let poll = || {
-        let mut alive: BTreeMap<&String, Instant> = registered.keys().map(|s| (s, now())).collect();
-        let (mut last, mut first) = (Vec::new(), Vec::new());
-        while !alive.is_empty() {
-            alive.retain(|service, answered| {
-                let sent = now();
-                let reply = server.dns.ask(&format!("{service}.service.local"), "A");
-                if reply.answers.is_empty() {
-                    first.push((now(), &registered[*service]));
-                    last.push((*answered, &registered[*service]));
-                    return false;
-                }
-                *answered = sent;
-                true
-            });
-        }
-        (last, first)
+    let register = |i: u32| {
+        let (id, sent) = (format!("i-{i}"), now());
+        let body = json!({ "addresses": ["10.0.0.1"], "ttl": "2s" });
+        server.http.register("web", &id, &body);
+        (id, Registered { sent, replied: now() })
     };
-    let (told, (last, first)) = std::thread::scope(|scope| {
-        let polled = scope.spawn(poll);
-        let mut told = Vec::new();
-        while told.len() < registered.len() {
-            let event = watch.event();
-            if event.name == "remove" {
-                assert_eq!(event.data["reason"], "expired");
-                told.push((event.at, &registered[event.data["service"].as_str().unwrap()]));
+    // The last query that was sent and still answered, and the first reply that had nothing.
+    let poll = |id: &str| {
+        let mut answered = None;
+        loop {
+            let sent = now();
+            let reply = server.dns.ask(&format!("{id}.web.service.local"), "A");
+            if reply.answers.is_empty() {
+                return (answered, now());
             }
+            answered = Some(sent);
         }
-        (told, polled.join().unwrap())
+    };
+
+    let ((told, registered, polled), noise) = with_noise(|| {
+        std::thread::scope(|scope| {
+            let told = scope.spawn(|| ends(&mut watch, 200));
+            let registered: BTreeMap<String, Registered> = (0..200).map(register).collect();
+            // Every twentieth by DNS; one after the other, in the order of their ends.
+            let polled: Vec<_> =
+                (0..200).step_by(20).map(|i| format!("i-{i}")).map(|id| (poll(&id), id)).collect();
+            (told.join().unwrap(), registered, polled)
+        })
     });
 
-    assert_on_time("watch", &told, ttl);
-    let early = first.iter().filter(|(at, own)| *at + TICK < own.sent + ttl).count();
-    assert_eq!(early, 0, "DNS left out a lease before its ttl was over");
-    let stale = last.iter().filter(|(at, own)| *at > own.replied + ttl + BOUND).count();
-    assert!(stale * 100 <= last.len() * (100 - PUNCTUAL), "{stale} answers beyond the bound");
-    let lag = server.http.metric("signpost_registry_expiry_lag_milliseconds", "").unwrap();
-    assert!(lag <= (BOUND + NOISE).as_secs_f64() * 1_000.0, "the server's own measure: {lag} ms");
+    let told: Vec<_> = told.iter().map(|(id, end)| (*end, &registered[id])).collect();
+    assert_on_time(&told, ttl, noise);
+    for ((answered, gone), id) in &polled {
+        let own = &registered[id];
+        assert!(*gone + TICK >= own.sent + ttl, "{id}: DNS left it out before its ttl was over");
+        let late = answered.map(|at| at.saturating_duration_since(own.replied + ttl));
+        assert!(late <= Some(BOUND + NOISE + noise), "{id}: DNS answered {late:?} after its ttl");
+    }
+    assert_lag(&server, noise);
     assert_eq!(server.http.metric("signpost_registry_expired_total", ""), Some(200.0));
 }
 
@@ -119,21 +131,15 @@ fn thousands_of_leases_may_end_together() {
     };
     let items: Vec<_> = (0..5_000).map(item).collect();
 
-    let sent = now();
-    server.http.batch(&items);
-    let registered = Registered { sent, replied: now() };
+    let ((sent, ends), noise) = with_noise(|| {
+        let sent = now();
+        server.http.batch(&items);
+        (sent, ends(&mut watch, items.len()))
+    });
 
-    let mut gone = Vec::new();
-    while gone.len() < items.len() {
-        let event = watch.event();
-        if event.name == "remove" {
-            gone.push((event.at, &registered));
-        }
-    }
-    let lag = server.http.metric("signpost_registry_expiry_lag_milliseconds", "").unwrap();
-    assert!(gone.iter().all(|(end, own)| *end + TICK >= own.sent + ttl));
-    // The watcher has to read 5,000 events; when they were acted on, the server says.
-    assert!(lag <= (BOUND + NOISE).as_secs_f64() * 1_000.0, "{lag} ms late");
+    assert!(ends.values().all(|end| *end + TICK >= sent + ttl), "before the ttl was over");
+    // The watcher has to read 5,000 events; when they were acted on, only the server can say.
+    assert_lag(&server, noise);
 }
 
 #[test]
@@ -177,21 +183,16 @@ fn a_stopped_server_takes_no_lease_away_and_gives_each_a_fresh_ttl() {
     let before = now();
     server.signal("CONT");
 
-    for id in &ids {
-        let reply = server.dns.ask(&format!("{id}.web.service.local"), "A");
-        assert_eq!(reply.data(), ["10.0.0.1"], "{id} was stopped, not gone");
-    }
-    let after = now();
+    let ((after, ends), noise) = with_noise(|| {
+        for id in &ids {
+            let reply = server.dns.ask(&format!("{id}.web.service.local"), "A");
+            assert_eq!(reply.data(), ["10.0.0.1"], "{id} was stopped, not gone");
+        }
+        (now(), ends(&mut watch, ids.len()))
+    });
     let resumed = Registered { sent: before, replied: after };
-    let ends: Vec<_> = ids
-        .iter()
-        .map(|_| {
-            let event = watch.event();
-            assert_eq!((event.name.as_str(), &event.data["reason"]), ("remove", &json!("expired")));
-            (event.at, &resumed)
-        })
-        .collect();
-    assert_on_time("after the stop", &ends, ttl);
+    let ends: Vec<_> = ends.into_values().map(|end| (end, &resumed)).collect();
+    assert_on_time(&ends, ttl, noise);
     assert_eq!(server.http.metric("signpost_registry_stalls_total", ""), Some(1.0));
 }
 

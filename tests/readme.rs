@@ -1,15 +1,11 @@
 //! Runs the examples of README.md and docs: every command prints what the page shows, every
 //! piece of configuration is one that `signpost check` accepts.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "helpers of tests fail as the tests do, and say what is skipped"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
 
 mod pages;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -60,6 +56,62 @@ fn every_piece_of_configuration_is_legal() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{}", block.place());
     }
+}
+
+#[test]
+fn the_table_of_keys_has_every_key_with_its_default() {
+    let folder = checkout();
+    let example = fs::read_to_string(folder.path().join("registry.toml")).unwrap();
+    let page = fs::read_to_string(pages::root().join("docs/configuration.md")).unwrap();
+    // Rows of server, dns, http, store, registry and limits have the section in the key.
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));
+    let rows = rows.filter(|(key, _)| key.contains('.'));
+    let mut shown: Vec<String> =
+        rows.map(|(key, rest)| format!("{key} = {}", rest.split('`').next().unwrap())).collect();
+
+    let mut defaults = Vec::new();
+    let mut section = "";
+    for line in example.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.split(']').next().unwrap();
+        }
+        let key = line.strip_prefix('#').filter(|rest| rest.starts_with(char::is_alphabetic));
+        if section == "defaults" {
+            break;
+        }
+        // These two are for a later version.
+        let later = |key: &&str| key.starts_with("aliases ") || key.starts_with("reverse ");
+        defaults.extend(key.filter(|key| !later(key)).map(|key| format!("{section}.{key}")));
+    }
+    shown.sort();
+    defaults.sort();
+
+    assert_eq!(shown, defaults);
+}
+
+#[test]
+fn the_table_of_metrics_has_every_metric() {
+    let folder = checkout();
+    let Some(mut shell) = Shell::start(folder.path()) else { return };
+    shell.run("cargo run --release");
+    // A family without a member is not shown.
+    shell.run("dig @127.0.0.1 -p 8053 web.service.local; curl -s http://127.0.0.1:8054/nothing");
+    let samples = shell.run("curl -s http://127.0.0.1:8054/metrics | grep -v '^#'");
+    let name = |line: &str| {
+        let name = line.split(['{', ' ']).next().unwrap();
+        // A histogram is three series.
+        let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|s| name.strip_suffix(s));
+        histogram.unwrap_or(name).to_owned()
+    };
+    let real: BTreeSet<String> = samples.iter().map(|line| name(line)).collect();
+
+    let page = fs::read_to_string(pages::root().join("docs/operations.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `signpost_"));
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+    let names = cells.flat_map(|cell| cell.split('`').filter(|name| name.starts_with("signpost_")));
+    let shown: BTreeSet<String> = names.map(str::to_owned).collect();
+
+    assert_eq!(shown, real);
 }
 
 #[test]

@@ -246,7 +246,7 @@ mod tests {
         let mut out = Vec::new();
 
         let ranks = ["user-1", "user-2", "user-3"].map(|key| {
-            pool.ranked(key_hash(key.as_bytes()), &mut out);
+            pool.ranked(key_hash(key.as_bytes()), &ask(), &mut out);
             out.clone()
         });
 
@@ -326,7 +326,7 @@ mod tests {
     fn an_overloaded_owner_is_followed_by_the_next_in_rank() {
         let pool = pool(Balance::ConsistentHash, AnswerMode::Single, &[1; 5]);
         let mut ranks = Vec::new();
-        pool.ranked(7, &mut ranks);
+        pool.ranked(7, &ask(), &mut ranks);
         let client = Ask { client: 7, ..ask() };
         let pick = || {
             let mut out = Vec::new();
@@ -347,7 +347,7 @@ mod tests {
     fn who_does_not_report_is_not_passed_over() {
         let pool = pool(Balance::ConsistentHash, AnswerMode::Single, &[1; 5]);
         let mut ranks = Vec::new();
-        pool.ranked(7, &mut ranks);
+        pool.ranked(7, &ask(), &mut ranks);
         report(&pool, ranks[1], 30.0);
         report(&pool, ranks[2], 0.0);
 
@@ -360,7 +360,7 @@ mod tests {
         spec.max_answers = 3;
         let pool = Pool::new(spec, &mut rng(1));
         let (mut ranks, mut out) = (Vec::new(), Vec::new());
-        pool.ranked(1, &mut ranks);
+        pool.ranked(1, &ask(), &mut ranks);
 
         pool.pick(&ask(), &mut rng(2), &mut out);
         assert_eq!(out, ranks[..3]);

@@ -85,7 +85,7 @@ proptest! {
             prop_assert_eq!(&order, &(0..cast::unit(n)).collect::<Vec<_>>());
         }
         let mut ranked = Vec::new();
-        pool.ranked(client, &mut ranked);
+        pool.ranked(client, &ask, &mut ranked);
         let owner = pool.owner(client, &ask);
         prop_assert!(owner.is_some_and(live));
         if spec.members.iter().all(|m| m.meter.reported().is_none()) {

@@ -226,11 +226,11 @@ impl Pool {
         self.front(self.units, Lane::Orders, ask, rng, out);
     }
 
-    /// Every unit by its rank for a key, best first: weighted rendezvous hashing. `out` is
-    /// cleared first.
-    pub fn ranked(&self, key: u64, out: &mut Vec<u32>) {
+    /// Every unit by its rank for a key, best first: weighted rendezvous hashing, but the owner
+    /// before them all. `out` is cleared first.
+    pub fn ranked(&self, key: u64, ask: &Ask, out: &mut Vec<u32>) {
         out.clear();
-        self.owners.top(key, self.units, out);
+        self.rank(key, self.units, ask, out);
     }
 
     /// The unit that owns a key: the best ranked one whose load is within 1.25 of its share, when
@@ -243,6 +243,21 @@ impl Pool {
         }
         let next = self.owners.find(key, |unit| self.gauges.within_bound(unit, ask.now));
         next.or(Some(best))
+    }
+
+    /// Appends the first `k` by rank. Where the best is overloaded, the owner takes its place, so that
+    /// all record types agree on whom a client goes to.
+    fn rank(&self, key: u64, k: usize, ask: &Ask, out: &mut Vec<u32>) {
+        self.owners.top(key, k, out);
+        let moved = out.first().filter(|best| !self.gauges.within_bound(**best, ask.now));
+        if moved.is_none() {
+            return;
+        }
+        let Some(owner) = self.owner(key, ask) else { return };
+        let last = out.len() - 1;
+        let at = out.iter().position(|unit| *unit == owner).unwrap_or(last);
+        out[at] = owner;
+        out[..=at].rotate_right(1);
     }
 
     fn one(&self, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
@@ -261,7 +276,7 @@ impl Pool {
             Selector::Random(random) => random.sample(k, rng, out),
             Selector::WeightedRoundRobin(turns) => turns.sample(k, ask, rng, out),
             Selector::LeastConnections(least) => least.sample(k, &self.gauges, ask, rng, out),
-            Selector::ConsistentHash => self.owners.top(ask.client, k, out),
+            Selector::ConsistentHash => self.rank(ask.client, k, ask, out),
         }
     }
 
@@ -271,7 +286,7 @@ impl Pool {
             Selector::Random(random) => random.front(k, rng, out),
             Selector::WeightedRoundRobin(turns) => turns.front(k, lane, ask, rng, out),
             Selector::LeastConnections(least) => least.front(k, &self.gauges, ask, rng, out),
-            Selector::ConsistentHash => self.owners.top(ask.client, k, out),
+            Selector::ConsistentHash => self.rank(ask.client, k, ask, out),
         }
     }
 }

@@ -39,7 +39,9 @@ impl RoundRobin {
     pub(super) fn sample(&self, k: usize, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         let n = self.turns.len();
         if k >= n {
-            return self.front(k, Lane::Answers, ask, rng, out);
+            // Everyone, in an order. A turn of its own, else who came next would be left out of the
+            // samples that smaller messages get in between.
+            return self.front(k, Lane::Orders, ask, rng, out);
         }
         let from = self.turn(&self.answers, k, ask);
         let end = (from + k).min(n);
@@ -193,6 +195,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn answers_that_hold_all_leave_the_samples_between_them_exact() {
+        let mut spec = spec(Balance::RoundRobin, AnswerMode::Subset, &[1; 12]);
+        spec.max_answers = 12;
+        let pool = Pool::new(spec, &mut rng(11));
+        let (mut rng, mut out) = (rng(10), Vec::new());
+        let (mut counts, mut firsts) = ([0; 12], Vec::new());
+
+        for _ in 0..100 {
+            pool.pick(&Ask { fit: 5, ..ask() }, &mut rng, &mut out);
+            out.iter().for_each(|unit| counts[*unit as usize] += 1);
+            pool.pick(&ask(), &mut rng, &mut out);
+            firsts.push(out[0]);
+        }
+
+        assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+        assert!(is_rotation(&firsts, 12));
     }
 
     #[test]

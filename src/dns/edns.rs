@@ -72,9 +72,13 @@ impl ClientSubnet {
         OPTION_HEADER + 4 + usize::from(self.prefix.div_ceil(8))
     }
 
-    /// Writes the option of a reply: the query's, with the length that the answer depended on.
+    /// Writes the option of a reply: the query's, with the length that the answer depended on. One
+    /// of length 0 is nobody's network, so it has no scope either (RFC 7871 section 7.1.2).
     pub(crate) fn write(&self, scope: u8, to: &mut Vec<u8>) {
+        let scope = if self.prefix == 0 { 0 } else { scope };
         let address = usize::from(self.prefix.div_ceil(8));
+        // RFC 7871 section 7.2.1: who gave no address is answered by no address.
+        let scope = if self.prefix == 0 { 0 } else { scope };
         to.extend(OPTION_SUBNET.to_be_bytes());
         to.extend([0, 4 + self.prefix.div_ceil(8)]);
         to.extend(self.family.to_be_bytes());
@@ -190,5 +194,15 @@ mod tests {
 
         assert_eq!(written, [0, 8, 0, 7, 0, 1, 20, 17, 192, 0, 0x10]);
         assert_eq!(written.len(), option.option_len());
+    }
+
+    #[test]
+    fn a_subnet_of_length_0_is_answered_with_scope_0() {
+        let option = ClientSubnet::read(&[0, 1, 0, 0]).unwrap();
+
+        let mut written = Vec::new();
+        option.write(24, &mut written);
+
+        assert_eq!(written, [0, 8, 0, 4, 0, 1, 0, 0]);
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use hickory_proto::op::Message;
-use hickory_proto::rr::{Record, RecordType};
+use hickory_proto::rr::{Name as WireName, RData, Record, RecordType};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -106,12 +106,33 @@ impl Witness for Listener {
 }
 
 fn resolved(record: &Record) -> ResolvedRecord {
-    ResolvedRecord {
-        name: record.name.to_string(),
-        kind: record.record_type().to_string(),
-        ttl: record.ttl,
-        data: record.data.to_string(),
+    let data = match &record.data {
+        RData::TXT(txt) => {
+            txt.txt_data.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(" ")
+        }
+        data => data.to_string(),
+    };
+    let (kind, ttl) = (record.record_type().to_string(), record.ttl);
+    ResolvedRecord { name: presented(&record.name), kind, ttl, data }
+}
+
+/// A name as RFC 1035 section 5.1 writes it; hickory's own text has octal escapes.
+fn presented(name: &WireName) -> String {
+    let labels: Vec<&[u8]> = name.iter().collect();
+    Name::join(&labels, Name::ROOT.wire()).map_or_else(|| name.to_string(), |name| name.to_string())
+}
+
+/// A character-string as a zone file writes it.
+fn quoted(text: &[u8]) -> String {
+    let mut quoted = String::from("\"");
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' => quoted.extend(['\\', byte.into()]),
+            b' '..=b'~' => quoted.push(byte.into()),
+            _ => quoted += &format!("\\{byte:03}"),
+        }
     }
+    quoted + "\""
 }
 
 /// The number of a type, by its name in any case or as `TYPE65` (RFC 3597 section 5).

@@ -1,7 +1,20 @@
-//! Query packets for the tests of this module, good and bad.
+//! What the tests of this module share: query packets, good and bad, and a front to send them to.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use tokio::sync::mpsc;
+
+use crate::dns::front::Front;
 use crate::dns::name::Name;
 use crate::dns::rtype;
+use crate::dns::served::Served;
+use crate::dns::transport::{Peer, Transport};
+use crate::dns::zones::{self, SoaTimers};
+use crate::model::{Admin, Declared, DeclaredService, Image, InstanceSpec, Limits, ServiceName};
+use crate::registry::{Names, Policy, Registry};
 
 /// A query under construction: ID 0x1234, one question of class IN unless told otherwise.
 #[derive(Debug, Clone)]
@@ -68,5 +81,84 @@ impl QueryBytes {
         bytes.extend(&self.question);
         bytes.extend(&self.rest);
         bytes
+    }
+}
+
+/// A front over declared services and zone files, with no engine behind it: nothing changes.
+pub(crate) struct Stand {
+    pub(crate) front: Front,
+    pub(crate) registry: Registry,
+}
+
+impl Stand {
+    /// `services` are name, settings and instances, as JSON; the server's zone is service.local.
+    pub(crate) fn new(services: &[(&str, &str, &[&str])], zone_files: &[&str]) -> Self {
+        Self::of("service.local.", services, zone_files)
+    }
+
+    /// The same with another apex.
+    pub(crate) fn of(apex: &str, services: &[(&str, &str, &[&str])], zone_files: &[&str]) -> Self {
+        let services = services.iter().map(|(name, settings, instances)| {
+            let settings = serde_json::from_str(settings).unwrap();
+            let instances = instances.iter().map(|json| {
+                let spec: InstanceSpec = serde_json::from_str(json).unwrap();
+                spec.clone().build(spec.id.unwrap(), None, Admin::Enabled).unwrap()
+            });
+            let instances = instances.collect();
+            (ServiceName::new(name).unwrap(), DeclaredService { settings, instances })
+        });
+        let declared = Declared { services: services.collect(), ..Declared::default() };
+        let policy = Policy {
+            declared: Arc::new(declared),
+            limits: Limits::default(),
+            forget_after: Duration::from_secs(600),
+        };
+        let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
+        let (registry, _) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
+        let front = Front::new(registry.clone(), served(apex, zone_files));
+        Self { front, registry }
+    }
+
+    /// The reply to a packet from this client over UDP; it must be well-formed and fit.
+    pub(crate) fn send(&self, packet: &QueryBytes, client: &str) -> Message {
+        Message::from_vec(&self.reply(packet, client, Transport::Udp)).unwrap()
+    }
+
+    /// The bytes of a reply.
+    pub(crate) fn reply(&self, packet: &QueryBytes, client: &str, transport: Transport) -> Vec<u8> {
+        let source = SocketAddr::new(client.parse().unwrap(), 5353);
+        let mut reply = Vec::new();
+        assert!(self.front.handle(&packet.bytes(), Peer { transport, source }, &mut reply));
+        reply
+    }
+
+    /// Asks as a client with EDNS of 1232 bytes does.
+    pub(crate) fn ask(&self, name: &str, rtype: u16) -> Message {
+        self.send(&QueryBytes::new(name, rtype).opt(1232, 0, &[]), "192.0.2.1")
+    }
+}
+
+fn served(apex: &str, zone_files: &[&str]) -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = zone_files.iter().enumerate().map(|(index, text)| {
+        let path = folder.path().join(format!("{index}.zone"));
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let paths: Vec<_> = paths.collect();
+    let apex = Name::from_text(apex, None).unwrap();
+    let below = |label: &str| Name::from_text(label, Some(&apex)).unwrap();
+    let soa = SoaTimers { rname: below("hostmaster"), refresh: 3600, retry: 600, expire: 86_400 };
+    Served {
+        own_name: below("ns1"),
+        identity: "ns1".into(),
+        addresses: vec!["192.0.2.53".parse().unwrap()],
+        name_servers: vec![below("ns1")],
+        primary: below("ns1"),
+        zones: zones::load(&paths, &apex).unwrap(),
+        soa,
+        negative_ttl: 1,
+        client_prefix: (24, 56),
+        apex,
     }
 }

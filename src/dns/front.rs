@@ -59,6 +59,8 @@ impl Front {
 
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
+        let clock = self.registry.clock();
+        let began = clock.elapsed();
         let served = self.served.load();
         let (rtype, rcode) = match parse(packet) {
             Parsed::Silence => return false,
@@ -78,7 +80,8 @@ impl Front {
                 (Some(query.rtype), rcode)
             }
         };
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply);
+        let took = clock.elapsed().saturating_sub(began);
+        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
         true
     }
 }

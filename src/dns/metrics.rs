@@ -2,24 +2,28 @@
 //! label comes from a query's name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::dns::histogram::Histogram;
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
 use crate::dns::transport::{Peer, Transport};
 
 /// The counters of the DNS front.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     /// By transport, family and type.
     requests: [[[Count; TYPES.len()]; 2]; 2],
     /// By response code.
     responses: [Count; RCODES.len()],
     truncated: Count,
-    request_bytes: Count,
-    response_bytes: Count,
+    /// From the packet's reading to its reply's, in nanoseconds.
+    durations: Histogram<10>,
+    request_sizes: Histogram<7>,
+    response_sizes: Histogram<7>,
 }
 
 /// One number that many threads move.
@@ -29,18 +33,27 @@ pub struct Count(AtomicU64);
 impl Count {
     /// One more.
     pub fn inc(&self) {
-        self.add(1);
-    }
-
-    /// `by` more.
-    pub fn add(&self, by: usize) {
-        self.0.fetch_add(by as u64, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The number now.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let sizes = || Histogram::new([64, 128, 256, 512, 1_232, 4_096, 65_535], 1.0);
+        Self {
+            requests: Default::default(),
+            responses: Default::default(),
+            truncated: Count::default(),
+            durations: Histogram::new(std::array::from_fn(|i| 1_000 << (2 * i)), 1e9),
+            request_sizes: sizes(),
+            response_sizes: sizes(),
+        }
     }
 }
 
@@ -53,6 +66,7 @@ impl Metrics {
         rcode: Rcode,
         request: usize,
         reply: &[u8],
+        took: Duration,
     ) {
         let transport = match peer.transport {
             Transport::Udp => 0,
@@ -63,8 +77,9 @@ impl Metrics {
         self.requests[transport][family][listed.unwrap_or(TYPES.len() - 1)].inc();
         let code = RCODES.iter().position(|known| *known == rcode).unwrap_or(0);
         self.responses[code].inc();
-        self.request_bytes.add(request);
-        self.response_bytes.add(reply.len());
+        self.request_sizes.observe(request as u64);
+        self.response_sizes.observe(reply.len() as u64);
+        self.durations.observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         if reply.get(2).is_some_and(|flags| flags & TC != 0) {
             self.truncated.inc();
         }
@@ -103,20 +118,21 @@ impl Metrics {
             let labels = [("zone", zone), ("rcode", rcode.as_str())];
             ConstCounter::new(count.value()).encode(responses.encode_family(&labels)?)?;
         }
-        for (name, help, count) in [
-            ("signpost_dns_truncated", "Replies with TC", &self.truncated),
-            ("signpost_dns_request_bytes", "Bytes of queries", &self.request_bytes),
-            ("signpost_dns_response_bytes", "Bytes of replies", &self.response_bytes),
-        ] {
-            let counter = ConstCounter::new(count.value());
-            counter.encode(encoder.encode_descriptor(
-                name,
-                help,
-                None,
-                counter.metric_type(),
-            )?)?;
-        }
-        Ok(())
+        let truncated = ConstCounter::new(self.truncated.value());
+        let (name, help) = ("signpost_dns_truncated", "Replies with TC");
+        truncated.encode(encoder.encode_descriptor(
+            name,
+            help,
+            None,
+            truncated.metric_type(),
+        )?)?;
+        let labels = [("zone", zone)];
+        let (name, help) = ("signpost_dns_request_duration_seconds", "From query to reply");
+        self.durations.encode(encoder, (name, help), &labels)?;
+        let (name, help) = ("signpost_dns_request_size_bytes", "Sizes of queries");
+        self.request_sizes.encode(encoder, (name, help), &labels)?;
+        let (name, help) = ("signpost_dns_response_size_bytes", "Sizes of replies");
+        self.response_sizes.encode(encoder, (name, help), &labels)
     }
 }
 

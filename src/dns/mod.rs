@@ -8,6 +8,7 @@ pub mod counters;
 pub mod edns;
 pub mod explain;
 pub mod front;
+pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
@@ -20,9 +21,14 @@ pub mod sockets;
 pub mod transport;
 pub mod zones;
 
+#[cfg(test)]
+mod answers;
 mod compress;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod laws;
 mod opt;
 mod responder;
 mod tcp;
+mod writer;

@@ -3,6 +3,7 @@
 //! Decides which zone the name belongs to and what of it is static; asks `resolve` for the rest.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use rand::rngs::SmallRng;
 
@@ -14,17 +15,18 @@ use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
 use crate::dns::served::{STATIC_TTL, Served};
 use crate::dns::transport::Peer;
-use crate::dns::zones::{self, ServerZone};
+use crate::dns::writer::{AnswerWriter, V4_RECORD, V6_RECORD, push_address};
+use crate::dns::zones::{self, End as ZoneEnd, Found as ZoneFound, ServerZone, Zone};
 use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
-use crate::resolve::{Answer, Asker, Data, Kind, Outcome, Srv, exists, published, resolve};
+use crate::resolve::{Answer, Asker, Kind, Outcome, exists, resolve};
 
 /// Is told how an answer came about. Queries have nobody to tell.
 pub(super) trait Witness {
     /// Whether this is only a look: no counter moves, nothing is handed out.
     const PEEKS: bool;
 
-    /// What was found for the labels left of the apex.
+    /// What was found for the labels left of the apex, less what the reply had no room for.
     fn found(
         &mut self,
         view: &ServiceView,
@@ -85,61 +87,87 @@ impl<'q> Responder<'q> {
 
     /// Writes the whole reply.
     pub(super) fn respond(mut self, mut reply: Reply<'_>, witness: &mut impl Witness) -> Rcode {
-        let (name, served) = (self.query.name, self.served);
-        let ours = name::is_within(name.wire(), served.apex.wire());
-        let above = if ours { served.apex.wire().len() } else { 0 };
-        let end = if let Some(zone) = served.zones.find(name.wire(), above) {
-            match zone.lookup(&name, self.query.rtype) {
-                Some(found) => End::of(zones::write(zone, &found, &mut reply)),
-                None => End::refused(),
-            }
-        } else if ours {
-            self.own_zone(&mut reply, witness)
-        } else {
-            End::refused()
-        };
+        let end = self.answer(&mut reply, witness);
         if end.rcode == Rcode::Refused {
             reply.extended_error(EDE_NOT_AUTHORITATIVE);
         }
-        if end.negative {
-            self.push_soa(&mut reply, Section::Authority);
+        // Without its SOA nobody knows how long the answer holds; TCP has room for it.
+        if end.negative && !self.push_soa(&mut reply, Section::Authority) {
+            reply.truncate();
         }
         reply.finish(end.rcode, end.authoritative);
         end.rcode
     }
 
-    /// Static names first, then the registry's, then what static data has left over: names between
-    /// static ones, and wildcards. An alias may lead back to the start.
-    fn own_zone<W: Witness>(&mut self, reply: &mut Reply<'_>, witness: &mut W) -> End {
-        let (served, rtype) = (self.served, self.query.rtype);
+    /// Answers from the zone closest to the name. An alias may lead on to another name of ours.
+    fn answer<W: Witness>(&mut self, reply: &mut Reply<'_>, witness: &mut W) -> End {
+        let served = self.served;
         let mut name = self.query.name;
+        let mut told = Vec::new();
         for _ in 0..MAX_RESTARTS {
-            let statics = served.zones.server().map(ServerZone::zone);
-            if let Some(zone) = statics
-                && let Some(found) = zone.lookup_claimed(&name, rtype)
-            {
-                let outcome = zones::write(zone, &found, reply);
-                if !outcome.unclaimed {
-                    return End::of(outcome);
+            let wire = name.folded();
+            let ours = name::is_within(wire.wire(), served.apex.wire());
+            let above = if ours { served.apex.wire().len() } else { 0 };
+            let found = if let Some(zone) = served.zones.find(wire.wire(), above) {
+                zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
+            } else if ours {
+                match self.own_zone(reply, &name, witness) {
+                    ControlFlow::Break(end) => return end,
+                    ControlFlow::Continue(found) => Some(found),
                 }
-                name = found.name;
-            }
-            let (found, zone) = match (self.registry(reply, &name, witness), statics) {
-                (Found::Answer, _) => return End::answered(),
-                (Found::NoData, _) => return End::negative(Rcode::NoError),
-                (Found::NxDomain, None) => return End::negative(Rcode::NxDomain),
-                (Found::NxDomain, Some(zone)) => {
-                    (zone.lookup_left_over(&name, rtype, |name| self.exists(name)), zone)
-                }
+            } else {
+                None
             };
-            let Some(found) = found else { return End::negative(Rcode::NxDomain) };
+            let Some((zone, mut found)) = found else { return End::refused() };
+            // An alias that was told before closes a circle: there is no more to tell.
+            let known = |(owner, _): &(Name, _)| told.contains(&owner.folded());
+            if let Some(at) = found.aliases.iter().position(known) {
+                found.aliases.truncate(at);
+                found.end = ZoneEnd::AliasOnly;
+            }
+            told.extend(found.aliases.iter().map(|(owner, _)| owner.folded()));
             let outcome = zones::write(zone, &found, reply);
+            self.push_own_glue(reply, &found);
             if !outcome.unclaimed {
-                return End::of(outcome);
+                let end = End::of(outcome);
+                // AA speaks for the first owner (RFC 1035 section 4.1.1): an alias of ours.
+                return End { authoritative: end.authoritative || !told.is_empty(), ..end };
             }
             name = found.name;
         }
         End::answered()
+    }
+
+    /// Static names first, then the registry's, which end it; then what static data has left over:
+    /// names between static ones, and wildcards.
+    fn own_zone<W: Witness>(
+        &mut self,
+        reply: &mut Reply<'_>,
+        name: &Name,
+        witness: &mut W,
+    ) -> ControlFlow<End, (&'q Zone, ZoneFound<'q>)> {
+        let rtype = self.query.rtype;
+        let statics = self.served.zones.server().map(ServerZone::zone);
+        if let Some(zone) = statics
+            && let Some(found) = zone.lookup_claimed(name, rtype)
+            && !(found.aliases.is_empty() && found.end == ZoneEnd::Unclaimed)
+        {
+            return ControlFlow::Continue((zone, found));
+        }
+        let end = match self.registry(reply, name, witness) {
+            Found::Answer => End::answered(),
+            Found::NoData => End::negative(Rcode::NoError),
+            Found::NxDomain => {
+                if let Some(zone) = statics
+                    && let Some(found) =
+                        zone.lookup_left_over(name, rtype, |name| self.exists(name))
+                {
+                    return ControlFlow::Continue((zone, found));
+                }
+                End::negative(Rcode::NxDomain)
+            }
+        };
+        ControlFlow::Break(end)
     }
 
     /// What there is besides static records: the apex, this server, and the registry's names.
@@ -180,27 +208,48 @@ impl<'q> Responder<'q> {
     }
 
     fn apex(&self, reply: &mut Reply<'_>, name: &Name) -> Found {
+        let served = self.served;
         match self.query.rtype {
-            rtype::SOA | rtype::ANY => self.push_soa(reply, Section::Answer),
+            rtype::SOA | rtype::ANY => {
+                self.push_soa(reply, Section::Answer);
+            }
             rtype::NS => {
-                for server in &self.served.name_servers {
+                for server in &served.name_servers {
                     let rdata = [server.wire()];
-                    let ns = Record {
-                        owner: name.wire(),
-                        rtype: rtype::NS,
-                        ttl: STATIC_TTL,
-                        rdata: &rdata,
-                    };
+                    let (owner, ttl) = (name.wire(), STATIC_TTL);
+                    let ns = Record { owner, rtype: rtype::NS, ttl, rdata: &rdata };
                     reply.push(Section::Answer, &ns);
                 }
-                for address in &self.served.addresses {
-                    let owner = self.served.own_name.wire();
-                    push_address(reply, Section::Additional, owner, STATIC_TTL, *address);
+                for server in served.name_servers.iter().map(|server| server.folded()) {
+                    let statics = served.zones.server();
+                    if let Some(zone) = statics.filter(|s| s.static_name(server.wire()).is_some()) {
+                        zones::write_host(zone.zone(), &server, reply);
+                    } else if server == served.own_name {
+                        self.push_own_addresses(reply);
+                    }
                 }
             }
             _ => return Found::NoData,
         }
         Found::Answer
+    }
+
+    /// The addresses of this server where static data names it as a name server without them.
+    fn push_own_glue(&self, reply: &mut Reply<'_>, found: &ZoneFound<'_>) {
+        let own = self.served.own_name.wire();
+        let names_us = matches!(&found.end, ZoneEnd::Records(set)
+            if set.rtype == rtype::NS && set.data.iter().any(|ns| ns.eq_ignore_ascii_case(own)));
+        let statics = self.served.zones.server();
+        if names_us && statics.is_none_or(|statics| statics.static_name(own).is_none()) {
+            self.push_own_addresses(reply);
+        }
+    }
+
+    fn push_own_addresses(&self, reply: &mut Reply<'_>) {
+        for address in &self.served.addresses {
+            let owner = self.served.own_name.wire();
+            push_address(reply, Section::Additional, owner, STATIC_TTL, *address);
+        }
     }
 
     fn own_name(&self, reply: &mut Reply<'_>, name: &Name) -> Found {
@@ -233,25 +282,24 @@ impl<'q> Responder<'q> {
             peek: W::PEEKS,
         };
         let (served, client) = (self.served, self.client);
-        resolve(self.views, labels, kind, &asker, self.rng, |outcome, view| {
+        resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
+                if let Outcome::Answer(answer) = &mut outcome {
+                    AnswerWriter { served, owner: name.wire(), client, view }.write(reply, answer);
+                }
                 witness.found(view, labels, kind, &outcome);
             }
-            match (outcome, view) {
-                (Outcome::Answer(answer), Some(view)) => {
-                    let writer = AnswerWriter { served, owner: name.wire(), client, view };
-                    writer.write(reply, answer);
-                    Found::Answer
-                }
-                (Outcome::NxDomain, _) => Found::NxDomain,
-                (Outcome::NoData | Outcome::Answer(_), _) => Found::NoData,
+            match outcome {
+                Outcome::Answer(_) => Found::Answer,
+                Outcome::NoData => Found::NoData,
+                Outcome::NxDomain => Found::NxDomain,
             }
         })
     }
 
     /// The SOA of the server's zone. Its serial is the registry's revision; its TTL is its MINIMUM
-    /// (RFC 2308 section 3).
-    fn push_soa(&self, reply: &mut Reply<'_>, section: Section) {
+    /// (RFC 2308 section 3). `false` when it does not fit.
+    fn push_soa(&self, reply: &mut Reply<'_>, section: Section) -> bool {
         let Served { apex, primary, soa, negative_ttl, .. } = self.served;
         let mut numbers = [0; 20];
         let serial = self.views.revision().serial();
@@ -262,7 +310,7 @@ impl<'q> Responder<'q> {
         let rdata = [primary.wire(), soa.rname.wire(), &numbers];
         let soa =
             Record { owner: apex.wire(), rtype: rtype::SOA, ttl: *negative_ttl, rdata: &rdata };
-        reply.push(section, &soa);
+        reply.push(section, &soa)
     }
 }
 
@@ -282,131 +330,6 @@ impl End {
     fn of(outcome: zones::Outcome) -> Self {
         let zones::Outcome { rcode, authoritative, needs_soa, .. } = outcome;
         Self { rcode, authoritative, negative: needs_soa }
-    }
-}
-
-/// Writes what `resolve` found of one service.
-struct AnswerWriter<'w> {
-    served: &'w Served,
-    owner: &'w [u8],
-    client: Network,
-    view: &'w ServiceView,
-}
-
-impl AnswerWriter<'_> {
-    fn write(&self, reply: &mut Reply<'_>, mut answer: Answer) {
-        let start = reply.mark();
-        let mut complete = self.write_records(reply, &answer);
-        if !complete && answer.whole {
-            // What is left out is the same for the same client, so that nobody sees a set flap.
-            reply.rollback(start);
-            answer.order_by_client(self.view, self.client);
-            answer.by_client = true;
-            complete = self.write_records(reply, &answer);
-            if !complete {
-                reply.truncate();
-            }
-        }
-        if answer.by_client {
-            reply.scope(self.client.length());
-        }
-        if let (true, Data::Srv(records)) = (complete, &answer.data) {
-            self.write_glue(reply, records, answer.ttl);
-        }
-    }
-
-    /// Writes the records that fit, and says whether that was all.
-    fn write_records(&self, reply: &mut Reply<'_>, answer: &Answer) -> bool {
-        let owner = self.owner;
-        let ttl = answer.ttl;
-        match &answer.data {
-            Data::Addresses(addresses) => addresses
-                .iter()
-                .all(|address| push_address(reply, Section::Answer, owner, ttl, *address)),
-            Data::Srv(records) => {
-                let suffix = self.service_suffix();
-                records.iter().all(|srv| {
-                    let mut numbers = [0; 6];
-                    let fields = [srv.priority, srv.weight, srv.port];
-                    for (bytes, field) in numbers.chunks_exact_mut(2).zip(fields) {
-                        bytes.copy_from_slice(&field.to_be_bytes());
-                    }
-                    let id = self.view.instances[srv.instance as usize].instance.id.as_str();
-                    let rdata = [&numbers, &[label_length(id)][..], id.as_bytes(), &suffix];
-                    let record = Record { owner, rtype: rtype::SRV, ttl, rdata: &rdata };
-                    reply.push(Section::Answer, &record)
-                })
-            }
-            Data::Txt(instances) => instances.iter().all(|instance| {
-                let strings = self.strings(*instance);
-                let rdata = [&strings[..]];
-                reply
-                    .push(Section::Answer, &Record { owner, rtype: rtype::TXT, ttl, rdata: &rdata })
-            }),
-        }
-    }
-
-    /// The addresses of the SRV targets, as many as fit: leaving some out needs no TC (RFC 2181
-    /// section 9).
-    fn write_glue(&self, reply: &mut Reply<'_>, records: &[Srv], ttl: u32) {
-        let suffix = self.service_suffix();
-        let mut owner = Vec::with_capacity(64 + suffix.len());
-        for srv in records {
-            let instance = &self.view.instances[srv.instance as usize].instance;
-            owner.clear();
-            owner.push(label_length(instance.id.as_str()));
-            owner.extend_from_slice(instance.id.as_str().as_bytes());
-            owner.extend_from_slice(&suffix);
-            for address in &instance.addresses {
-                push_address(reply, Section::Additional, &owner, ttl, address.ip());
-            }
-        }
-    }
-
-    /// The service's name in wire form.
-    fn service_suffix(&self) -> Vec<u8> {
-        let service = self.view.name.as_str();
-        let mut wire = Vec::with_capacity(service.len() + 1 + self.served.apex.wire().len());
-        wire.push(label_length(service));
-        wire.extend_from_slice(service.as_bytes());
-        wire.extend_from_slice(self.served.apex.wire());
-        wire
-    }
-
-    /// The published pairs as character-strings; one empty string when there is none (RFC 6763
-    /// section 6.1).
-    fn strings(&self, instance: u32) -> Vec<u8> {
-        let mut strings = Vec::new();
-        for (key, value) in published(self.view, instance) {
-            let length = key.len() + 1 + value.len();
-            strings.push(u8::try_from(length).unwrap_or(u8::MAX));
-            strings.extend_from_slice(key.as_bytes());
-            strings.push(b'=');
-            strings.extend_from_slice(value.as_bytes());
-        }
-        if strings.is_empty() {
-            strings.push(0);
-        }
-        strings
-    }
-}
-
-fn push_address(
-    reply: &mut Reply<'_>,
-    section: Section,
-    owner: &[u8],
-    ttl: u32,
-    address: IpAddr,
-) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let rdata = [&v4.octets()[..]];
-            reply.push(section, &Record { owner, rtype: rtype::A, ttl, rdata: &rdata })
-        }
-        IpAddr::V6(v6) => {
-            let rdata = [&v6.octets()[..]];
-            reply.push(section, &Record { owner, rtype: rtype::AAAA, ttl, rdata: &rdata })
-        }
     }
 }
 
@@ -439,18 +362,10 @@ fn relative_labels<'b, 'n>(
     &buffer[..count]
 }
 
-fn label_length(label: &str) -> u8 {
-    u8::try_from(label.len()).expect("a label has at most 63 bytes")
-}
-
 /// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
 const MAX_LABELS: usize = 127;
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
-/// Bytes of an A record whose owner is a pointer to the question.
-const V4_RECORD: usize = 16;
-/// The same of an AAAA record.
-const V6_RECORD: usize = 28;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

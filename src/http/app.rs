@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::http::metrics::Metrics;
 use crate::http::problem::{Problem, ProblemKind};
@@ -24,6 +24,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
     watchers: AtomicUsize,
+    asides: Semaphore,
 }
 
 impl App {
@@ -37,8 +38,8 @@ impl App {
         metrics: Arc<Metrics>,
         shutdown: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let watchers = AtomicUsize::new(0);
-        Arc::new(Self { registry, limits, hooks, metrics, shutdown, watchers })
+        let (watchers, asides) = (AtomicUsize::new(0), Semaphore::new(ASIDES));
+        Arc::new(Self { registry, limits, hooks, metrics, shutdown, watchers, asides })
     }
 
     /// A place among those who may watch or wait, until it is dropped.
@@ -50,6 +51,22 @@ impl App {
         }
         self.metrics.watchers.inc();
         Ok(Watcher(Arc::clone(self)))
+    }
+
+    /// Does `work` here, or on a thread beside the runtime's when it is `large`: those answer DNS
+    /// too, and must not be busy for longer than an answer may take.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        large: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        if !large {
+            return Ok(work());
+        }
+        let failed = || Problem::new(ProblemKind::Unavailable, "the work was given up");
+        // The semaphore is never closed; work fails only by panicking.
+        let _permit = self.asides.acquire().await.map_err(|_| failed())?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| failed())
     }
 
     /// Returns when the server is going down.
@@ -152,3 +169,6 @@ impl From<BadQuestion> for Problem {
         Self::invalid(bad.field, &bad.reason)
     }
 }
+
+/// How many large requests are worked on at once; the others wait in line.
+const ASIDES: usize = 2;

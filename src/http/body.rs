@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -20,7 +20,7 @@ use crate::http::shape;
 pub(crate) struct Json<T>(pub(crate) T);
 
 /// What a body may be.
-pub(crate) trait Payload: DeserializeOwned {
+pub(crate) trait Payload: DeserializeOwned + Send + 'static {
     /// Whether the larger limit of bulk calls holds.
     const BULK: bool = false;
     /// Whether it may also be sent as a merge patch.
@@ -43,20 +43,26 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
         Given::parse(parts.uri.query(), &[])?;
         let (max, items) = {
             let limits = app.limits.load();
             (if T::BULK { limits.bulk_body } else { limits.body }, limits.bulk_items)
         };
-        let bytes = read(body, max).await?;
+        let bytes = match read(&mut body, max).await {
+            Err(problem) if parts.version == Version::HTTP_2 => {
+                discard(body).await;
+                return Err(problem);
+            }
+            read => read?,
+        };
         if bytes.is_empty() {
             let missing = || Problem::invalid("body", "a JSON body is needed");
             return T::absent().map(Self).ok_or_else(missing);
         }
         // Not before: an empty body sent in chunks needs no media type.
         check_media_type::<T>(&parts.headers)?;
-        let value: T = parse(&bytes)?;
+        let value: T = app.aside(bytes.len() > LARGE, move || parse(&bytes)).await??;
         if T::BULK && value.items() > items {
             let detail = format!("{} items, at most {items} are allowed", value.items());
             return Err(Problem::new(ProblemKind::TooLarge, detail));
@@ -66,8 +72,8 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
 }
 
 /// Makes sure that there is no body.
-pub(crate) async fn refuse(body: Body) -> Result<(), Problem> {
-    if body.is_end_stream() || read(body, 0).await.is_ok() {
+pub(crate) async fn refuse(mut body: Body) -> Result<(), Problem> {
+    if body.is_end_stream() || read(&mut body, 0).await.is_ok() {
         return Ok(());
     }
     Err(Problem::invalid("body", "this call takes none"))
@@ -90,7 +96,7 @@ fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The whole body, when it has at most `max` bytes and arrives in time.
-async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
+async fn read(body: &mut Body, max: usize) -> Result<Bytes, Problem> {
     let too_large =
         || Problem::new(ProblemKind::TooLarge, format!("at most {max} bytes are allowed"));
     if body.size_hint().lower() > max as u64 {
@@ -105,7 +111,7 @@ async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
 }
 
 /// All data of `body`, or `None` when there is more than `max`.
-async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -125,6 +131,22 @@ async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Erro
         all.extend_from_slice(&data);
     }
     Ok(Some(if all.is_empty() { first } else { all.into() }))
+}
+
+/// Reads what is left of a body and forgets it. On HTTP/1.1 the connection does so after the reply;
+/// clients of HTTP/2 take a reply before the end of their body for a failure.
+async fn discard(mut body: Body) {
+    let left = async {
+        let mut size = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            size += frame.data_ref().map_or(0, Bytes::len);
+            if size > MAX_DISCARD {
+                break;
+            }
+        }
+    };
+    // What has not arrived by then is not waited for.
+    tokio::time::timeout(BODY_TIME, left).await.ok();
 }
 
 fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
@@ -175,5 +197,9 @@ fn field_problem(path: &str, message: &str) -> Problem {
     Problem::invalid(field, message)
 }
 
+/// A body whose parsing takes about a millisecond.
+const LARGE: usize = 256 * 1024;
+/// What is read of a body that is refused.
+const MAX_DISCARD: usize = 64 << 20;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);

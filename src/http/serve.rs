@@ -43,7 +43,7 @@ pub struct BindError {
 }
 
 /// Serves all calls of `app` on `listener` until the app's shutdown; then accepts nothing more and
-/// returns when what is in flight is done, at most [`DRAIN_TIME`] later.
+/// returns when what is in flight is done, at most `DRAIN_TIME` later.
 pub async fn serve(listener: TcpListener, app: Arc<App>) {
     let service = TowerToHyperService::new(router(Arc::clone(&app)));
     let builder = Arc::new(builder());

@@ -1,6 +1,7 @@
 //! Services: list, read, override settings, forget.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +15,7 @@ use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
 use crate::http::wait::Wait;
 use crate::model::{Revision, ServiceName, Settings, SettingsPatch};
-use crate::registry::Refusal;
+use crate::registry::{Refusal, Views};
 
 impl Payload for SettingsPatch {}
 
@@ -24,12 +25,11 @@ pub(crate) async fn list(
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
     wait.moved(&app, None).await?;
-    // Read before the views: a reader that waits for more than this misses nothing.
-    let revision = app.registry.views().revision();
-    let views = app.registry.views().all();
-    let mut services: Vec<_> = views.iter().map(|view| ServiceSummary::new(view)).collect();
-    services.sort_unstable_by_key(|summary| summary.service);
-    Ok(reply(StatusCode::OK, &List { revision, services }))
+    let registry = app.registry.clone();
+    // Each instance is looked at to count those that are usable.
+    let instances = usize::try_from(registry.stats().instances.load(Relaxed)).unwrap_or(usize::MAX);
+    let large = registry.views().len().max(instances) > LARGE;
+    app.aside(large, move || list_of(registry.views())).await
 }
 
 /// `GET /v1/services/{s}`
@@ -41,7 +41,8 @@ pub(crate) async fn read(
     wait.moved(&app, Some(&service)).await?;
     let view = app.registry.views().service(service.as_str());
     let view = view.ok_or(Refusal::UnknownService(service))?;
-    Ok(reply(StatusCode::OK, &ServiceJson::new(&view, app.registry.clock().now())))
+    let (large, now) = (view.instances.len() > LARGE, app.registry.clock().now());
+    app.aside(large, move || reply(StatusCode::OK, &ServiceJson::new(&view, now))).await
 }
 
 /// `PUT /v1/services/{s}`
@@ -64,6 +65,15 @@ pub(crate) async fn forget(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+fn list_of(views: &Views) -> Response {
+    // Read before the views: a reader that waits for more than this misses nothing.
+    let revision = views.revision();
+    let views = views.all();
+    let mut services: Vec<_> = views.iter().map(|view| ServiceSummary::new(view)).collect();
+    services.sort_unstable_by_key(|summary| summary.service);
+    reply(StatusCode::OK, &List { revision, services })
+}
+
 #[derive(Serialize)]
 struct List<'a> {
     revision: Revision,
@@ -76,3 +86,6 @@ struct Overridden {
     settings: Settings,
     revision: Revision,
 }
+
+/// Services or instances whose printing takes about a millisecond.
+const LARGE: usize = 1_000;

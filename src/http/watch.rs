@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::Interval;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::http::app::{App, Watcher};
 use crate::http::extract::{Given, Parameters, Query};
@@ -35,6 +35,7 @@ pub(crate) async fn follow(
     let watcher = app.watcher()?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
     let mut comments = tokio::time::interval(COMMENT_EVERY);
+    comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
     comments.reset();
     let cursor = Cursor {
         bell: app.registry.journal().bell(),

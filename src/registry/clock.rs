@@ -23,6 +23,12 @@ impl Clock {
         START + self.start.elapsed()
     }
 
+    /// How long it runs, as exactly as the system can tell.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// The moment on the runtime's clock at which [`Clock::now`] will be `time`.
     #[must_use]
     pub(crate) fn instant(self, time: Millis) -> tokio::time::Instant {

@@ -3,6 +3,7 @@
 //! [`Registry`] is the handle that fronts hold: reads go to published views without waiting, writes
 //! go to the [`Engine`], the one task that changes anything. Nothing here knows DNS or HTTP.
 
+mod addresses;
 mod clock;
 mod command;
 mod engine;
@@ -26,12 +27,13 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
+pub use addresses::Addresses;
 pub use clock::Clock;
 pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use plan::{Names, Policy};
-pub use pools::{Addresses, Family, PortChoice, Selected, Selection, Selector, Target, Targets};
+pub use pools::{Family, PortChoice, Selected, Selection, Selector, Target, Targets};
 pub use refusal::Refusal;
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 

@@ -3,13 +3,15 @@
 //!
 //! What every client asks for (A, AAAA, SRV of the main port) is arranged when the view is built;
 //! selections by tag, zone or another port when they are first asked for. Nothing here grows with
-//! what is asked: only tags, zones and ports that instances have are kept.
+//! what is asked: only tags, zones and ports that instances have are kept, and of the many
+//! combinations of tags a fixed number. They end with the view, at the service's next change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use foldhash::fast::RandomState;
 use rand::Rng;
 
 use crate::balance::hash::instance_hash;
@@ -18,6 +20,7 @@ use crate::balance::weights::srv_weights;
 use crate::model::{
     AnswerMode, Instance, Label, PortName, Protocol, RecordTtl, Settings, SrvTiers,
 };
+use crate::registry::addresses::Addresses;
 use crate::registry::view::{InstanceView, index};
 
 /// Which instances a name asks for, before health and tier.
@@ -63,12 +66,32 @@ pub(crate) struct Stock<'v> {
     pub(crate) settings: &'v Settings,
 }
 
+impl<'v> Stock<'v> {
+    pub(crate) fn published(self, instance: u32) -> impl Iterator<Item = (&'v str, &'v str)> {
+        let pairs = self.instances[instance as usize].instance.metadata.iter();
+        // RFC 6763 section 6.1: a string has at most 255 bytes, the '=' among them.
+        pairs.filter(move |(key, value)| {
+            self.settings.txt.publishes(key) && key.len() + 1 + value.len() <= 255
+        })
+    }
+}
+
 /// The pools of one service.
 #[derive(Debug)]
 pub(crate) struct Pools {
     whole: Selection,
-    tags: BTreeMap<Label, OnceLock<Selection>>,
-    zones: BTreeMap<Label, OnceLock<Selection>>,
+    tags: BTreeMap<Label, OnceLock<Box<Selection>>>,
+    zones: BTreeMap<Label, OnceLock<Box<Selection>>>,
+    /// Selections by several tags, those that were asked for first.
+    combined: Box<[OnceLock<Box<Combined>>]>,
+}
+
+/// A selection by several tags.
+#[derive(Debug)]
+struct Combined {
+    /// Sorted, none twice.
+    tags: Box<[Box<str>]>,
+    selection: Arc<Selection>,
 }
 
 impl Pools {
@@ -79,26 +102,62 @@ impl Pools {
         whole.addresses(stock, Family::V4, rng);
         whole.addresses(stock, Family::V6, rng);
         whole.targets(stock, PortChoice::Main, rng);
+        let tags: BTreeMap<_, _> = tags.map(|tag| (tag, OnceLock::new())).collect();
+        let combined = if tags.len() > 1 { COMBINED } else { 0 };
         Self {
             whole,
-            tags: tags.map(|tag| (tag, OnceLock::new())).collect(),
+            tags,
             zones: zones.map(|zone| (zone, OnceLock::new())).collect(),
+            combined: (0..combined).map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// The selection for `selector`: a kept one, or one made for this call (several tags at once,
-    /// or a tag that nobody has), whose counters start anew.
+    /// The selection for `selector`. All are kept, so that their counters go on, except empty ones
+    /// and those by several tags that came when there was no more room.
     pub(crate) fn select<'v>(&'v self, stock: Stock<'v>, selector: Selector<'_>) -> Selected<'v> {
         let kept = match selector {
             Selector::Whole => return Selected::Kept(&self.whole),
-            Selector::Tags([tag]) => self.tags.get(*tag),
-            Selector::Tags(_) => None,
             Selector::Zone(zone) => self.zones.get(zone),
+            Selector::Tags(tags) => {
+                let mut tags = tags.to_vec();
+                tags.sort_unstable();
+                tags.dedup();
+                match tags[..] {
+                    [tag] => self.tags.get(tag),
+                    _ if tags.iter().any(|tag| !self.tags.contains_key(*tag)) => None,
+                    _ => return self.combine(stock, &tags),
+                }
+            }
         };
         match kept {
-            Some(cell) => Selected::Kept(cell.get_or_init(|| Selection::new(stock, selector))),
-            None => Selected::Made(Box::new(Selection::new(stock, selector))),
+            Some(cell) => {
+                Selected::Kept(cell.get_or_init(|| Selection::new(stock, selector).into()))
+            }
+            None => Selected::Made(Selection::of(stock, Vec::new()).into()),
         }
+    }
+
+    fn combine<'v>(&'v self, stock: Stock<'v>, tags: &[&str]) -> Selected<'v> {
+        let asked = |kept: &Combined| kept.tags.iter().map(|tag| &**tag).eq(tags.to_vec());
+        let mut known = self.combined.iter().map_while(OnceLock::get);
+        if let Some(kept) = known.find(|kept| asked(kept)) {
+            return Selected::Kept(&kept.selection);
+        }
+        let made = Arc::new(Selection::new(stock, Selector::Tags(tags)));
+        if made.usable.is_empty() {
+            return Selected::Made(made);
+        }
+        for cell in &self.combined {
+            // Another thread may be faster, with the same tags or others.
+            let kept = cell.get_or_init(|| {
+                let tags = tags.iter().map(|tag| (*tag).into()).collect();
+                Box::new(Combined { tags, selection: Arc::clone(&made) })
+            });
+            if asked(kept) {
+                return Selected::Kept(&kept.selection);
+            }
+        }
+        Selected::Made(made)
     }
 }
 
@@ -108,7 +167,7 @@ pub enum Selected<'v> {
     /// Kept.
     Kept(&'v Selection),
     /// Made.
-    Made(Box<Selection>),
+    Made(Arc<Selection>),
 }
 
 impl Deref for Selected<'_> {
@@ -144,9 +203,11 @@ pub struct Selection {
     /// Usable, lowest tier first; the first `active` of them are of the active tier.
     usable: Box<[u32]>,
     active: usize,
-    v4: OnceLock<Addresses>,
-    v6: OnceLock<Addresses>,
-    ports: Box<[(PortKey, OnceLock<Targets>)]>,
+    v4: OnceLock<Box<Addresses>>,
+    v6: OnceLock<Box<Addresses>>,
+    ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
+    owners: OnceLock<Box<Pool>>,
+    texts: OnceLock<Box<[u32]>>,
 }
 
 /// A port that some instance of the selection has, or the main one.
@@ -187,10 +248,13 @@ impl Selection {
                 view.instance.locality.zone.as_ref().is_some_and(|z| z.as_str() == zone)
             }
         };
-        let tier = |i: &u32| stock.instances[*i as usize].instance.tier;
         let all = stock.instances.iter().enumerate();
-        let mut usable: Vec<u32> =
-            all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i)).collect();
+        let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
+        Self::of(stock, usable.collect())
+    }
+
+    fn of(stock: Stock<'_>, mut usable: Vec<u32>) -> Self {
+        let tier = |i: &u32| stock.instances[*i as usize].instance.tier;
         usable.sort_by_key(tier);
         let active = usable.partition_point(|i| tier(i) == tier(&usable[0]));
         let mut ports = BTreeSet::from([PortKey::Main]);
@@ -207,6 +271,8 @@ impl Selection {
             v4: OnceLock::new(),
             v6: OnceLock::new(),
             ports: ports.into_iter().map(|key| (key, OnceLock::new())).collect(),
+            owners: OnceLock::new(),
+            texts: OnceLock::new(),
         }
     }
 
@@ -227,7 +293,7 @@ impl Selection {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
         };
-        cell.get_or_init(|| Addresses::new(stock, self.active(), family, rng))
+        cell.get_or_init(|| Addresses::new(stock, self.active(), family, rng).into())
     }
 
     /// The pool that answers SRV for a port; `None` when no instance here has it.
@@ -242,78 +308,25 @@ impl Selection {
             SrvTiers::Active => self.active(),
             SrvTiers::All => &self.usable,
         };
-        Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng)))
-    }
-}
-
-/// The addresses of one family, in units that share none.
-#[derive(Debug)]
-pub struct Addresses {
-    /// Chooses among the units.
-    pub pool: Pool,
-    units: Box<[Unit]>,
-    addresses: Box<[IpAddr]>,
-    instances: Box<[u32]>,
-}
-
-/// Where a unit's addresses and instances are.
-#[derive(Debug)]
-struct Unit {
-    addresses: Range<u32>,
-    instances: Range<u32>,
-}
-
-impl Addresses {
-    fn new(stock: Stock<'_>, active: &[u32], family: Family, rng: &mut impl Rng) -> Self {
-        let of = |i: u32| {
-            let all = stock.instances[i as usize].instance.addresses.iter();
-            all.map(|a| a.ip()).filter(move |ip| family.has(*ip))
-        };
-        let members: Vec<u32> =
-            active.iter().copied().filter(|i| of(*i).next().is_some()).collect();
-        let groups = sharing_groups(&members, of);
-
-        let mut units = Vec::with_capacity(groups.len());
-        let (mut addresses, mut instances) = (Vec::new(), Vec::new());
-        let (mut pool_members, mut records) = (Vec::new(), Vec::new());
-        for group in groups {
-            let (from_address, from_instance) = (addresses.len(), instances.len());
-            for i in group {
-                for ip in of(i) {
-                    if !addresses[from_address..].contains(&ip) {
-                        addresses.push(ip);
-                    }
-                }
-                instances.push(i);
-                pool_members.push(member(stock, i, index(units.len())));
-            }
-            records.push(u8::try_from(addresses.len() - from_address).unwrap_or(u8::MAX));
-            units.push(Unit {
-                addresses: index(from_address)..index(addresses.len()),
-                instances: index(from_instance)..index(instances.len()),
-            });
-        }
-        let spec = spec(stock.settings, stock.settings.answer, pool_members, records);
-        Self {
-            pool: Pool::new(spec, rng),
-            units: units.into(),
-            addresses: addresses.into(),
-            instances: instances.into(),
-        }
+        Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng).into()))
     }
 
-    /// The addresses of `unit`.
-    #[must_use]
-    pub fn of(&self, unit: u32) -> &[IpAddr] {
-        let Range { start, end } = self.units[unit as usize].addresses;
-        &self.addresses[start as usize..end as usize]
+    /// The pool of the active instances that says who owns a key whatever they have.
+    pub(crate) fn owners(&self, stock: Stock<'_>, rng: &mut impl Rng) -> &Pool {
+        self.owners.get_or_init(|| {
+            let members = (0..).zip(self.active()).map(|(unit, i)| member(stock, *i, unit));
+            let records = vec![1; self.active];
+            Pool::new(spec(stock.settings, AnswerMode::All, members.collect(), records), rng).into()
+        })
     }
 
-    /// The instances of `unit`.
-    #[must_use]
-    pub fn instances(&self, unit: u32) -> &[u32] {
-        let Range { start, end } = self.units[unit as usize].instances;
-        &self.instances[start as usize..end as usize]
+    /// The first of the active instances with each distinct set of published pairs.
+    pub(crate) fn texts(&self, stock: Stock<'_>) -> &[u32] {
+        self.texts.get_or_init(|| {
+            let mut seen: HashSet<Vec<(&str, &str)>, RandomState> = HashSet::default();
+            let new = |i: &u32| seen.insert(stock.published(*i).collect());
+            self.active().iter().copied().filter(new).collect()
+        })
     }
 }
 
@@ -365,7 +378,7 @@ impl Targets {
     }
 }
 
-fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
+pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
     let view = &stock.instances[i as usize];
     Member {
         hash: instance_hash(view.instance.id.as_str()),
@@ -376,7 +389,7 @@ fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
     }
 }
 
-fn spec(
+pub(crate) fn spec(
     settings: &Settings,
     answer: AnswerMode,
     members: Vec<Member>,
@@ -392,58 +405,6 @@ fn spec(
     }
 }
 
-/// Splits `members` into groups that share no address with each other: instances with an address in
-/// common are answered as one. Groups and their members keep the order given.
-fn sharing_groups<I: Iterator<Item = IpAddr>>(
-    members: &[u32],
-    addresses: impl Fn(u32) -> I,
-) -> Vec<Vec<u32>> {
-    // Union-find over positions in `members`; the smaller position is the root.
-    let mut parent: Vec<usize> = (0..members.len()).collect();
-    fn root(parent: &mut [usize], mut at: usize) -> usize {
-        while parent[at] != at {
-            parent[at] = parent[parent[at]];
-            at = parent[at];
-        }
-        at
-    }
-    let mut first_with: HashMap<IpAddr, usize, foldhash::fast::RandomState> = HashMap::default();
-    for (at, member) in members.iter().enumerate() {
-        for ip in addresses(*member) {
-            let other = *first_with.entry(ip).or_insert(at);
-            let (mine, theirs) = (root(&mut parent, at), root(&mut parent, other));
-            parent[mine.max(theirs)] = mine.min(theirs);
-        }
-    }
-    let mut group_of: Vec<Option<usize>> = vec![None; members.len()];
-    let mut groups: Vec<Vec<u32>> = Vec::new();
-    for (at, member) in members.iter().enumerate() {
-        let root = root(&mut parent, at);
-        let group = *group_of[root].get_or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[group].push(*member);
-    }
-    groups
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instances_that_share_an_address_are_one_group() {
-        let addresses: [&[&str]; 5] = [
-            &["10.0.0.1"],
-            &["10.0.0.2", "10.0.0.3"],
-            &["10.0.0.1"],
-            &["10.0.0.4"],
-            &["10.0.0.3", "10.0.0.4"],
-        ];
-        let of = |i: u32| addresses[i as usize].iter().map(|a| a.parse().unwrap());
-
-        assert_eq!(sharing_groups(&[0, 1, 2, 3, 4], of), [vec![0, 2], vec![1, 3, 4]]);
-        assert_eq!(sharing_groups(&[0, 1, 2, 3], of), [vec![0, 2], vec![1], vec![3]]);
-    }
-}
+/// How many selections by several tags a view keeps. Others are made for each query: right, but with
+/// counters that start anew.
+const COMBINED: usize = 16;

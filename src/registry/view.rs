@@ -11,12 +11,14 @@ use std::time::Duration;
 use rand::Rng;
 
 use crate::balance::meter::Meter;
+use crate::balance::pool::Pool;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
 };
+use crate::registry::addresses::Addresses;
 use crate::registry::pools::{
-    Addresses, Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
+    Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
 };
 
 /// Who says that an instance exists.
@@ -170,7 +172,8 @@ impl ServiceView {
     /// Whether any registered instance, usable or not, has the port.
     #[must_use]
     pub fn has_port(&self, name: &str, protocol: Protocol) -> bool {
-        self.ports.iter().any(|(own, of)| own.as_str() == name && *of == protocol)
+        let asked = (name, protocol);
+        self.ports.binary_search_by(|(own, of)| (own.as_str(), *of).cmp(&asked)).is_ok()
     }
 
     /// The usable instances that `selector` matches.
@@ -197,6 +200,22 @@ impl ServiceView {
         rng: &mut impl Rng,
     ) -> Option<&'s Targets> {
         selection.targets(self.stock(), port, rng)
+    }
+
+    /// Who owns a key among the active instances of `selection`; its units are their places there.
+    pub fn owners<'s>(&self, selection: &'s Selection, rng: &mut impl Rng) -> &'s Pool {
+        selection.owners(self.stock(), rng)
+    }
+
+    /// The active instances of `selection` that say something different each: those of its TXT.
+    #[must_use]
+    pub fn texts<'s>(&self, selection: &'s Selection) -> &'s [u32] {
+        selection.texts(self.stock())
+    }
+
+    /// The metadata of an instance that DNS publishes: pairs that fit one string of TXT.
+    pub fn published(&self, instance: u32) -> impl Iterator<Item = (&str, &str)> {
+        self.stock().published(instance)
     }
 
     fn stock(&self) -> Stock<'_> {

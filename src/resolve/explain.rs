@@ -1,8 +1,11 @@
 //! Why an answer is what it is: for each instance, in or out and for what reasons.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+
 use rand::Rng;
 
-use crate::model::{AnswerMode, Balance, InstanceId, ServiceName};
+use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTiers};
 use crate::registry::{Family, PortChoice, ServiceView};
 use crate::resolve::name::{Choice, Name, Part};
 use crate::resolve::{Answer, Data, Kind, Outcome};
@@ -35,7 +38,7 @@ pub struct InstanceExplanation {
     pub weight: u32,
 }
 
-/// Explains the `outcome` of resolving `labels` in `view`. Moves no counter.
+/// Explains the `outcome` of resolving `labels` in `view`: what is in the reply. Moves no counter.
 pub fn explain(
     view: &ServiceView,
     labels: &[&[u8]],
@@ -48,11 +51,13 @@ pub fn explain(
         Name::Branch | Name::Nothing => Part::Nothing,
     };
     let (answer, k) = shape(view, &part, kind, outcome, rng);
-    let instances = view.instances.iter().enumerate().map(|(index, instance)| {
-        let included = contains(view, outcome, index);
-        let reasons = if included { Vec::new() } else { reasons(view, &part, kind, index) };
-        let weight = view.weights[index];
-        InstanceExplanation { id: instance.instance.id.clone(), included, reasons, weight }
+    let stages = Stages::new(view, &part, kind, outcome, answer);
+    let instances = (0..).zip(&view.instances).zip(&view.weights);
+    let instances = instances.map(|((index, instance), weight)| InstanceExplanation {
+        id: instance.instance.id.clone(),
+        included: stages.told.contains(&index),
+        reasons: stages.reasons(index),
+        weight: *weight,
     });
     let instances = instances.collect();
     Explanation { service: view.name.clone(), balance: view.settings.balance, answer, k, instances }
@@ -65,12 +70,7 @@ fn shape(
     outcome: &Outcome<Answer>,
     rng: &mut impl Rng,
 ) -> (AnswerMode, usize) {
-    let family = match kind {
-        Kind::A => Some(Family::V4),
-        Kind::Aaaa => Some(Family::V6),
-        Kind::Srv | Kind::Txt | Kind::Other => None,
-    };
-    match (part, family, outcome) {
+    match (part, family(kind), outcome) {
         (Part::Pool(Choice::Key(_), None), Some(_), _) => (AnswerMode::Single, 1),
         (Part::Pool(choice, None), Some(family), _) => {
             let selection = view.select(choice.selector());
@@ -82,56 +82,110 @@ fn shape(
     }
 }
 
-fn contains(view: &ServiceView, outcome: &Outcome<Answer>, index: usize) -> bool {
-    let Outcome::Answer(answer) = outcome else { return false };
-    match &answer.data {
-        Data::Addresses(records) => {
-            let own = &view.instances[index].instance.addresses;
-            view.instances[index].usable() && own.iter().any(|a| records.contains(&a.ip()))
+/// How far each instance got.
+struct Stages<'e> {
+    view: &'e ServiceView,
+    part: &'e Part<'e>,
+    kind: Kind,
+    mode: AnswerMode,
+    /// Those of the active tier that the name selects.
+    active: HashSet<u32>,
+    /// Those in the answer.
+    told: HashSet<u32>,
+    /// The published pairs in the answer.
+    texts: HashSet<Vec<(&'e str, &'e str)>>,
+}
+
+impl<'e> Stages<'e> {
+    fn new(
+        view: &'e ServiceView,
+        part: &'e Part<'e>,
+        kind: Kind,
+        outcome: &Outcome<Answer>,
+        mode: AnswerMode,
+    ) -> Self {
+        let active: HashSet<u32> = match part {
+            Part::Pool(choice, _) => {
+                view.select(choice.selector()).active().iter().copied().collect()
+            }
+            Part::Instance(id) => view.instance(id).map(|(index, _)| index).into_iter().collect(),
+            Part::Branch | Part::Nothing => HashSet::new(),
+        };
+        let data = match outcome {
+            Outcome::Answer(answer) => Some(&answer.data),
+            Outcome::NoData | Outcome::NxDomain => None,
+        };
+        let mut texts = HashSet::new();
+        let told = match data {
+            None => HashSet::new(),
+            Some(Data::Addresses(records)) => {
+                // An address that others have too does not put them into the answer.
+                let records: HashSet<&IpAddr> = records.iter().collect();
+                let own = |i: &u32| view.instances[*i as usize].instance.addresses.iter();
+                let has = |i: &u32| own(i).any(|address| records.contains(&address.ip()));
+                active.iter().copied().filter(has).collect()
+            }
+            Some(Data::Srv(records)) => records.iter().map(|srv| srv.instance).collect(),
+            Some(Data::Txt(instances)) => {
+                texts.extend(instances.iter().map(|i| view.published(*i).collect()));
+                instances.iter().copied().collect()
+            }
+        };
+        Self { view, part, kind, mode, active, told, texts }
+    }
+
+    /// The first stage that left the instance out, in the order of the stages; none when it is in.
+    fn reasons(&self, index: u32) -> Vec<&'static str> {
+        let own = &self.view.instances[index as usize];
+        if self.told.contains(&index) {
+            return Vec::new();
         }
-        Data::Srv(records) => records.iter().any(|srv| srv.instance as usize == index),
-        Data::Txt(records) => records.iter().any(|i| *i as usize == index),
+        let port = match self.part {
+            Part::Pool(choice, _) if !selects(choice, &own.instance) => {
+                return vec!["not selected by the name"];
+            }
+            Part::Pool(_, _) if !own.usable() => return own.reasons(),
+            Part::Pool(_, port) => port.unwrap_or(PortChoice::Main),
+            Part::Instance(_) if !self.active.contains(&index) => {
+                return vec!["another instance was asked for"];
+            }
+            Part::Instance(_) => PortChoice::Main,
+            Part::Branch | Part::Nothing => return vec!["the name stands for no instance"],
+        };
+        let has = |family: Family| own.instance.addresses.iter().any(|a| family.has(a.ip()));
+        let all_tiers = self.kind == Kind::Srv && self.view.settings.srv_tiers == SrvTiers::All;
+        vec![match (self.kind, self.part) {
+            (Kind::Other, _) | (Kind::A | Kind::Aaaa | Kind::Txt, Part::Pool(_, Some(_))) => {
+                "no records of this type"
+            }
+            (Kind::A, _) if !has(Family::V4) => "no IPv4 address",
+            (Kind::Aaaa, _) if !has(Family::V6) => "no IPv6 address",
+            (Kind::Srv, _) if port.of(&own.instance).is_none() => "no such port",
+            _ if !self.active.contains(&index) && !all_tiers => "not in the active tier",
+            (Kind::Txt, Part::Pool(Choice::Key(_), _)) => "not chosen this time",
+            (Kind::Txt, _)
+                if self.texts.contains(&self.view.published(index).collect::<Vec<_>>()) =>
+            {
+                "same text as another"
+            }
+            (Kind::A | Kind::Aaaa, _) if self.mode != AnswerMode::All => "not chosen this time",
+            (Kind::A | Kind::Aaaa | Kind::Srv | Kind::Txt, _) => "no room in the reply",
+        }]
     }
 }
 
-/// The first stage that left the instance out, in the order of the stages.
-fn reasons(view: &ServiceView, part: &Part<'_>, kind: Kind, index: usize) -> Vec<&'static str> {
-    let own = &view.instances[index];
-    let (choice, port) = match part {
-        Part::Pool(choice, port) => (choice, port.unwrap_or(PortChoice::Main)),
-        Part::Instance(_) => return vec!["another instance was asked for"],
-        Part::Branch | Part::Nothing => return vec!["the name stands for no instance"],
-    };
-    let matches = match choice {
+fn selects(choice: &Choice<'_>, instance: &Instance) -> bool {
+    match choice {
         Choice::Whole | Choice::Key(_) => true,
-        Choice::Tags(tags) => tags.iter().all(|tag| own.instance.tags.contains(*tag)),
-        Choice::Zone(zone) => {
-            own.instance.locality.zone.as_ref().is_some_and(|own| own.as_str() == *zone)
-        }
-    };
-    if !matches {
-        return vec!["not selected by the name"];
+        Choice::Tags(tags) => tags.iter().all(|tag| instance.tags.contains(*tag)),
+        Choice::Zone(zone) => instance.locality.zone.as_ref().is_some_and(|z| z.as_str() == *zone),
     }
-    if !own.usable() {
-        return own.reasons();
-    }
-    let has = |family: Family| own.instance.addresses.iter().any(|a| family.has(a.ip()));
-    let lacking = match kind {
-        Kind::A if !has(Family::V4) => Some("no IPv4 address"),
-        Kind::Aaaa if !has(Family::V6) => Some("no IPv6 address"),
-        Kind::Srv if port.of(&own.instance).is_none() => Some("no such port"),
-        Kind::Other => Some("no records of this type"),
-        Kind::A | Kind::Aaaa | Kind::Srv | Kind::Txt => None,
-    };
-    if let Some(lacking) = lacking {
-        return vec![lacking];
-    }
-    let active = view.select(choice.selector());
-    if !active.active().iter().any(|i| *i as usize == index) {
-        return vec!["not in the active tier"];
-    }
+}
+
+fn family(kind: Kind) -> Option<Family> {
     match kind {
-        Kind::Txt => vec!["same text as another"],
-        Kind::A | Kind::Aaaa | Kind::Srv | Kind::Other => vec!["not chosen this time"],
+        Kind::A => Some(Family::V4),
+        Kind::Aaaa => Some(Family::V6),
+        Kind::Srv | Kind::Txt | Kind::Other => None,
     }
 }

@@ -130,7 +130,9 @@ pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
                 Part::Nothing => false,
                 Part::Branch => true,
                 Part::Instance(id) => view.instance(id).is_some(),
-                Part::Pool(_, Some(PortChoice::Named(name, of))) => view.has_port(name, of),
+                Part::Pool(Choice::Whole, Some(PortChoice::Named(name, of))) => {
+                    view.has_port(name, of)
+                }
                 Part::Pool(_, _) => true,
             })
         }),
@@ -151,7 +153,8 @@ fn answer(
             Some((index, _)) => of_instance(view, index, kind, asker.now),
             None => Outcome::NxDomain,
         },
-        Part::Pool(_, Some(PortChoice::Named(name, protocol)))
+        // Below `tag` and `key` any label may stand, also left of a port: those names exist.
+        Part::Pool(Choice::Whole, Some(PortChoice::Named(name, protocol)))
             if !view.has_port(name, *protocol) =>
         {
             Outcome::NxDomain
@@ -220,6 +223,12 @@ fn addresses(
     let mut units = Vec::new();
     match choice {
         Choice::Key(key) => units.extend(addresses.pool.owner(key_hash(key), &ask)),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
+            if addresses.pool.mode() == AnswerMode::All && addresses.pool.len() > fit =>
+        {
+            let hash = |unit| addresses.of(unit).first().map_or(0, |ip| address_hash(*ip));
+            units = asker.cut(addresses.pool.len(), fit, |unit| (0, hash(unit)));
+        }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
             addresses.pool.pick(&ask, rng, &mut units);
         }
@@ -249,16 +258,28 @@ fn srv(
     let selection = view.select(choice.selector());
     let targets = view.targets(&selection, port, rng)?;
     let mut units = Vec::new();
-    let ranked = match choice {
-        Choice::Key(key) => {
-            targets.pool.ranked(key_hash(key), &mut units);
-            true
+    let ask = asker.ask(usize::MAX);
+    let keyed = matches!(choice, Choice::Key(_));
+    let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
+    // No record is smaller than A.
+    let fit = asker.fit_v4;
+    match choice {
+        Choice::Key(key) => targets.pool.ranked(key_hash(key), &ask, &mut units),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
+            if !ranked && targets.pool.len() > fit =>
+        {
+            let hash = |unit: u32| targets.pool.members()[unit as usize].hash;
+            let tier = |unit: u32| targets.targets[unit as usize].tier;
+            units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
-            targets.pool.order(&asker.ask(usize::MAX), rng, &mut units);
-            view.settings.balance == Balance::ConsistentHash
+            targets.pool.order(&ask, rng, &mut units);
         }
-    };
+    }
+    if ranked {
+        // Rank becomes priority, and no backup may come before the active tier.
+        units.sort_by_key(|unit| targets.targets[*unit as usize].tier);
+    }
     if units.is_empty() {
         return None;
     }
@@ -278,7 +299,7 @@ fn srv(
     Some(Answer {
         ttl: ttl(view, instances, asker.now),
         data,
-        by_client: ranked && !matches!(choice, Choice::Key(_)),
+        by_client: ranked && !keyed,
         whole: true,
     })
 }
@@ -291,25 +312,13 @@ fn texts(
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     let selection = view.select(choice.selector());
-    let mut instances: Vec<u32> = Vec::new();
-    let listed = match choice {
+    let instances = match choice {
         Choice::Key(key) => {
-            let mut units = Vec::new();
-            let targets = view.targets(&selection, PortChoice::Main, rng);
-            if let Some(targets) = targets {
-                targets.pool.ranked(key_hash(key), &mut units);
-                units.truncate(1);
-            }
-            units.iter().filter_map(|u| targets.map(|t| t.targets[*u as usize].instance)).collect()
+            let owner = view.owners(&selection, rng).owner(key_hash(key), &asker.ask(usize::MAX));
+            owner.map(|unit| selection.active()[unit as usize]).into_iter().collect()
         }
-        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => selection.active().to_vec(),
+        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => view.texts(&selection).to_vec(),
     };
-    let mut seen = std::collections::HashSet::new();
-    for index in listed {
-        if seen.insert(published(view, index).collect::<Vec<_>>()) {
-            instances.push(index);
-        }
-    }
     if instances.is_empty() {
         return None;
     }
@@ -317,30 +326,23 @@ fn texts(
     Some(Answer { data: Data::Txt(instances), ttl, by_client: false, whole: true })
 }
 
-/// The metadata of an instance that DNS publishes: pairs that fit one string of TXT.
-pub fn published(view: &ServiceView, index: u32) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = view.instances[index as usize].instance.metadata.iter();
-    // RFC 6763 section 6.1: a string has at most 255 bytes, the '=' among them.
-    pairs.filter(|(key, value)| {
-        view.settings.txt.publishes(key) && key.len() + 1 + value.len() <= 255
-    })
-}
-
 impl Answer {
-    /// Puts the records in an order that is the same for the same client, so that what is left out
-    /// of a reply that cannot hold all is the same every time.
-    pub fn order_by_client(&mut self, view: &ServiceView, client: Network) {
+    /// Leaves `most` of the records, in an order that is the same for the same client: what is left
+    /// out of a reply that cannot hold all is then the same every time.
+    pub fn cut_by_client(&mut self, view: &ServiceView, client: Network, most: usize) {
         let client = client_hash(client);
         match &mut self.data {
             Data::Addresses(addresses) => {
-                addresses.sort_by_key(|ip| mix(client, client_hash(Network::of(*ip, u8::MAX))));
+                first_by(addresses, most, |ip| mix(client, address_hash(*ip)));
             }
-            Data::Srv(records) => records.sort_by_key(|srv| {
+            Data::Srv(records) => first_by(records, most, |srv| {
                 let id = view.instances[srv.instance as usize].instance.id.as_str();
                 (srv.priority, mix(client, instance_hash(id)))
             }),
-            Data::Txt(_) => {}
+            // Always in the same order, whoever asks.
+            Data::Txt(instances) => return instances.truncate(most),
         }
+        self.by_client = true;
     }
 }
 
@@ -360,11 +362,32 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Leaves the first `most` records.
+    pub fn truncate(&mut self, most: usize) {
+        match self {
+            Self::Addresses(records) => records.truncate(most),
+            Self::Srv(records) => records.truncate(most),
+            Self::Txt(records) => records.truncate(most),
+        }
+    }
 }
 
 impl Asker {
     fn ask(&self, fit: usize) -> Ask {
         Ask { client: client_hash(self.prefix), now: self.now, fit, peek: self.peek }
+    }
+
+    /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer
+    /// cuts it and tells. Chosen by client as there, so that no order of all has to be made first.
+    fn cut(&self, n: usize, fit: usize, key: impl Fn(u32) -> (u16, u64)) -> Vec<u32> {
+        let client = client_hash(self.prefix);
+        let mut units: Vec<u32> = (0..).take(n).collect();
+        first_by(&mut units, fit.saturating_add(1), |unit| {
+            let (tier, hash) = key(*unit);
+            (tier, mix(client, hash))
+        });
+        units
     }
 }
 
@@ -394,6 +417,22 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
     let shortest = leases.fold(configured.get(), Duration::min);
     u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Leaves the `most` items with the smallest keys, in the order of their keys.
+fn first_by<T: Copy, K: Ord + Copy>(items: &mut Vec<T>, most: usize, key: impl Fn(&T) -> K) {
+    let mut keyed: Vec<(K, T)> = items.iter().map(|item| (key(item), *item)).collect();
+    if (1..keyed.len()).contains(&most) {
+        keyed.select_nth_unstable_by_key(most, |(key, _)| *key);
+    }
+    keyed.truncate(most);
+    keyed.sort_unstable_by_key(|(key, _)| *key);
+    items.clear();
+    items.extend(keyed.into_iter().map(|(_, item)| item));
+}
+
+fn address_hash(address: IpAddr) -> u64 {
+    client_hash(Network::of(address, u8::MAX))
 }
 
 /// Spreads two hashes into one that differs for each pair.

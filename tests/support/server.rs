@@ -33,6 +33,7 @@ pub(crate) struct Builder {
     http: SocketAddr,
     folder: TempDir,
     flags: bool,
+    arguments: Vec<String>,
     wrapper: Vec<String>,
 }
 
@@ -49,7 +50,8 @@ impl Server {
         let config = config.replace("{dns}", &dns.to_string());
         let config = config.replace("{http}", &http.to_string());
         let folder = tempfile::tempdir().unwrap();
-        Builder { config, dns, http, folder, flags: true, wrapper: Vec::new() }
+        let (arguments, wrapper) = (Vec::new(), Vec::new());
+        Builder { config, dns, http, folder, flags: true, arguments, wrapper }
     }
 
     /// The URL of its side-port.
@@ -62,14 +64,22 @@ impl Server {
         self.folder.path()
     }
 
-    /// Replaces its registry.toml; it does not read it until told.
+    /// Replaces its registry.toml; it does not read it until told. All at once: half a file may be
+    /// a legal one.
     pub(crate) fn write_config(&self, config: &str) {
-        std::fs::write(self.folder().join("registry.toml"), config).unwrap();
+        let new = self.folder().join("registry.toml.new");
+        std::fs::write(&new, config).unwrap();
+        std::fs::rename(new, self.folder().join("registry.toml")).unwrap();
     }
 
     /// What it wrote to stderr since its last start.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder().join("stderr")).unwrap_or_default()
+    }
+
+    /// What it wrote to stdout since its last start.
+    pub(crate) fn printed(&self) -> String {
+        std::fs::read_to_string(self.folder().join("stdout")).unwrap_or_default()
     }
 
     /// Its process id.
@@ -91,9 +101,10 @@ impl Server {
 
     /// Waits until it has ended by itself, and tells how.
     pub(crate) fn exit(&mut self) -> ExitStatus {
-        let mut child = self.child.take().unwrap();
-        let status = eventually(SOON, "the server has ended", || child.try_wait().unwrap());
-        drop(child);
+        let status = eventually(SOON, "the server has ended", || {
+            self.child.as_mut().unwrap().try_wait().unwrap()
+        });
+        self.child = None;
         status
     }
 
@@ -171,6 +182,12 @@ impl Builder {
         self
     }
 
+    /// Adds an argument to its command line.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
     /// Runs the server as the child of another program.
     pub(crate) fn under<const N: usize>(mut self, wrapper: [&str; N]) -> Self {
         self.wrapper = wrapper.map(str::to_owned).to_vec();
@@ -209,6 +226,7 @@ impl Builder {
             arguments.push(format!("--dns={}", self.dns));
             arguments.push(format!("--http={}", self.http));
         }
+        arguments.extend(self.arguments);
         let Self { dns, http, folder, wrapper, .. } = self;
         let (dns, http) = (Dns { address: dns }, Http::new(http));
         let mut server = Server { dns, http, folder, arguments, wrapper, child: None };

@@ -6,7 +6,7 @@ use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
 use crate::dns::zones::file::soa_minimum;
 use crate::dns::zones::lookup::{End, Found};
-use crate::dns::zones::zone::{RecordSet, Zone};
+use crate::dns::zones::zone::{Node, RecordSet, Zone};
 
 /// What is left to do after a static answer was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,22 +94,29 @@ fn write_addresses(zone: &Zone, set: &RecordSet, reply: &mut Reply<'_>) -> bool 
             continue;
         }
         hosts.push(host);
-        let Some(node) = zone.node(host.wire()) else { continue };
-        let addresses = [rtype::A, rtype::AAAA];
-        for set in node.sets().iter().filter(|set| addresses.contains(&set.rtype)) {
-            let mark = reply.mark();
-            let fits = set.data.iter().all(|data| {
-                let rdata: &[&[u8]] = &[data];
-                let record = Record { owner: host.wire(), rtype: set.rtype, ttl: set.ttl, rdata };
-                reply.push(Section::Additional, &record)
-            });
-            if !fits {
-                reply.rollback(mark);
-                return false;
-            }
+        if !write_host(zone, &host, reply) {
+            return false;
         }
     }
     true
+}
+
+/// Writes the addresses that `zone` has for `host` (in lower case) into the additional section, a
+/// set as a whole; `false` when one does not fit.
+pub fn write_host(zone: &Zone, host: &Name, reply: &mut Reply<'_>) -> bool {
+    let sets = zone.node(host.wire()).map_or(&[][..], Node::sets);
+    sets.iter().filter(|set| [rtype::A, rtype::AAAA].contains(&set.rtype)).all(|set| {
+        let mark = reply.mark();
+        let fits = set.data.iter().all(|data| {
+            let rdata: &[&[u8]] = &[data];
+            let record = Record { owner: host.wire(), rtype: set.rtype, ttl: set.ttl, rdata };
+            reply.push(Section::Additional, &record)
+        });
+        if !fits {
+            reply.rollback(mark);
+        }
+        fits
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
 
-pub use answer::{Outcome, write};
+pub use answer::{Outcome, write, write_host};
 pub use lookup::{End, Found};
 pub use server_zone::{ServerZone, SoaTimers};
 pub use zone::{Node, RecordSet, Zone};
