@@ -11,7 +11,8 @@ use crate::model::{
     Admin, Change, Commit, Image, Instance, InstanceId, OperatorState, Record, Revision,
     ServiceName, SettingsPatch, Status,
 };
-use crate::store::{Embedded, Memory, Store};
+use crate::store::reopen::reopen;
+use crate::store::{Memory, Store};
 
 /// A record with every kind of field; `seed` makes them differ.
 pub(super) fn record(id: &str, seed: u64) -> Record {
@@ -112,7 +113,7 @@ impl Kind for TempDir {
     }
 
     fn open(&self) -> Box<dyn Store> {
-        Box::new(Embedded::open(self.path()).unwrap())
+        Box::new(reopen(self.path()))
     }
 
     fn restart(&self, store: Box<dyn Store>, revision: Revision) -> Box<dyn Store> {

@@ -6,12 +6,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::model::{Change, Commit, Image, InstanceId, Revision, ServiceName};
+use crate::store::Store;
 use crate::store::contract::{commit, name, put};
 use crate::store::disk::{Disk, Operation, after_kill, after_power_loss};
 use crate::store::embedded::recognise;
 use crate::store::frame::{Frame, RESERVE};
+use crate::store::reopen::reopen;
 use crate::store::tables::Tables;
-use crate::store::{Embedded, Store};
 
 fn opened(disk: &Disk) -> Tables {
     recognise(Box::new(disk.clone()), Path::new("data"), Path::new("data/registry.redb")).unwrap()
@@ -130,7 +131,7 @@ fn a_creation_that_was_killed_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("registry.redb.new"), b"signpost\x1a\r\n").unwrap();
 
-    let mut store = Embedded::open(folder.path()).unwrap();
+    let mut store = reopen(folder.path());
 
     assert_eq!(store.load().unwrap(), Image::default());
     assert!(!folder.path().join("registry.redb.new").exists());

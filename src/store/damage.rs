@@ -11,6 +11,7 @@ use crate::store::contract::{commit, name, put, record};
 use crate::store::disk::Disk;
 use crate::store::embedded::{contained, recognise};
 use crate::store::frame::{Frame, RESERVE};
+use crate::store::reopen::reopen;
 use crate::store::tables::Tables;
 use crate::store::{Embedded, Store, StoreError};
 
@@ -195,7 +196,7 @@ fn an_older_database_under_a_newer_mark_is_refused() {
 fn a_refused_file_is_named_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("registry.redb");
-    Box::new(Embedded::open(folder.path()).unwrap()).close(Revision(9)).unwrap();
+    Box::new(reopen(folder.path())).close(Revision(9)).unwrap();
     let whole = std::fs::read(&file).unwrap();
     let path = file.display();
     let torn = |reason: &str| {
@@ -222,6 +223,6 @@ fn a_refused_file_is_named_and_left_alone() {
     }
 
     std::fs::write(&file, &whole).unwrap();
-    let mut store = Embedded::open(folder.path()).unwrap();
+    let mut store = reopen(folder.path());
     assert_eq!(store.load().unwrap(), Image { revision: Revision(9), ..Image::default() });
 }

@@ -12,6 +12,7 @@ use crate::store::contract::{commit, name, put, record};
 use crate::store::disk::Disk;
 use crate::store::embedded::{contained, recognise};
 use crate::store::frame::Frame;
+use crate::store::reopen::reopen;
 use crate::store::tables::Tables;
 use crate::store::{Embedded, Store, StoreError};
 
@@ -116,7 +117,7 @@ fn a_full_disk_fails_commits_until_there_is_space() {
     let Some(disk) = SmallDisk::mount(folder.path()) else { return };
     let data = disk.0.join("data");
     let (changes, whole) = instances(600);
-    let mut store = Box::new(Embedded::open(&data).unwrap());
+    let mut store = Box::new(reopen(&data));
     let mut revision = 0;
     let mut failures = 0;
 
@@ -153,7 +154,7 @@ fn a_full_disk_fails_commits_until_there_is_space() {
         });
         store.commit(&commit(revision, small.collect())).unwrap();
         store.close(Revision(revision)).unwrap();
-        store = Box::new(Embedded::open(&data).unwrap());
+        store = Box::new(reopen(&data));
         assert_eq!(
             store.load().unwrap(),
             Image {
@@ -173,7 +174,7 @@ fn the_folder_stays_locked_after_a_failure() {
     let Some(disk) = SmallDisk::mount(folder.path()) else { return };
     let data = disk.0.join("data");
     let (changes, _) = instances(1500);
-    let mut store = Embedded::open(&data).unwrap();
+    let mut store = reopen(&data);
     disk.fill(0);
 
     let failed = store.commit(&commit(1, changes));
@@ -189,14 +190,14 @@ fn a_store_starts_on_a_full_disk() {
     let Some(disk) = SmallDisk::mount(folder.path()) else { return };
     let data = disk.0.join("data");
     let (changes, whole) = instances(300);
-    let mut store = Embedded::open(&data).unwrap();
+    let mut store = reopen(&data);
     store.commit(&commit(1, changes.clone())).unwrap();
     Box::new(store).close(Revision(1)).unwrap();
     disk.fill(0);
 
     // After a clean end, and then after a crash.
     for clean in [true, false] {
-        let mut store = Embedded::open(&data).unwrap();
+        let mut store = reopen(&data);
         let image = store.load().unwrap();
         assert_eq!(image.instances, whole);
         assert_eq!(image.revision == Revision(1), clean);
@@ -204,7 +205,7 @@ fn a_store_starts_on_a_full_disk() {
         assert!(matches!(failed, Err(CommitError::Full(_))), "{failed:?}");
     }
     disk.free();
-    let mut store = Embedded::open(&data).unwrap();
+    let mut store = reopen(&data);
     let revision = store.load().unwrap().revision.next();
     store.commit(&Commit { revision, changes }).unwrap();
     assert_eq!(store.load().unwrap(), Image { revision, instances: whole, ..Image::default() });

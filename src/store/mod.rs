@@ -8,6 +8,8 @@ mod error;
 mod frame;
 mod image;
 mod memory;
+#[cfg(test)]
+mod reopen;
 mod tables;
 
 #[cfg(test)]
