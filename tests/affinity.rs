@@ -12,6 +12,7 @@ use serde_json::json;
 
 use support::dig::dig_comments;
 use support::dns::Query;
+use support::needs;
 use support::server::Server;
 use support::spread::{NAME, ask, assert_shares, count, plausible, register, web};
 
@@ -46,6 +47,9 @@ fn consistent_hash_keeps_each_client_and_moves_only_those_of_the_one_that_leaves
 
 #[test]
 fn a_client_is_its_subnet_and_the_scope_says_so() {
+    if !needs::works(needs::DIG) {
+        return;
+    }
     let server = web(&json!({ "balance": "consistent_hash" }), &[1; 8]);
     let owner = |address: &str, length: u8| {
         let reply = server.dns.query(&Query::new(NAME, "A").subnet(address, length));

@@ -147,6 +147,38 @@ fn weighted_samples_have_each_instance_first_and_included_by_weight() {
     }
 }
 
+#[test]
+fn weights_follow_what_instances_can_do() {
+    let server = web(&json!({ "balance": "weighted_round_robin" }), &[1, 1]);
+    let revision = server.http.revision();
+    let serial = server.dns.ask("service.local", "SOA");
+    let start = now();
+    let mut beats = 0;
+
+    // As many requests a second, but with a third of the work: three times the speed. Weights
+    // follow after ten seconds of reports, in small steps.
+    eventually(Duration::from_secs(60), "the faster one has more weight", || {
+        beats += 1;
+        at(start + Duration::from_millis(500) * beats);
+        let load = |cpu: f64| json!({ "load": { "qps": 100.0, "cpu": cpu } });
+        for (i, cpu) in [(0, 0.9), (1, 0.3)] {
+            let path = format!("/v1/services/web/instances/i-{i}/heartbeat");
+            assert_eq!(server.http.put(&path, &load(cpu)).status, 200);
+        }
+        let srv = server.dns.ask(NAME, "SRV");
+        let weight = |id: &str| -> u32 {
+            let data = srv.data().into_iter().find(|data| data.contains(id)).unwrap();
+            data.split(' ').nth(1).unwrap().parse().unwrap()
+        };
+        (weight("i-1.") == 65_535 && weight("i-0.") < 60_000).then_some(())
+    });
+
+    let picks = count((0..300).map(|_| ask_a(&server.dns)[0]));
+    assert!(picks[&1] > picks[&0], "A follows too: {picks:?}");
+    assert_eq!(server.http.revision(), revision, "dynamic weights are no revision");
+    assert_eq!(server.dns.ask("service.local", "SOA"), serial);
+}
+
 fn report(server: &Server, i: usize, connections: f64) {
     let load = json!({ "load": { "connections": connections, "capacity": 100.0 } });
     let path = format!("/v1/services/web/instances/i-{i}/heartbeat");

@@ -209,6 +209,19 @@ fn check_reads_a_file_as_serve_would() {
 }
 
 #[test]
+fn check_says_what_a_zone_file_hides() {
+    let zone = "$ORIGIN service.local.\n@ 60 IN SOA ns1 a 1 1 1 1 1\nweb 60 IN A 10.9.9.9\n";
+    let server = Server::builder("[services.web]").file("zones/own.zone", zone).start();
+    let file = server.folder().join("registry.toml");
+
+    let (code, stdout, stderr) = run(&server, &format!("check {}", file.display()));
+
+    let said = format!("{stdout}{stderr}");
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("web has a static record in a zone file"), "{said}");
+}
+
+#[test]
 fn serve_prints_a_line_for_each_address_and_logs_as_told() {
     for format in ["text", "json"] {
         let builder = Server::builder("").argument(&format!("--log-format={format}"));

@@ -9,6 +9,7 @@ use serde_json::json;
 use support::dig::{dig, dig_comments};
 use support::dns::Query;
 use support::message::Message;
+use support::needs;
 use support::server::Server;
 
 const CONFIG: &str = r#"
@@ -441,6 +442,9 @@ fn a_static_record_shadows_a_service_for_all_types() {
 
 #[test]
 fn dig_shows_what_a_user_expects() {
+    if !needs::works(needs::DIG) {
+        return;
+    }
     let server = Server::start(CONFIG);
     let at = server.dns.address;
 
@@ -457,4 +461,22 @@ fn dig_shows_what_a_user_expects() {
     assert!(nobody[0].contains("status: NXDOMAIN"), "{nobody:?}");
     let edns = dig_comments(at, "web.service.local", "EDNS: version");
     assert!(edns[0].contains("udp: 1232"), "{edns:?}");
+}
+
+#[test]
+fn the_server_says_who_it_is_when_it_is_asked() {
+    if !needs::works(needs::DIG) {
+        return;
+    }
+    let server = Server::start("[server]\nname = \"dns-a\"");
+
+    let id = server.dns.query(&Query::new("id.server", "TXT").class(3));
+    let nsid = dig_comments(server.dns.address, "+nsid service.local SOA", "NSID");
+    let any = server.dns.ask("service.local", "ANY");
+    let transfer = server.dns.tcp(&Query::new("service.local", "AXFR"));
+
+    assert_eq!((id.rcode.as_str(), id.only()), ("NOERROR", "TXT \"dns-a\""));
+    assert!(nsid[0].contains("(\"dns-a\")"), "{nsid:?}");
+    assert_eq!(any.answers.len(), 1, "one record set is enough for ANY (RFC 8482): {any:?}");
+    assert_eq!((transfer.rcode.as_str(), transfer.answers.len()), ("REFUSED", 0));
 }

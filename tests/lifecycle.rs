@@ -1,6 +1,8 @@
 //! A running server reads its files again: what changes, what does not, and what it says of it; and
 //! how it ends while clients are in the middle of something.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+
 #[cfg(test)]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;

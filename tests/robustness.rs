@@ -1,38 +1,20 @@
 //! Requests and packets that no honest client sends: refused or ignored, and service goes on.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
-
 #[cfg(test)]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
 use serde_json::json;
 
-use support::dns::{Query, receive, send};
-use support::message::Message;
-use support::server::{MOMENT, Server};
+use support::dns::Query;
+use support::server::Server;
 use support::{SOON, eventually};
 
 const WEB: &str =
     "[[services.web.instances]]\nid = \"web-1\"\naddresses = [\"10.0.0.1\"]\nport = 80\n";
-
-/// Asserts that a server still does what it is for, and that nothing panicked.
-fn assert_well(server: &Server, what: &str) {
-    assert_eq!(server.dns.ask("web.service.local", "A").only(), "10.0.0.1", "{what}");
-    let tcp = server.dns.tcp(&Query::new("web.service.local", "A"));
-    assert_eq!(tcp.only(), "10.0.0.1", "{what}");
-    let body = json!({ "addresses": ["10.0.0.2"], "ttl": null });
-    server.http.register("api", "a", &body);
-    assert_eq!(server.http.delete("/v1/services/api/instances/a").status, 204, "{what}");
-    assert_eq!(server.http.metric("signpost_panics_total", ""), Some(0.0), "{what}");
-    assert!(!server.log().contains("panicked"), "{what}: {}", server.log());
-}
 
 #[test]
 fn bad_bodies_are_refused_with_the_field() {
@@ -97,7 +79,7 @@ fn bad_bodies_are_refused_with_the_field() {
     let reply = server.http.put("/v1/services/web/instances/web-1/heartbeat", &load);
     assert_eq!(reply.problem(), (400, "invalid", Some("load.cpu")));
     assert_eq!(server.http.revision(), revision, "nothing of it was done");
-    assert_well(&server, "after bad bodies");
+    server.assert_well("after bad bodies");
 }
 
 #[test]
@@ -135,7 +117,7 @@ fn bad_calls_are_refused_with_the_reason() {
         raw.starts_with("HTTP/1.1 405 ") && raw.to_lowercase().contains("\r\nallow: get"),
         "{raw}"
     );
-    assert_well(&server, "after bad calls");
+    server.assert_well("after bad calls");
 }
 
 #[test]
@@ -184,7 +166,7 @@ fn malformed_http_is_refused_or_cut() {
         assert!(refused || silent, "{shown}\n{reply}");
         assert!(!reply.contains(" 500 "), "{shown}\n{reply}");
     }
-    assert_well(&server, "after malformed HTTP");
+    server.assert_well("after malformed HTTP");
 }
 
 #[test]
@@ -200,7 +182,7 @@ fn a_body_that_is_too_large_gets_a_reply_that_the_client_can_read() {
 
     let body = json!({ "addresses": ["10.0.0.1"], "port": 80, "ttl": null });
     server.http.register("web", "web-1", &body);
-    assert_well(&server, "after large bodies");
+    server.assert_well("after large bodies");
 }
 
 #[test]
@@ -233,185 +215,6 @@ fn limits_refuse_what_is_too_much_and_say_which() {
     assert_eq!(outside.problem(), (400, "invalid", Some("addresses[0]")));
 }
 
-/// A header with this second word, and counts; then the rest.
-fn packet(bits: u16, counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
-    let words = [&[0x1234, bits], &counts[..]].concat();
-    let mut packet: Vec<u8> = words.into_iter().flat_map(u16::to_be_bytes).collect();
-    packet.extend(rest);
-    packet
-}
-
-const QUESTION: &[u8] = b"\x03web\x07service\x05local\x00\x00\x01\x00\x01";
-
-/// The code of the reply, or none where there is silence; asserted for UDP and TCP.
-fn told(server: &Server, packet: &[u8]) -> Option<u8> {
-    let udp = server.dns.exchange(packet, MOMENT);
-    let mut connection = server.dns.connect();
-    connection.set_read_timeout(Some(MOMENT)).unwrap();
-    send(&mut connection, packet);
-    let tcp = receive(&mut connection);
-    let code = |reply: Option<Vec<u8>>| {
-        reply.map(|reply| {
-            assert_eq!((&reply[..2], reply[2] >> 7), (&packet[..2], 1), "id and QR: {reply:?}");
-            reply[3] & 15
-        })
-    };
-    let (udp, tcp) = (code(udp), code(tcp));
-    assert_eq!(udp, tcp, "the same over UDP and TCP: {packet:?}");
-    udp
-}
-
-#[test]
-fn each_malformed_query_gets_its_code_or_silence() {
-    let server = Server::start(WEB);
-    let opt = |rest: &[u8]| [QUESTION, b"\x00\x00\x29\x10\x00", rest].concat();
-    let one = [1, 0, 0, 0];
-    let with_opt = [1, 0, 0, 1];
-    let (noerror, formerr, notimp, badvers) = (Some(0), Some(1), Some(4), Some(0));
-
-    for (what, packet, expected) in [
-        ("a query", packet(0, one, QUESTION), noerror),
-        ("flags of a reply in a query", packet(0x07f0, one, QUESTION), noerror),
-        ("a reply", packet(0x8000, one, QUESTION), None),
-        ("a malformed reply", packet(0x8000, [9, 9, 9, 9], b"\xff"), None),
-        ("no question", packet(0, [0; 4], b""), formerr),
-        ("two questions", packet(0, [2, 0, 0, 0], &[QUESTION, QUESTION].concat()), formerr),
-        ("a question that is not there", packet(0, one, b""), formerr),
-        ("half a question", packet(0, one, &QUESTION[..7]), formerr),
-        ("a pointer to itself", packet(0, one, b"\xc0\x0c\x00\x01\x00\x01"), formerr),
-        ("a pointer ahead", packet(0, one, b"\xc0\x20\x00\x01\x00\x01"), formerr),
-        ("a label of a kind that is not", packet(0, one, b"\x40web\x00\x00\x01\x00\x01"), formerr),
-        ("IQUERY", packet(0x0800, one, QUESTION), notimp),
-        ("STATUS", packet(0x1000, one, QUESTION), notimp),
-        ("UPDATE", packet(0x2800, one, QUESTION), notimp),
-        ("opcode 15 and nothing else", packet(0x7800, [0; 4], b""), notimp),
-        ("EDNS", packet(0, with_opt, &opt(b"\x00\x00\x00\x00\x00\x00")), noerror),
-        ("EDNS version 1", packet(0, with_opt, &opt(b"\x00\x01\x00\x00\x00\x00")), badvers),
-        (
-            "an unknown option",
-            packet(0, with_opt, &opt(b"\0\0\0\0\0\x06\xff\x00\x00\x02ab")),
-            noerror,
-        ),
-        (
-            "an option that overruns",
-            packet(0, with_opt, &opt(b"\0\0\0\0\0\x04\x00\x08\x00\x09")),
-            formerr,
-        ),
-        (
-            "two OPT",
-            packet(
-                0,
-                [1, 0, 0, 2],
-                &[&opt(b"\0\0\0\0\0\0")[..], b"\0\0\x29\x10\0\0\0\0\0\0\0"].concat(),
-            ),
-            formerr,
-        ),
-        (
-            "OPT of another name",
-            packet(0, with_opt, &[QUESTION, b"\x01a\x00\x00\x29\x10\x00\0\0\0\0\0\0"].concat()),
-            formerr,
-        ),
-        ("trailing bytes", packet(0, one, &[QUESTION, &[0; 40]].concat()), noerror),
-    ] {
-        assert_eq!(told(&server, &packet), expected, "{what}");
-    }
-    let version = packet(0, with_opt, &opt(b"\x00\x01\x00\x00\x00\x00"));
-    let reply = Message::parse(&server.dns.exchange(&version, SOON).unwrap());
-    assert_eq!((reply.rcode.as_str(), reply.answers.len()), ("BADVERS", 0));
-    for length in 0..12 {
-        let short = packet(0, one, b"");
-        assert_eq!(server.dns.exchange(&short[..length], Duration::from_millis(20)), None);
-    }
-    assert_well(&server, "after malformed queries");
-}
-
-/// A packet of one of four kinds: noise, a query cut short, a query with bytes changed, a query with
-/// counts that lie.
-fn hostile(rng: &mut StdRng, i: usize) -> Vec<u8> {
-    let types = ["A", "AAAA", "SRV", "TXT", "SOA", "ANY", "AXFR", "TYPE65535"];
-    let query = Query::new("_http._tcp.web.service.local", types[i % types.len()]);
-    let query = query.subnet("10.1.2.0", 24).packet(rng.random());
-    match i % 4 {
-        0 => {
-            let mut noise = vec![0; rng.random_range(0..600)];
-            rng.fill_bytes(&mut noise);
-            noise
-        }
-        1 => query[..rng.random_range(0..query.len())].to_vec(),
-        2 => {
-            let mut query = query;
-            for _ in 0..rng.random_range(1..6) {
-                let at = rng.random_range(2..query.len());
-                query[at] = rng.random();
-            }
-            query
-        }
-        _ => {
-            let mut query = query;
-            rng.fill_bytes(&mut query[4..12]);
-            query
-        }
-    }
-}
-
-#[test]
-fn two_hundred_hostile_packets_hurt_nobody() {
-    let server = Server::start(WEB);
-    let mut rng = StdRng::seed_from_u64(20);
-    let socket = server.dns.socket();
-    socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-
-    for i in 0..200 {
-        let packet = hostile(&mut rng, i);
-        socket.send(&packet).unwrap();
-        let mut reply = [0; 65_535];
-        if let Ok(length) = socket.recv(&mut reply) {
-            assert!(length >= 12 && reply[2] & 0x80 != 0, "a reply is a reply: {packet:?}");
-        }
-        let mut connection = server.dns.connect();
-        match i % 3 {
-            // As a message; as bytes whose first two are some length; cut in its middle.
-            0 => send(&mut connection, &packet),
-            1 => connection.write_all(&packet).unwrap(),
-            _ => connection.write_all(&[&[0xff, 0xff], &packet[..]].concat()).unwrap(),
-        }
-        if i % 20 == 19 {
-            assert_eq!(server.dns.ask("web.service.local", "A").only(), "10.0.0.1", "after {i}");
-        }
-    }
-    assert_well(&server, "after hostile packets");
-}
-
-#[test]
-fn tcp_takes_many_queries_at_once_and_in_pieces() {
-    let server = Server::start(WEB);
-    let query = Query::new("web.service.local", "A");
-    let mut connection = server.dns.connect();
-    let mut stream = Vec::new();
-    for id in 0..50 {
-        let packet = query.packet(id);
-        stream.extend(u16::try_from(packet.len()).unwrap().to_be_bytes());
-        stream.extend(packet);
-    }
-
-    connection.write_all(&stream).unwrap();
-    let mut ids: Vec<u16> = (0..50)
-        .map(|_| {
-            let reply = receive(&mut connection).unwrap();
-            assert_eq!(Message::parse(&reply).only(), "10.0.0.1");
-            u16::from_be_bytes([reply[0], reply[1]])
-        })
-        .collect();
-    ids.sort_unstable();
-    assert_eq!(ids, (0..50).collect::<Vec<_>>());
-
-    connection.set_nodelay(true).unwrap();
-    for byte in &stream[..stream.len() / 50] {
-        connection.write_all(&[*byte]).unwrap();
-    }
-    assert!(receive(&mut connection).is_some());
-}
-
 #[test]
 fn idle_connections_keep_nobody_out() {
     let server = Server::start(WEB);
@@ -423,7 +226,7 @@ fn idle_connections_keep_nobody_out() {
         })
         .collect();
 
-    assert_well(&server, "beside idle connections");
+    server.assert_well("beside idle connections");
     drop(idle);
 }
 
@@ -462,7 +265,7 @@ fn a_slow_or_silent_client_does_not_stop_another() {
         })
         .collect();
 
-    assert_well(&server, "beside slow clients");
+    server.assert_well("beside slow clients");
 
     assert_eq!(server.terminate().code(), Some(0), "they do not hold up its end either");
     for stream in &mut slow {

@@ -5,6 +5,7 @@ use hickory_proto::rr::RData;
 
 use crate::dns::fixture::{QueryBytes, Stand};
 use crate::dns::rtype;
+use crate::dns::transport::Transport;
 use crate::model::Load;
 use crate::resolve::Resolution;
 
@@ -56,7 +57,7 @@ fn the_scope_is_what_the_answer_depended_on() {
         let mut expected = option.to_vec();
         expected[7] = scope;
 
-        let reply = stand.reply(&packet, "192.0.2.1", crate::dns::transport::Transport::Udp);
+        let reply = stand.reply(&packet, "192.0.2.1", Transport::Udp);
 
         assert!(reply.ends_with(&expected), "{option:?}: {}", subnet(&stand.send(&packet, "::1")));
     }
@@ -342,7 +343,6 @@ fn the_part_of_a_set_that_fits_is_the_same_for_the_same_client() {
         })
         .collect();
     let stand = stand(r#"{"answer":"all"}"#, &many);
-    use crate::dns::transport::Transport;
     for rtype in [rtype::A, rtype::SRV] {
         for (transport, at_least) in [(Transport::Udp, 20), (Transport::Tcp, 1400)] {
             let ask = |client: &str| {

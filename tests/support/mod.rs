@@ -6,6 +6,7 @@ pub(crate) mod dig;
 pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod message;
+pub(crate) mod needs;
 pub(crate) mod server;
 pub(crate) mod spread;
 pub(crate) mod watch;

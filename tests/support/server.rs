@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::dns::Dns;
+use super::dns::{Dns, Query};
 use super::http::Http;
 use super::{SOON, eventually};
 
@@ -127,6 +127,19 @@ impl Server {
         self.start_again();
     }
 
+    /// Asserts that it still does what it is for, where 10.0.0.1 is the only instance of web, and
+    /// that nothing panicked.
+    pub(crate) fn assert_well(&self, what: &str) {
+        let query = Query::new("web.service.local", "A");
+        assert_eq!(self.dns.query(&query).only(), "10.0.0.1", "{what}");
+        assert_eq!(self.dns.tcp(&query).only(), "10.0.0.1", "{what}");
+        let body = serde_json::json!({ "addresses": ["10.0.0.2"], "ttl": null });
+        self.http.register("api", "a", &body);
+        assert_eq!(self.http.delete("/v1/services/api/instances/a").status, 204, "{what}");
+        assert_eq!(self.http.metric("signpost_panics_total", ""), Some(0.0), "{what}");
+        assert!(!self.log().contains("panicked"), "{what}: {}", self.log());
+    }
+
     fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let output = |name: &str| File::create(self.folder.path().join(name)).unwrap();
@@ -189,8 +202,8 @@ impl Builder {
     }
 
     /// Runs the server as the child of another program.
-    pub(crate) fn under<const N: usize>(mut self, wrapper: [&str; N]) -> Self {
-        self.wrapper = wrapper.map(str::to_owned).to_vec();
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 

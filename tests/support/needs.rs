@@ -1,0 +1,57 @@
+//! What tests need of the machine: other people's programs, and the right to use them.
+//!
+//! A test whose need is not met proves nothing: it says so past the harness, and passes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// Whether `command` succeeds here. Where not, says that the test which needs it is skipped.
+pub(crate) fn works(command: &[&str]) -> bool {
+    let works = succeeds(command);
+    if !works {
+        skipped(&format!("\"{}\" does not work here", command.join(" ")));
+    }
+    works
+}
+
+/// What to put before a shell command that mounts: a mount namespace of its own, as root or in a
+/// user namespace. `None`, and said, where there is neither.
+pub(crate) fn mounts() -> Option<&'static [&'static str]> {
+    let ways: [&[&str]; 2] = [&["unshare", "-m"], &["unshare", "-rm"]];
+    let works =
+        |way: &&&[&str]| succeeds(&[way, &["mount", "-t", "tmpfs", "none", "/tmp"][..]].concat());
+    let way = ways.iter().find(works).copied();
+    if way.is_none() {
+        skipped("nothing may be mounted here, not even in a namespace");
+    }
+    way
+}
+
+/// Says that a test proves nothing here, past the harness, which keeps what passing tests print.
+pub(crate) fn skipped(reason: &str) {
+    let thread = std::thread::current();
+    let line = format!("skipped: {}: {reason}\n", thread.name().unwrap_or_default());
+    drop(std::io::stderr().write_all(line.as_bytes()));
+}
+
+fn succeeds(command: &[&str]) -> bool {
+    let [program, arguments @ ..] = command else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// `dig`, of Debian's bind9-dnsutils.
+pub(crate) const DIG: &[&str] = &["dig", "-v"];
+
+/// `strace`, and that it may trace.
+pub(crate) const STRACE: &[&str] = &["strace", "-D", "-f", "-o", "/dev/null", "true"];
+
+/// HAProxy.
+pub(crate) const HAPROXY: &[&str] = &["haproxy", "-v"];
+
+/// dnspython, of Debian's python3-dnspython.
+pub(crate) const DNSPYTHON: &[&str] = &["/usr/bin/python3", "-c", "import dns.query, dns.resolver"];
+
+/// glibc's resolver, also on machines that have no address of one family.
+pub(crate) const GETENT: &[&str] = &["getent", "-A", "ahosts", "127.0.0.1"];
