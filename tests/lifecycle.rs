@@ -87,6 +87,24 @@ fn who_registers_under_a_static_name_is_told_so() {
 }
 
 #[test]
+fn a_start_that_fails_for_want_of_an_address_skips_no_revision() {
+    let first = Server::start("");
+    let mut server = Server::start("");
+    let before = server.http.revision();
+    assert_eq!(server.terminate().code(), Some(0));
+
+    let data = server.folder().join("data");
+    let (code, log) = Server::builder(&format!("[server]\ndata_dir = {data:?}"))
+        .dns(&first.dns.address.to_string())
+        .fail();
+    server.start_again();
+
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains(&first.dns.address.to_string()), "{log}");
+    assert_eq!(server.http.revision(), before + 1);
+}
+
+#[test]
 fn what_only_a_restart_changes_is_named_and_flags_win_over_the_file() {
     let server = Server::start("");
 

@@ -3,13 +3,13 @@
 //! A renewal only moves the deadline kept beside the instance; the heap learns of it when the old
 //! deadline comes up. So a heartbeat costs no heap operation, and each lease has one live entry.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::model::{InstanceId, Millis, ServiceName};
 
 /// What comes due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Due {
     /// The lease of this instance.
     Lease(ServiceName, InstanceId),
@@ -20,13 +20,41 @@ pub(crate) enum Due {
 /// The heap of deadlines, next first.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    heap: BinaryHeap<Reverse<(Millis, Due)>>,
+    heap: BinaryHeap<Entry>,
 }
+
+/// One deadline. Ordered by time alone, the earliest greatest: thousands may end in the same
+/// millisecond, and comparing their names would take longer than ending them.
+#[derive(Debug)]
+struct Entry {
+    at: Millis,
+    due: Due,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Entry {}
 
 impl Leases {
     /// Wakes `due` at `at`.
     pub(crate) fn schedule(&mut self, at: Millis, due: Due) {
-        self.heap.push(Reverse((at, due)));
+        self.heap.push(Entry { at, due });
     }
 
     /// How many entries there are.
@@ -36,12 +64,12 @@ impl Leases {
 
     /// Drops all entries but those that `keep` wants.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Millis, &Due) -> bool) {
-        self.heap.retain(|Reverse((at, due))| keep(*at, due));
+        self.heap.retain(|entry| keep(entry.at, &entry.due));
     }
 
     /// When the next entry comes up.
     pub(crate) fn next(&self) -> Option<Millis> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|entry| entry.at)
     }
 
     /// The next entry that has come up by `now`, with the time it was scheduled for.
@@ -49,6 +77,6 @@ impl Leases {
         if self.next()? > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        self.heap.pop().map(|Entry { at, due }| (at, due))
     }
 }

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ pub use check::{Checked, check};
 pub use log::LogFormat;
 pub use zone::ServedError;
 
-use crate::config::{Config, ConfigError, Flags, StoreKind};
+use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
@@ -97,20 +98,25 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let mut store: Box<dyn Store> = match boot.store {
-        StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
-        StoreKind::Memory => Box::new(Memory::default()),
-    };
-    let image = store.load()?;
     let served = zone::served(&boot, &live)?;
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let bind_dns = |address: &SocketAddr| dns::sockets::bind(*address, workers);
-    let dns_sockets = boot.dns_listen.iter().map(bind_dns).collect::<Result<Vec<_>, _>>()?;
-    let http_sockets =
-        boot.http_listen.iter().map(|a| http::bind(*a)).collect::<Result<Vec<_>, _>>()?;
+    let mut store: Box<dyn Store> = match boot.store {
+        StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
+        StoreKind::Memory => Box::new(Memory::default()),
+    };
+    let image = store.load()?;
+    // After the store, which may take seconds to read: until then clients turn to other servers.
+    let (dns_sockets, http_sockets) = match bind(&boot, workers) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            // Nothing was handed out, so that the next start need not skip any revision.
+            store.close(image.revision)?;
+            return Err(error);
+        }
+    };
 
     let (commits, requests) = mpsc::channel(1);
     let (persister, store_ended) = Persister::start(store, requests)?;
@@ -181,6 +187,13 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     drop(engine.join());
     persister.close(revision)?;
     ended
+}
+
+fn bind(boot: &Boot, workers: NonZeroUsize) -> Result<(Vec<Bound>, Vec<TcpListener>), ServeError> {
+    let dns = boot.dns_listen.iter().map(|address| dns::sockets::bind(*address, workers));
+    let dns = dns.collect::<Result<Vec<_>, _>>()?;
+    let http = boot.http_listen.iter().map(|address| http::bind(*address));
+    Ok((dns, http.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// Everything that the side-port is made of.
@@ -294,7 +307,7 @@ async fn until_told_to_stop(
 }
 
 /// One line for each address, on stdout.
-fn announce(dns: &[Bound], http: &[tokio::net::TcpListener]) -> std::io::Result<()> {
+fn announce(dns: &[Bound], http: &[TcpListener]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for bound in dns {
         writeln!(out, "dns   {} (udp, tcp)", bound.address)?;
