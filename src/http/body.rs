@@ -182,6 +182,11 @@ fn field_path(path: &Path) -> String {
 
 /// The problem of a value at `path`. Only the beginning of serde's message tells the cases apart.
 fn field_problem(path: &str, message: &str) -> Problem {
+    // Line and column help to find a slip of syntax; a field is found by its name.
+    let message = match message.rsplit_once(" at line ") {
+        Some((reason, _)) if !path.is_empty() => reason,
+        _ => message,
+    };
     if message.starts_with("unknown field `") {
         return Problem::of(ProblemKind::UnknownField, path, message);
     }

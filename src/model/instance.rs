@@ -87,7 +87,7 @@ impl Instance {
 
 /// An instance as a client or the file gives it: what is absent gets its default.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the fields of an instance")]
 pub struct InstanceSpec {
     /// May repeat the id of the path; the file and batch require it.
     pub id: Option<InstanceId>,
@@ -225,7 +225,7 @@ fn checked_ports(ports: Vec<Port>) -> Result<Vec<Port>, SpecError> {
 ///
 /// `Some(None)` is an explicit null: back to the default.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object with fields to change")]
 pub struct InstancePatch {
     /// New weight.
     #[serde(deserialize_with = "present")]
@@ -344,7 +344,7 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
 
 /// Where an instance runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with region and zone")]
 pub struct Locality {
     /// A region, e.g. `eu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

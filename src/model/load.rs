@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A load report, as heartbeats carry it. Every field is optional, finite and not negative.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object with load figures")]
 pub struct Load {
     /// Open connections or requests in flight.
     #[serde(deserialize_with = "measure", skip_serializing_if = "Option::is_none")]

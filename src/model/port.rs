@@ -7,7 +7,7 @@ use crate::model::numbers::PortNumber;
 
 /// One port of an instance. `(name, protocol)` is unique in an instance; the first is the main one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with name, port and protocol")]
 pub struct Port {
     /// The name clients ask for: `_http._tcp.web.service.local`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -179,7 +179,7 @@ macro_rules! settings {
 
         /// Some settings: those of `[defaults]`, of `[services.NAME]`, or of an override by API.
         #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
+        #[serde(deny_unknown_fields, default, expecting = "an object with settings")]
         pub struct SettingsPatch {
             $(
                 $(#[$doc])*

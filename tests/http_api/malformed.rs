@@ -303,3 +303,22 @@ fn what_is_no_http_ends_only_its_own_connection() {
     }
     assert_eq!(server.get("/healthz").status, 200);
 }
+
+#[test]
+fn details_speak_of_fields_and_not_of_our_types() {
+    let server = Server::start();
+    for (body, detail) in [
+        (
+            "[]",
+            "body: invalid length 0, expected an object with the fields of an instance at line 1 column 2",
+        ),
+        (
+            r#"{"addresses":["10.0.0.1"],"weight":0}"#,
+            "weight: 0 is out of range, 1-65535 is allowed",
+        ),
+    ] {
+        let reply = server.call("PUT", WEB_1, body);
+
+        assert_eq!(reply.json()["detail"], detail);
+    }
+}
