@@ -209,3 +209,32 @@ fn deadlines_of_what_is_gone_do_not_pile_up() {
     assert!(state.leases.len() < 3_000, "{} deadlines of two services", state.leases.len());
     assert_eq!(state.leases.next(), Some(Millis(10_000)), "the lease that is alive");
 }
+
+#[tokio::test(start_paused = true)]
+async fn leases_end_also_while_the_store_cannot_write() {
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    store.full.store(true, Ordering::SeqCst);
+
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+
+    assert_eq!(ids(&registry, "web"), Vec::<String>::new());
+    store.full.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(store.instances(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_a_full_store_lost_is_stored_when_it_can_write_again() {
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    store.full.store(true, Ordering::SeqCst);
+    store.forgetful.store(true, Ordering::SeqCst);
+
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    assert_eq!(store.instances(), ["web/web-1"]);
+    store.full.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    assert_eq!(store.instances(), Vec::<String>::new());
+}
