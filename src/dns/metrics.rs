@@ -16,7 +16,7 @@ use crate::dns::transport::{Peer, Transport};
 #[derive(Debug)]
 pub struct Metrics {
     /// By transport, family and type.
-    requests: [[[Count; TYPES.len()]; 2]; 2],
+    requests: [[[Count; TYPES.len()]; 2]; TRANSPORTS.len()],
     /// By response code.
     responses: [Count; RCODES.len()],
     truncated: Count,
@@ -71,6 +71,9 @@ impl Metrics {
         let transport = match peer.transport {
             Transport::Udp => 0,
             Transport::Tcp => 1,
+            Transport::Tls => 2,
+            Transport::Https => 3,
+            Transport::Quic => 4,
         };
         let family = usize::from(peer.source.is_ipv6());
         let listed = TYPES.iter().position(|(number, _)| Some(*number) == rtype);
@@ -96,7 +99,7 @@ impl Metrics {
             None,
             prometheus_client::metrics::MetricType::Counter,
         )?;
-        for (transport, proto) in self.requests.iter().zip(["udp", "tcp"]) {
+        for (transport, proto) in self.requests.iter().zip(TRANSPORTS) {
             for (family, version) in transport.iter().zip(["1", "2"]) {
                 for (count, (_, name)) in family.iter().zip(TYPES) {
                     if count.value() > 0 {
@@ -151,6 +154,9 @@ const TYPES: [(u16, &str); 12] = [
     (rtype::ANY, "ANY"),
     (0, "other"),
 ];
+
+/// The transports, by the names that CoreDNS has for them.
+const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "https", "quic"];
 
 const RCODES: [Rcode; 7] = [
     Rcode::NoError,

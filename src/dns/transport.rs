@@ -11,6 +11,12 @@ pub enum Transport {
     Udp,
     /// Messages with a length in front (RFC 7766).
     Tcp,
+    /// As TCP, encrypted (RFC 7858).
+    Tls,
+    /// HTTP requests and responses, encrypted (RFC 8484).
+    Https,
+    /// One stream a question, encrypted (RFC 9250).
+    Quic,
 }
 
 impl Transport {
@@ -19,13 +25,22 @@ impl Transport {
     /// | transport | no EDNS | EDNS |
     /// |---|---|---|
     /// | UDP | 512 (RFC 1035) | the client's size, at least 512, at most [`UDP_PAYLOAD`] |
-    /// | TCP | 65535 | 65535 |
+    /// | all others | 65535 | 65535 |
     #[must_use]
     pub fn limit(self, edns: Option<&Edns>) -> usize {
         match (self, edns) {
             (Self::Udp, None) => usize::from(UDP_MINIMUM),
             (Self::Udp, Some(edns)) => usize::from(edns.payload.clamp(UDP_MINIMUM, UDP_PAYLOAD)),
-            (Self::Tcp, _) => usize::from(u16::MAX),
+            (Self::Tcp | Self::Tls | Self::Https | Self::Quic, _) => usize::from(u16::MAX),
+        }
+    }
+
+    /// Whether nobody on the way can read along: what decides on padding (RFC 8467).
+    #[must_use]
+    pub fn encrypted(self) -> bool {
+        match self {
+            Self::Udp | Self::Tcp => false,
+            Self::Tls | Self::Https | Self::Quic => true,
         }
     }
 }
