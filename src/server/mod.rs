@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod persist;
 mod reload;
+mod still;
 mod zone;
 
 use std::io::Write;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 pub use check::{Checked, check};
 pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use still::still;
 pub use zone::ServedError;
 
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
