@@ -28,8 +28,10 @@ mod answers;
 mod compress;
 #[cfg(test)]
 mod fixture;
+mod https;
 #[cfg(test)]
 mod laws;
 mod opt;
+mod present;
 mod responder;
 mod writer;
