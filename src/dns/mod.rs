@@ -24,6 +24,7 @@ pub mod zones;
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -31,4 +32,5 @@ mod laws;
 mod opt;
 mod responder;
 mod tcp;
+mod udp;
 mod writer;
