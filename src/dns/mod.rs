@@ -26,10 +26,12 @@ pub mod zones;
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod laws;
 mod opt;
 mod responder;
+mod udp;
 mod writer;
