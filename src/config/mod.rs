@@ -20,11 +20,12 @@ use std::path::Path;
 use crate::config::boot::Listen;
 use crate::config::document::Document;
 use crate::config::file::{
-    DnsSection, HttpSection, LimitsSection, RegistrySection, ServerSection, Socket, StoreSection,
+    DnsSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection, ServerSection,
+    Socket, StoreSection,
 };
 use crate::config::key_path::KeyPath;
 use crate::config::services::Surroundings;
-use crate::model::{Declared, Limits, Settings, SettingsPatch};
+use crate::model::{Declared, Limits, RateLimit, Settings, SettingsPatch};
 
 pub use boot::{Boot, StoreKind};
 pub use error::{ConfigError, Fault, Faults};
@@ -104,6 +105,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let http: HttpSection = document.section("http");
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
+    let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
     let limits = Limits::from(document.section::<LimitsSection>("limits"));
     let defaults: SettingsPatch = document.section("defaults");
 
@@ -113,7 +115,8 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
-    let live = Live::of(document, &dns, &registry, limits, Declared { defaults, services }, folder);
+    let declared = Declared { defaults, services };
+    let live = Live::of(document, &dns, rate_limit, &registry, limits, declared, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)
 }
