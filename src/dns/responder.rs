@@ -89,7 +89,7 @@ impl<'q> Responder<'q> {
     pub(super) fn respond(mut self, mut reply: Reply<'_>, witness: &mut impl Witness) -> Rcode {
         let end = self.answer(&mut reply, witness);
         if end.rcode == Rcode::Refused {
-            reply.extended_error(EDE_NOT_AUTHORITATIVE);
+            reply.extended_error(EDE_NOT_AUTHORITATIVE, String::new());
         }
         // Without its SOA nobody knows how long the answer holds; TCP has room for it.
         if end.negative && !self.push_soa(&mut reply, Section::Authority) {

@@ -16,7 +16,7 @@ use crate::dns::connections::Connections;
 use crate::dns::counters::{Counters, count};
 use crate::dns::sockets::Bound;
 use crate::dns::tcp;
-use crate::dns::transport::{Peer, Transport};
+use crate::dns::transport::{IDLE_TIMEOUT, Peer, Transport};
 
 /// What all loops of a server share.
 #[derive(Debug)]
@@ -54,9 +54,8 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let (idle, message, write) = (10, 5, 5);
-        let [idle, message, write] = [idle, message, write].map(Duration::from_secs);
-        Self { idle, message, write }
+        let five = Duration::from_secs(5);
+        Self { idle: IDLE_TIMEOUT, message: five, write: five }
     }
 }
 
