@@ -14,7 +14,7 @@ use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
-    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, ServiceName,
+    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, RateLimit, ServiceName,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -156,6 +156,10 @@ impl Stand {
     }
 }
 
+fn unlimited() -> RateLimit {
+    RateLimit { per_address: 0, per_prefix: 0, ..RateLimit::default() }
+}
+
 fn served(apex: &str, zone_files: &[&str]) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let paths = zone_files.iter().enumerate().map(|(index, text)| {
@@ -177,7 +181,8 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
         soa,
         negative_ttl: 1,
         client_prefix: (24, 56),
-        conduct: Conduct::default(),
+        // Tests ask faster than any client.
+        conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
         apex,
     }
 }

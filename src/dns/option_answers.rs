@@ -279,6 +279,54 @@ fn a_reply_over_the_limit_is_hardly_larger_than_its_query() {
     }
 }
 
+/// The extended errors of a reply to an EDNS query: each its number and text.
+fn error(stand: &Stand, name: &str, rtype: u16) -> Option<(u16, String)> {
+    let packet = QueryBytes::new(name, rtype).opt(1232, 0, &[]);
+    let data = option(&stand.reply(&packet, CLIENT, Transport::Udp), 15)?;
+    let (code, text) = data.split_first_chunk::<2>().unwrap();
+    Some((u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).unwrap()))
+}
+
+#[test]
+fn a_service_without_usable_instances_says_why() {
+    let instance =
+        |id, rest| format!(r#"{{"id":"{id}","addresses":["10.0.0.1"],"port":80,{rest}}}"#);
+    let down = [
+        instance("a", r#""status":"critical""#),
+        instance("b", r#""status":"critical""#),
+        instance("c", r#""admin":"draining","status":"critical""#),
+        instance("d", r#""admin":"disabled""#),
+    ];
+    let down: Vec<&str> = down.iter().map(String::as_str).collect();
+    let up = instance("a", r#""tags":["x"]"#);
+    let stand =
+        Stand::new(&[("down", "{}", &down), ("none", "{}", &[]), ("up", "{}", &[&up])], &[]);
+    let down = (0, "no usable instance: 2 critical, 1 disabled, 1 draining".to_owned());
+
+    for (name, rtype, expected) in [
+        ("down.service.local.", rtype::A, Some(down.clone())),
+        ("down.service.local.", rtype::AAAA, Some(down.clone())),
+        ("down.service.local.", rtype::SRV, Some(down.clone())),
+        ("down.service.local.", rtype::ANY, Some(down.clone())),
+        ("x.tag.down.service.local.", rtype::A, Some(down.clone())),
+        ("_down._tcp.service.local.", rtype::SRV, Some(down)),
+        ("none.service.local.", rtype::A, Some((0, "no instance".to_owned()))),
+        // These lack data for another reason.
+        ("down.service.local.", rtype::HTTPS, None),
+        ("a.down.service.local.", rtype::AAAA, None),
+        ("up.service.local.", rtype::A, None),
+        ("up.service.local.", rtype::AAAA, None),
+        ("y.tag.up.service.local.", rtype::A, None),
+        ("nobody.service.local.", rtype::A, None),
+        ("example.com.", rtype::A, Some((20, String::new()))),
+    ] {
+        assert_eq!(error(&stand, name, rtype), expected, "{name} {rtype}");
+    }
+    let plain = QueryBytes::new("down.service.local.", rtype::A);
+    let message = stand.send(&plain, CLIENT);
+    assert_eq!((message.edns, message.authorities.len()), (None, 1));
+}
+
 /// What a query of class CHAOS is told: its text, or its code.
 fn told(stand: &Stand, name: &str, rtype: u16) -> String {
     let message = stand.send(&QueryBytes::new(name, rtype).class(3), CLIENT);
