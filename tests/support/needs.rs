@@ -70,3 +70,9 @@ pub(crate) const DNSPYTHON: &[&str] = &["/usr/bin/python3", "-c", "import dns.qu
 
 /// glibc's resolver, also on machines that have no address of one family.
 pub(crate) const GETENT: &[&str] = &["getent", "-A", "ahosts", "127.0.0.1"];
+
+/// `kdig`, of Debian's knot-dnsutils.
+pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
+
+/// curl.
+pub(crate) const CURL: &[&str] = &["curl", "-V"];
