@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::HTTPS;
 use proptest::prelude::*;
 
 use crate::dns::fixture::{QueryBytes, Stand};
@@ -50,6 +51,7 @@ fn any_instance() -> impl Strategy<Value = String> {
         r#""ports":[]"#,
         r#""ports":[{"name":"http","port":80},{"name":"m","port":81,"protocol":"udp"}]"#,
         r#""ports":[{"name":"m","port":81,"protocol":"udp"}]"#,
+        r#""ports":[{"name":"https","port":443}]"#,
     ]);
     let rest = prop::sample::select(vec![
         r#""tags":["a"]"#,
@@ -76,6 +78,9 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         "i-7.web",
         "nope.web",
         "_http._tcp.web",
+        "_http.web",
+        "_m.web",
+        "_x.web",
         "_m._udp.web",
         "_x._tcp.web",
         "_tcp.web",
@@ -114,6 +119,7 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         rtype::NS,
         rtype::CNAME,
         rtype::HTTPS,
+        rtype::SVCB,
         0,
         65_535,
     ]);
@@ -176,6 +182,7 @@ fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, tcp: bool)
         .iter()
         .filter_map(|r| match &r.data {
             RData::SRV(srv) => Some(srv.target.to_string()),
+            RData::SVCB(svcb) | RData::HTTPS(HTTPS(svcb)) => Some(svcb.target_name.to_string()),
             _ => None,
         })
         .collect();

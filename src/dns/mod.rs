@@ -30,5 +30,6 @@ mod fixture;
 mod laws;
 mod opt;
 mod responder;
+mod svcb;
 mod tcp;
 mod writer;

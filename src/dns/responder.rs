@@ -189,7 +189,7 @@ impl<'q> Responder<'q> {
         }
         // RFC 8482: one of the sets that are there is answer enough.
         let mut found = Found::NxDomain;
-        for kind in [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt] {
+        for kind in ANY_KINDS {
             found = self.dynamic(reply, name, kind, witness);
             if !matches!(found, Found::NoData) {
                 break;
@@ -343,6 +343,8 @@ fn kind(rtype: u16) -> Kind {
         rtype::AAAA => Kind::Aaaa,
         rtype::SRV => Kind::Srv,
         rtype::TXT => Kind::Txt,
+        rtype::SVCB => Kind::Svcb,
+        rtype::HTTPS => Kind::Https,
         _ => Kind::Other,
     }
 }
@@ -362,6 +364,8 @@ fn relative_labels<'b, 'n>(
     &buffer[..count]
 }
 
+/// What ANY looks for, in this order.
+const ANY_KINDS: [Kind; 6] = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb, Kind::Https];
 /// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
 const MAX_LABELS: usize = 127;
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::model::Network;
+use crate::dns::svcb;
+use crate::model::{Instance, Network};
 use crate::registry::{Family, ServiceView};
 use crate::resolve::{Answer, Data, Srv};
 
@@ -37,8 +38,13 @@ impl AnswerWriter<'_> {
         if written < all {
             reply.truncate();
             answer.data.truncate(written);
-        } else if let Data::Srv(records) = &answer.data {
-            self.write_glue(reply, records, answer.ttl);
+        } else {
+            match &answer.data {
+                Data::Srv(records) | Data::Svcb(records) | Data::Https(records) => {
+                    self.write_glue(reply, records, answer.ttl);
+                }
+                Data::Addresses(_) | Data::Txt(_) => {}
+            }
         }
         if answer.by_client {
             reply.scope(self.client.length());
@@ -62,13 +68,15 @@ impl AnswerWriter<'_> {
                     for (bytes, field) in numbers.chunks_exact_mut(2).zip(fields) {
                         bytes.copy_from_slice(&field.to_be_bytes());
                     }
-                    let id = self.view.instances[srv.instance as usize].instance.id.as_str();
+                    let id = self.instance(srv).id.as_str();
                     let rdata = [&numbers, &[label_length(id)][..], id.as_bytes(), &suffix];
                     let record = Record { owner, rtype: rtype::SRV, ttl, rdata: &rdata };
                     reply.push(Section::Answer, &record)
                 };
                 records.iter().take_while(push).count()
             }
+            Data::Svcb(records) => self.write_bindings(reply, records, ttl, rtype::SVCB),
+            Data::Https(records) => self.write_bindings(reply, records, ttl, rtype::HTTPS),
             Data::Txt(instances) => {
                 let push = |instance: &&u32| {
                     let strings = self.strings(**instance);
@@ -81,7 +89,29 @@ impl AnswerWriter<'_> {
         }
     }
 
-    /// The addresses of the SRV targets, as many sets as fit: leaving some out needs no TC, but a
+    /// Writes SVCB or HTTPS records up to the first that does not fit, and says how many.
+    fn write_bindings(
+        &self,
+        reply: &mut Reply<'_>,
+        records: &[Srv],
+        ttl: u32,
+        rtype: u16,
+    ) -> usize {
+        let suffix = self.service_suffix();
+        let default_port = (rtype == rtype::HTTPS).then_some(svcb::HTTPS_PORT);
+        let push = |record: &&Srv| {
+            let instance = self.instance(record);
+            let id = instance.id.as_str();
+            let parameters = svcb::parameters(instance, record, default_port);
+            let priority = record.priority.to_be_bytes();
+            let length = [label_length(id)];
+            let rdata = [&priority, &length[..], id.as_bytes(), &suffix, &parameters];
+            reply.push(Section::Answer, &Record { owner: self.owner, rtype, ttl, rdata: &rdata })
+        };
+        records.iter().take_while(push).count()
+    }
+
+    /// The addresses of the targets, as many sets as fit: leaving some out needs no TC, but a
     /// set goes as a whole (RFC 2181 section 9).
     fn write_glue(&self, reply: &mut Reply<'_>, records: &[Srv], ttl: u32) {
         let suffix = self.service_suffix();
@@ -90,7 +120,7 @@ impl AnswerWriter<'_> {
             if reply.room() < V4_RECORD {
                 return;
             }
-            let instance = &self.view.instances[srv.instance as usize].instance;
+            let instance = self.instance(srv);
             owner.clear();
             owner.push(label_length(instance.id.as_str()));
             owner.extend_from_slice(instance.id.as_str().as_bytes());
@@ -104,6 +134,10 @@ impl AnswerWriter<'_> {
                 }
             }
         }
+    }
+
+    fn instance(&self, record: &Srv) -> &Instance {
+        &self.view.instances[record.instance as usize].instance
     }
 
     /// The service's name in wire form.

@@ -176,6 +176,14 @@ impl ServiceView {
         self.ports.binary_search_by(|(own, of)| (own.as_str(), *of).cmp(&asked)).is_ok()
     }
 
+    /// The protocol of the port `name`: TCP where any registered instance has it so, else UDP, else
+    /// SCTP. One for the whole service, so that nobody is sent to a port of another transport.
+    #[must_use]
+    pub fn port_protocol(&self, name: &str) -> Option<Protocol> {
+        let first = self.ports.partition_point(|(own, _)| own.as_str() < name);
+        self.ports.get(first).filter(|(own, _)| own.as_str() == name).map(|(_, of)| *of)
+    }
+
     /// The usable instances that `selector` matches.
     #[must_use]
     pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {

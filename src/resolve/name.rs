@@ -6,6 +6,7 @@
 //! | `web-1.web`                         | one instance                                 |
 //! | `_http._tcp.web`                    | its port http                                |
 //! | `_web._tcp`                         | its main port where that is TCP (RFC 2782)   |
+//! | `_grpc.web`                         | the binding of its port grpc (RFC 9460)      |
 //! | `a.b.tag.web`                       | instances with tags a and b                  |
 //! | `eu-1a.zone.web`                    | instances of that locality zone              |
 //! | `user-42.key.web`                   | one instance, by consistent hash of the key  |
@@ -30,13 +31,24 @@ pub(crate) enum Name<'q> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part<'q> {
     /// Its pool, or a selection of it.
-    Pool(Choice<'q>, Option<PortChoice<'q>>),
+    Pool(Choice<'q>, Form<'q>),
     /// One instance.
     Instance(&'q str),
     /// Exists without data while the service does.
     Branch,
     /// Cannot exist.
     Nothing,
+}
+
+/// Which records of a pool the name has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form<'q> {
+    /// Addresses, TXT, SRV of the main port, HTTPS of the port https.
+    Plain,
+    /// SRV of this port.
+    Port(PortChoice<'q>),
+    /// SVCB of the port of this name.
+    Binding(&'q str),
 }
 
 /// How a pool is narrowed.
@@ -58,8 +70,8 @@ impl<'q> Name<'q> {
                 [] => Self::Branch,
                 [service] => match port_label(service) {
                     Some(service) => {
-                        let port = Some(PortChoice::MainOf(protocol));
-                        Self::Of(service, Part::Pool(Choice::Whole, port))
+                        let port = PortChoice::MainOf(protocol);
+                        Self::Of(service, Part::Pool(Choice::Whole, Form::Port(port)))
                     }
                     None => Self::Nothing,
                 },
@@ -76,12 +88,12 @@ impl<'q> Name<'q> {
 impl<'q> Part<'q> {
     fn parse(labels: &[&'q [u8]]) -> Self {
         let Some((last, left)) = labels.split_last() else {
-            return Self::Pool(Choice::Whole, None);
+            return Self::Pool(Choice::Whole, Form::Plain);
         };
         if protocol(last).is_some() {
             return match (left, port_choice(labels)) {
                 ([], _) => Self::Branch,
-                ([_], Some(port)) => Self::Pool(Choice::Whole, Some(port)),
+                ([_], Some(port)) => Self::Pool(Choice::Whole, Form::Port(port)),
                 _ => Self::Nothing,
             };
         }
@@ -89,11 +101,16 @@ impl<'q> Part<'q> {
             b"tag" | b"zone" | b"key" => *last,
             // What is below an instance's own name does not exist.
             _ if !left.is_empty() => return Self::Nothing,
+            // No id begins with it, so this is no instance.
+            label if label.starts_with(b"_") => {
+                let binding = |port| Self::Pool(Choice::Whole, Form::Binding(port));
+                return port_label(label).map_or(Self::Nothing, binding);
+            }
             id => return text(id).map_or(Self::Nothing, Self::Instance),
         };
-        let (port, selected) = match port_choice(left) {
-            Some(port) => (Some(port), &left[2..]),
-            None => (None, left),
+        let (form, selected) = match port_choice(left) {
+            Some(port) => (Form::Port(port), &left[2..]),
+            None => (Form::Plain, left),
         };
         if selected.is_empty() || (selector != b"key" && selected[0].starts_with(b"_")) {
             return Self::Branch;
@@ -106,7 +123,7 @@ impl<'q> Part<'q> {
             (b"zone", _) => return Self::Nothing,
             (_, key) => Choice::Key(wire(key)),
         };
-        Self::Pool(choice, port)
+        Self::Pool(choice, form)
     }
 }
 
@@ -146,24 +163,25 @@ mod tests {
         Name::parse(&name.split('.').map(str::as_bytes).collect::<Vec<_>>())
     }
 
-    fn pool<'q>(choice: Choice<'q>, port: Option<PortChoice<'q>>) -> Name<'q> {
-        Name::Of("web", Part::Pool(choice, port))
+    fn pool<'q>(choice: Choice<'q>, form: Form<'q>) -> Name<'q> {
+        Name::Of("web", Part::Pool(choice, form))
     }
 
     #[test]
     fn every_form_of_the_table_is_read() {
-        let http = Some(PortChoice::Named("http", Protocol::Tcp));
+        let http = Form::Port(PortChoice::Named("http", Protocol::Tcp));
 
-        assert_eq!(parse("web"), pool(Choice::Whole, None));
+        assert_eq!(parse("web"), pool(Choice::Whole, Form::Plain));
         assert_eq!(parse("web-1.web"), Name::Of("web", Part::Instance("web-1")));
         assert_eq!(parse("_http._tcp.web"), pool(Choice::Whole, http));
-        let main = Some(PortChoice::MainOf(Protocol::Udp));
+        let main = Form::Port(PortChoice::MainOf(Protocol::Udp));
         assert_eq!(parse("_web._udp"), pool(Choice::Whole, main));
-        assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), None));
+        assert_eq!(parse("_grpc.web"), pool(Choice::Whole, Form::Binding("grpc")));
+        assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), Form::Plain));
         assert_eq!(parse("_http._tcp.a.tag.web"), pool(Choice::Tags(vec!["a"]), http));
-        assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), None));
+        assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), Form::Plain));
         assert_eq!(parse("_http._tcp.eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), http));
-        assert_eq!(parse("a.b.key.web"), pool(Choice::Key(b"\x01a\x01b".to_vec()), None));
+        assert_eq!(parse("a.b.key.web"), pool(Choice::Key(b"\x01a\x01b".to_vec()), Form::Plain));
         assert_eq!(parse("_http._tcp.a.key.web"), pool(Choice::Key(b"\x01a".to_vec()), http));
     }
 
@@ -179,9 +197,15 @@ mod tests {
 
     #[test]
     fn what_no_form_covers_does_not_exist() {
-        for name in
-            ["x.web-1.web", "x._http._tcp.web", "http._tcp.web", "a.b.zone.web", "_._tcp.web"]
-        {
+        for name in [
+            "x.web-1.web",
+            "x._http._tcp.web",
+            "http._tcp.web",
+            "a.b.zone.web",
+            "_._tcp.web",
+            "_.web",
+            "x._http.web",
+        ] {
             assert_eq!(parse(name), Name::Of("web", Part::Nothing), "{name}");
         }
         assert_eq!(parse("web._tcp"), Name::Nothing);
