@@ -87,6 +87,11 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         "_tcp",
         "_web._tcp",
         "_web._udp",
+        "i-0._web._tcp",
+        "i-3._web._udp",
+        "_dns-sd._udp",
+        "_services._dns-sd._udp",
+        "lb._dns-sd._udp",
         "a.tag.web",
         "a.b.tag.web",
         "no.tag.web",
@@ -120,6 +125,7 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         rtype::CNAME,
         rtype::HTTPS,
         rtype::SVCB,
+        rtype::PTR,
         0,
         65_535,
     ]);
@@ -186,9 +192,26 @@ fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, tcp: bool)
             _ => None,
         })
         .collect();
+    let pointed: HashSet<String> = reply
+        .answers
+        .iter()
+        .filter_map(|r| match &r.data {
+            RData::PTR(target) => Some(target.to_string()),
+            _ => None,
+        })
+        .collect();
+    let browsed = reply.additionals.iter().filter_map(|r| match &r.data {
+        RData::SRV(srv) => Some(srv.target.to_string()),
+        _ => None,
+    });
+    let named: HashSet<String> = browsed.chain(targets.clone()).chain(pointed.clone()).collect();
     for glue in &reply.additionals {
-        let named = targets.contains(&glue.name.to_string());
+        let named = named.contains(&glue.name.to_string());
         assert!(named || glue.name.to_string().contains("ns"), "{shown}: {glue}");
+    }
+    for target in &pointed {
+        let code = stand.ask(target, rtype::SRV).metadata.response_code;
+        assert_eq!(code, ResponseCode::NoError, "{shown}: {target}");
     }
     for target in &targets {
         let a = stand.ask(target, rtype::A);

@@ -3,6 +3,7 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod authority;
 pub mod connections;
 pub mod counters;
 pub mod edns;
@@ -28,6 +29,7 @@ mod compress;
 mod fixture;
 #[cfg(test)]
 mod laws;
+mod listing;
 mod opt;
 mod responder;
 mod svcb;

@@ -49,7 +49,7 @@ pub fn explain(
 ) -> Explanation {
     let part = match Name::parse(labels) {
         Name::Of(_, part) => part,
-        Name::Branch | Name::Nothing => Part::Nothing,
+        Name::Listed(_) | Name::Branch | Name::Nothing => Part::Nothing,
     };
     let (answer, k) = shape(view, &part, kind, outcome, rng);
     let stages = Stages::new(view, &part, kind, outcome, answer);
@@ -109,7 +109,9 @@ impl<'e> Stages<'e> {
             Part::Pool(choice, _) => {
                 view.select(choice.selector()).active().iter().copied().collect()
             }
-            Part::Instance(id) => view.instance(id).map(|(index, _)| index).into_iter().collect(),
+            Part::Instance(id) | Part::Browsed(id, _) => {
+                view.instance(id).map(|(index, _)| index).into_iter().collect()
+            }
             Part::Branch | Part::Nothing => HashSet::new(),
         };
         let data = match outcome {
@@ -126,9 +128,12 @@ impl<'e> Stages<'e> {
                 let has = |i: &u32| own(i).any(|address| records.contains(&address.ip()));
                 active.iter().copied().filter(has).collect()
             }
-            Some(Data::Srv(records) | Data::Svcb(records) | Data::Https(records)) => {
-                records.iter().map(|srv| srv.instance).collect()
-            }
+            Some(
+                Data::Srv(records)
+                | Data::Svcb(records)
+                | Data::Https(records)
+                | Data::Ptr(records),
+            ) => records.iter().map(|srv| srv.instance).collect(),
             Some(Data::Txt(instances)) => {
                 texts.extend(instances.iter().map(|i| view.published(*i).collect()));
                 instances.iter().copied().collect()
@@ -149,10 +154,11 @@ impl<'e> Stages<'e> {
             }
             Part::Pool(_, _) if !own.usable() => return own.reasons(),
             Part::Pool(_, form) => self.port(*form),
-            Part::Instance(_) if !self.active.contains(&index) => {
+            Part::Instance(_) | Part::Browsed(_, _) if !self.active.contains(&index) => {
                 return vec!["another instance was asked for"];
             }
             Part::Instance(_) => Some(PortChoice::Main),
+            Part::Browsed(_, protocol) => Some(PortChoice::MainOf(*protocol)),
             Part::Branch | Part::Nothing => return vec!["the name stands for no instance"],
         };
         let has = |family: Family| own.instance.addresses.iter().any(|a| family.has(a.ip()));
@@ -161,7 +167,7 @@ impl<'e> Stages<'e> {
             _ if !self.has_type() => "no records of this type",
             (Kind::A, _) if !has(Family::V4) => "no IPv4 address",
             (Kind::Aaaa, _) if !has(Family::V6) => "no IPv6 address",
-            (Kind::Srv | Kind::Svcb | Kind::Https, _)
+            (Kind::Srv | Kind::Svcb | Kind::Https | Kind::Ptr, _) | (_, Part::Browsed(_, _))
                 if port.and_then(|port| port.of(&own.instance)).is_none() =>
             {
                 "no such port"
@@ -181,6 +187,7 @@ impl<'e> Stages<'e> {
                 | Kind::Txt
                 | Kind::Svcb
                 | Kind::Https
+                | Kind::Ptr
                 | Kind::Other,
                 _,
             ) => "no room in the reply",
@@ -191,7 +198,14 @@ impl<'e> Stages<'e> {
     fn has_type(&self) -> bool {
         match (self.kind, self.part) {
             (Kind::A | Kind::Aaaa | Kind::Srv | Kind::Txt, Part::Instance(_)) => true,
-            (Kind::Svcb | Kind::Https, Part::Instance(_)) => false,
+            (Kind::Srv | Kind::Txt, Part::Browsed(_, _)) => true,
+            (Kind::A | Kind::Aaaa, Part::Browsed(_, _))
+            | (Kind::Svcb | Kind::Https | Kind::Ptr, Part::Instance(_) | Part::Browsed(_, _)) => {
+                false
+            }
+            (Kind::Ptr, Part::Pool(_, form)) => {
+                matches!(form, Form::Port(PortChoice::MainOf(_)))
+            }
             (Kind::A | Kind::Aaaa | Kind::Txt | Kind::Https, Part::Pool(_, form)) => {
                 *form == Form::Plain
             }
@@ -226,14 +240,14 @@ fn family(kind: Kind) -> Option<Family> {
     match kind {
         Kind::A => Some(Family::V4),
         Kind::Aaaa => Some(Family::V6),
-        Kind::Srv | Kind::Txt | Kind::Svcb | Kind::Https | Kind::Other => None,
+        Kind::Srv | Kind::Txt | Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other => None,
     }
 }
 
 /// Whether records of the type are of ports, and so of the tiers that SRV lists.
 fn lists_ports(kind: Kind) -> bool {
     match kind {
-        Kind::Srv | Kind::Svcb | Kind::Https => true,
+        Kind::Srv | Kind::Svcb | Kind::Https | Kind::Ptr => true,
         Kind::A | Kind::Aaaa | Kind::Txt | Kind::Other => false,
     }
 }

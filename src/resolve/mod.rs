@@ -14,14 +14,15 @@ use std::time::Duration;
 use rand::Rng;
 
 pub use explain::{Explanation, InstanceExplanation, explain};
+pub use name::Listing;
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 
 use crate::balance::hash::{client_hash, instance_hash, key_hash};
 use crate::balance::pool::Ask;
-use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
+use crate::model::{AnswerMode, Balance, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use name::{Choice, Form, Name, Part};
-use targets::{https, srv, svcb};
+use targets::{https, own_srv, ptr, srv, svcb};
 
 /// A record type that services have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Kind {
     Svcb,
     /// HTTPS.
     Https,
+    /// PTR.
+    Ptr,
     /// Any other: no service has it.
     Other,
 }
@@ -92,6 +95,8 @@ pub enum Data {
     Svcb(Vec<Srv>),
     /// HTTPS, in the same way.
     Https(Vec<Srv>),
+    /// PTR to the instances as browsing shows them; each with its own SRV record.
+    Ptr(Vec<Srv>),
     /// TXT: one record for each of these instances.
     Txt(Vec<u32>),
 }
@@ -121,11 +126,20 @@ pub fn resolve<R>(
 ) -> R {
     match Name::parse(labels) {
         Name::Nothing => write(Outcome::NxDomain, None),
-        Name::Branch => write(Outcome::NoData, None),
+        Name::Branch | Name::Listed(_) => write(Outcome::NoData, None),
         Name::Of(service, part) => views.read(service, |view| match view {
             None => write(Outcome::NxDomain, None),
             Some(view) => write(answer(view, &part, kind, asker, rng), Some(view)),
         }),
+    }
+}
+
+/// What of the zone as a whole the name made of `labels` lists.
+#[must_use]
+pub fn listing(labels: &[&[u8]]) -> Option<Listing> {
+    match Name::parse(labels) {
+        Name::Listed(listing) => Some(listing),
+        Name::Of(_, _) | Name::Branch | Name::Nothing => None,
     }
 }
 
@@ -134,12 +148,13 @@ pub fn resolve<R>(
 pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
     match Name::parse(labels) {
         Name::Nothing => false,
-        Name::Branch => true,
+        Name::Branch | Name::Listed(_) => true,
         Name::Of(service, part) => views.read(service, |view| {
             view.is_some_and(|view| match part {
                 Part::Nothing => false,
                 Part::Branch => true,
                 Part::Instance(id) => view.instance(id).is_some(),
+                Part::Browsed(id, protocol) => browsed(view, id, protocol).is_some(),
                 Part::Pool(Choice::Whole, form) => has_form(view, form),
                 Part::Pool(_, _) => true,
             })
@@ -161,6 +176,14 @@ fn answer(
             Some((index, _)) => of_instance(view, index, kind, asker.now),
             None => Outcome::NxDomain,
         },
+        Part::Browsed(id, protocol) => match (browsed(view, id, *protocol), kind) {
+            (None, _) => Outcome::NxDomain,
+            (Some(index), Kind::Srv | Kind::Txt) => of_instance(view, index, kind, asker.now),
+            (
+                Some(_),
+                Kind::A | Kind::Aaaa | Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other,
+            ) => Outcome::NoData,
+        },
         // Below `tag` and `key` any label may stand, also left of a port: those names exist.
         Part::Pool(Choice::Whole, form) if !has_form(view, *form) => Outcome::NxDomain,
         Part::Pool(choice, form) => {
@@ -172,15 +195,25 @@ fn answer(
                 (Kind::Srv, Form::Port(port)) => srv(view, choice, port, asker, rng),
                 (Kind::Https, Form::Plain) => https(view, choice, asker, rng),
                 (Kind::Svcb, Form::Binding(port)) => svcb(view, choice, port, asker, rng),
+                (Kind::Ptr, Form::Port(PortChoice::MainOf(protocol))) => {
+                    ptr(view, choice, protocol, asker, rng)
+                }
                 (Kind::A | Kind::Aaaa | Kind::Txt, Form::Port(_) | Form::Binding(_))
                 | (Kind::Srv, Form::Binding(_))
                 | (Kind::Svcb, Form::Plain | Form::Port(_))
                 | (Kind::Https, Form::Port(_) | Form::Binding(_))
+                | (Kind::Ptr, Form::Plain | Form::Port(_) | Form::Binding(_))
                 | (Kind::Other, _) => None,
             };
             answer.map_or(Outcome::NoData, Outcome::Answer)
         }
     }
+}
+
+/// Where the instance is that browsing for main ports of `protocol` shows as `id`.
+fn browsed(view: &ServiceView, id: &str, protocol: Protocol) -> Option<u32> {
+    let (index, found) = view.instance(id)?;
+    PortChoice::MainOf(protocol).of(&found.instance).map(|_| index)
 }
 
 /// Whether a name of this form, left of the service's own, exists: while a registered instance has
@@ -205,20 +238,12 @@ fn of_instance(view: &ServiceView, index: u32, kind: Kind, now: Millis) -> Outco
     let data = match kind {
         Kind::A => own(Family::V4),
         Kind::Aaaa => own(Family::V6),
-        Kind::Srv => Data::Srv(
-            PortChoice::Main
-                .of(instance)
-                .map(|port| Srv {
-                    priority: instance.tier.get(),
-                    weight: 256,
-                    port,
-                    instance: index,
-                })
-                .into_iter()
-                .collect(),
-        ),
+        Kind::Srv => {
+            let port = PortChoice::Main.of(instance);
+            Data::Srv(port.map(|port| own_srv(view, index, port)).into_iter().collect())
+        }
         Kind::Txt => Data::Txt(vec![index]),
-        Kind::Svcb | Kind::Https | Kind::Other => return Outcome::NoData,
+        Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other => return Outcome::NoData,
     };
     if data.is_empty() {
         return Outcome::NoData;
@@ -300,7 +325,10 @@ impl Answer {
             Data::Addresses(addresses) => {
                 first_by(addresses, most, |ip| mix(client, address_hash(*ip)));
             }
-            Data::Srv(records) | Data::Svcb(records) | Data::Https(records) => {
+            Data::Srv(records)
+            | Data::Svcb(records)
+            | Data::Https(records)
+            | Data::Ptr(records) => {
                 first_by(records, most, |srv| {
                     let id = view.instances[srv.instance as usize].instance.id.as_str();
                     (srv.priority, mix(client, instance_hash(id)))
@@ -319,7 +347,10 @@ impl Data {
     pub fn len(&self) -> usize {
         match self {
             Self::Addresses(records) => records.len(),
-            Self::Srv(records) | Self::Svcb(records) | Self::Https(records) => records.len(),
+            Self::Srv(records)
+            | Self::Svcb(records)
+            | Self::Https(records)
+            | Self::Ptr(records) => records.len(),
             Self::Txt(records) => records.len(),
         }
     }
@@ -334,7 +365,10 @@ impl Data {
     pub fn truncate(&mut self, most: usize) {
         match self {
             Self::Addresses(records) => records.truncate(most),
-            Self::Srv(records) | Self::Svcb(records) | Self::Https(records) => {
+            Self::Srv(records)
+            | Self::Svcb(records)
+            | Self::Https(records)
+            | Self::Ptr(records) => {
                 records.truncate(most);
             }
             Self::Txt(records) => records.truncate(most),

@@ -7,6 +7,9 @@
 //! | `_http._tcp.web`                    | its port http                                |
 //! | `_web._tcp`                         | its main port where that is TCP (RFC 2782)   |
 //! | `_grpc.web`                         | the binding of its port grpc (RFC 9460)      |
+//! | `web-1._web._tcp`                   | the instance, its main port being TCP        |
+//! | `_services._dns-sd._udp`            | every type of service (RFC 6763 section 9)   |
+//! | `b`, `db`, `lb` + `._dns-sd._udp`   | where to browse (RFC 6763 section 11)        |
 //! | `a.b.tag.web`                       | instances with tags a and b                  |
 //! | `eu-1a.zone.web`                    | instances of that locality zone              |
 //! | `user-42.key.web`                   | one instance, by consistent hash of the key  |
@@ -21,6 +24,8 @@ use crate::registry::PortChoice;
 pub(crate) enum Name<'q> {
     /// Something of a service.
     Of(&'q str, Part<'q>),
+    /// A list of the zone as a whole.
+    Listed(Listing),
     /// Exists without data, whatever is registered.
     Branch,
     /// No such name can exist.
@@ -34,10 +39,21 @@ pub(crate) enum Part<'q> {
     Pool(Choice<'q>, Form<'q>),
     /// One instance.
     Instance(&'q str),
+    /// One instance whose main port has this protocol, as browsing shows it.
+    Browsed(&'q str, Protocol),
     /// Exists without data while the service does.
     Branch,
     /// Cannot exist.
     Nothing,
+}
+
+/// What DNS-SD lists of a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Every type of service.
+    Types,
+    /// The domains to browse: the zone itself.
+    Domains,
 }
 
 /// Which records of a pool the name has.
@@ -68,6 +84,12 @@ impl<'q> Name<'q> {
         if let Some(protocol) = protocol(last) {
             return match left {
                 [] => Self::Branch,
+                // Taken from a service named dns-sd, which has its other names.
+                [above @ .., b"_dns-sd"] if protocol == Protocol::Udp => Self::listing(above),
+                [id, service] => match (text(id), port_label(service)) {
+                    (Some(id), Some(service)) => Self::Of(service, Part::Browsed(id, protocol)),
+                    _ => Self::Nothing,
+                },
                 [service] => match port_label(service) {
                     Some(service) => {
                         let port = PortChoice::MainOf(protocol);
@@ -81,6 +103,16 @@ impl<'q> Name<'q> {
         match text(last) {
             Some(service) => Self::Of(service, Part::parse(left)),
             None => Self::Nothing,
+        }
+    }
+
+    /// Reads what is left of `_dns-sd._udp`.
+    fn listing(labels: &[&[u8]]) -> Self {
+        match labels {
+            [] => Self::Branch,
+            [b"_services"] => Self::Listed(Listing::Types),
+            [b"b" | b"db" | b"lb"] => Self::Listed(Listing::Domains),
+            _ => Self::Nothing,
         }
     }
 }
@@ -177,6 +209,10 @@ mod tests {
         let main = Form::Port(PortChoice::MainOf(Protocol::Udp));
         assert_eq!(parse("_web._udp"), pool(Choice::Whole, main));
         assert_eq!(parse("_grpc.web"), pool(Choice::Whole, Form::Binding("grpc")));
+        let browsed = Part::Browsed("web-1", Protocol::Tcp);
+        assert_eq!(parse("web-1._web._tcp"), Name::Of("web", browsed));
+        assert_eq!(parse("_services._dns-sd._udp"), Name::Listed(Listing::Types));
+        assert_eq!(parse("lb._dns-sd._udp"), Name::Listed(Listing::Domains));
         assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), Form::Plain));
         assert_eq!(parse("_http._tcp.a.tag.web"), pool(Choice::Tags(vec!["a"]), http));
         assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), Form::Plain));
@@ -188,6 +224,7 @@ mod tests {
     #[test]
     fn what_lies_between_exists_without_data() {
         assert_eq!(parse("_tcp"), Name::Branch);
+        assert_eq!(parse("_dns-sd._udp"), Name::Branch);
         for name in
             ["_tcp.web", "tag.web", "zone.web", "key.web", "_tcp.a.tag.web", "_http._tcp.tag.web"]
         {
@@ -208,7 +245,8 @@ mod tests {
         ] {
             assert_eq!(parse(name), Name::Of("web", Part::Nothing), "{name}");
         }
-        assert_eq!(parse("web._tcp"), Name::Nothing);
-        assert_eq!(parse("x._web._tcp"), Name::Nothing);
+        for name in ["web._tcp", "x.y._web._tcp", "x.web._tcp", "x._dns-sd._udp"] {
+            assert_eq!(parse(name), Name::Nothing, "{name}");
+        }
     }
 }

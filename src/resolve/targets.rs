@@ -1,4 +1,4 @@
-//! What lists every instance that has a port: SRV, SVCB and HTTPS.
+//! What lists every instance that has a port: SRV, SVCB, HTTPS, and PTR of DNS-SD.
 
 use rand::Rng;
 
@@ -40,6 +40,29 @@ pub(super) fn https(
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     list(view, choice, HTTPS_PORT, asker, rng)?.bound().answer(view, asker, Data::Https)
+}
+
+/// PTR to the instances that SRV of the main port lists, in the same order; it takes no turn of
+/// that, since browsing is followed by SRV.
+pub(super) fn ptr(
+    view: &ServiceView,
+    choice: &Choice<'_>,
+    protocol: Protocol,
+    asker: &Asker,
+    rng: &mut impl Rng,
+) -> Option<Answer> {
+    let asker = Asker { peek: true, ..*asker };
+    let mut list = list(view, choice, PortChoice::MainOf(protocol), &asker, rng)?;
+    for srv in &mut list.records {
+        *srv = own_srv(view, srv.instance, srv.port);
+    }
+    list.answer(view, &asker, Data::Ptr)
+}
+
+/// The SRV record of an instance's own name.
+pub(super) fn own_srv(view: &ServiceView, instance: u32, port: u16) -> Srv {
+    let priority = view.instances[instance as usize].instance.tier.get();
+    Srv { priority, weight: 256, port, instance }
 }
 
 /// Instances with a port, in the algorithm's order.
