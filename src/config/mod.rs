@@ -108,7 +108,8 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let defaults: SettingsPatch = document.section("defaults");
 
     let listen = listen(document, &dns, &http, flags);
-    let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
+    let zone = boot::longest(&server.zone, &server.aliases);
+    let around = Surroundings { zone, server: &server.name, limits: &limits };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
