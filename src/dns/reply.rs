@@ -5,6 +5,7 @@
 //! decides whether that means TC. The buffer is the caller's and is used again.
 
 use crate::dns::compress::NameTable;
+use crate::dns::name::suffixes;
 use crate::dns::opt::{ExtendedError, Opt};
 use crate::dns::query::Head;
 use crate::dns::rcode::Rcode;
@@ -232,12 +233,12 @@ impl<'a> Reply<'a> {
         let target_start = data_start
             + match rtype {
                 rtype::NS | rtype::CNAME | rtype::PTR => 0,
-                rtype::MX => 2,
+                rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
                 rtype::SRV => 6,
                 _ => return,
             };
         let (names, message) = self.name_table();
-        let target = message.get(target_start..).unwrap_or_default();
+        let target = first_name(message.get(target_start..).unwrap_or_default());
         names.note(message, target_start, target, target.len());
     }
 }
@@ -251,6 +252,12 @@ pub fn error(
     rcode: Rcode,
 ) {
     Reply::start(buffer, head, transport, nsid).finish(rcode, false);
+}
+
+/// The name at the start of `wire`, of which more may follow: parameters of SVCB.
+fn first_name(wire: &[u8]) -> &[u8] {
+    let end = suffixes(wire).find(|rest| rest.first() == Some(&0));
+    end.map_or(&[], |root| &wire[..wire.len() - root.len() + 1])
 }
 
 fn question_name(message: &[u8], question_len: usize) -> &[u8] {
