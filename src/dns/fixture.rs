@@ -149,13 +149,15 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
     let apex = Name::from_text(apex, None).unwrap();
     let below = |label: &str| Name::from_text(label, Some(&apex)).unwrap();
     let soa = SoaTimers { rname: below("hostmaster"), refresh: 3600, retry: 600, expire: 86_400 };
+    let zones = zones::load(&paths, &apex).unwrap();
+    let soa = zones.server().and_then(|server| server.timers().cloned()).unwrap_or(soa);
     Served {
         own_name: below("ns1"),
         identity: "ns1".into(),
         addresses: vec!["192.0.2.53".parse().unwrap()],
         name_servers: vec![below("ns1")],
         primary: below("ns1"),
-        zones: zones::load(&paths, &apex).unwrap(),
+        zones,
         soa,
         negative_ttl: 1,
         client_prefix: (24, 56),
