@@ -106,9 +106,10 @@ impl<'q> Responder<'q> {
         let mut told = Vec::new();
         for _ in 0..MAX_RESTARTS {
             let wire = name.folded();
-            let ours = name::is_within(wire.wire(), served.apex.wire());
+            let sought = self.sought(wire.wire());
+            let ours = name::is_within(sought, served.apex.wire());
             let above = if ours { served.apex.wire().len() } else { 0 };
-            let found = if let Some(zone) = served.zones.find(wire.wire(), above) {
+            let found = if let Some(zone) = served.zones.find(sought, above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if ours {
                 match self.own_zone(reply, &name, witness) {
@@ -136,6 +137,16 @@ impl<'q> Responder<'q> {
             name = found.name;
         }
         End::answered()
+    }
+
+    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
+    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
+        let Served { apex, zones, .. } = self.served;
+        let served =
+            |name: &&[u8]| name::is_within(name, apex.wire()) || zones.find(name, 0).is_some();
+        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
+        parent.filter(served).unwrap_or(name)
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:
