@@ -133,9 +133,10 @@ impl<'q> Responder<'q> {
         let mut told = Vec::new();
         for _ in 0..MAX_RESTARTS {
             let wire = name.folded();
-            let authority = served.authority(wire.wire());
+            let sought = self.sought(wire.wire());
+            let authority = served.authority(sought);
             let above = authority.map_or(0, |authority| authority.apex.wire().len());
-            let found = if let Some(zone) = served.zones.find(wire.wire(), above) {
+            let found = if let Some(zone) = served.zones.find(sought, above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if let Some(authority) = authority {
                 match self.own_zone(reply, &name, authority, witness) {
@@ -163,6 +164,16 @@ impl<'q> Responder<'q> {
             name = found.name;
         }
         End::answered()
+    }
+
+    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
+    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
+        let served = |name: &&[u8]| {
+            self.served.authority(name).is_some() || self.served.zones.find(name, 0).is_some()
+        };
+        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
+        parent.filter(served).unwrap_or(name)
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:
