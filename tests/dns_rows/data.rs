@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::packet::{Packet, ask, raw};
 use crate::row::{rows, told};
 use crate::served::{
     CORP_NODATA, CORP_NXDOMAIN, CORP_SOA, NODATA, NXDOMAIN, ONE, REFUSED, SOA, server,
 };
 use crate::support::dns::Query;
+use crate::support::packet::{Packet, ask, raw};
 use crate::support::server::Server;
 use crate::via::Via;
 
@@ -96,6 +96,15 @@ rows! {
             "ar ns.corp.example. 120 A 192.0.2.53",
         ]),
         ask("corp.example", "A").gets(CORP_NODATA),
+        // DS is the parent's, also of a zone that is served too (RFC 4035 section 3.1.4.1), but
+        // there is nobody else to say it of a zone whose parent is not.
+        ask("child.corp.example", "DS").gets(CORP_NODATA),
+        ask("corp.example", "DS").gets(CORP_NODATA),
+        ask("child.corp.example", "SOA").gets(&[
+            "NOERROR qr aa 1/1/0/0",
+            "an child.corp.example. 60 SOA a.child.corp.example. b.child.corp.example. 1 2 3 4 5",
+        ]),
+        ask("service.local", "DS").gets(NODATA),
     ];
     row_34_an_address_is_given_once: [
         ask("shared.service.local", "A")
@@ -308,7 +317,10 @@ fn row_45_names_that_differ_in_case_are_one() {
 fn row_46_what_would_be_too_long_a_name_is_refused_when_it_is_registered() {
     let (service, long) = ("s".repeat(62), "s".repeat(63));
     let (id, port) = ("i".repeat(63), "p".repeat(62));
-    let body = |port: &str| json!({ "addresses": ["10.3.4.1"], "ports": [{ "name": port, "port": 1 }], "ttl": null });
+    let body = |name: &str| {
+        let ports = json!([{ "name": name, "port": 1 }]);
+        json!({ "addresses": ["10.3.4.1"], "ports": ports, "ttl": null })
+    };
 
     let server = server();
     assert_eq!(registers(&server, &long, "i", &body("p")), 400);

@@ -1,10 +1,11 @@
 //! Rows 47-64: EDNS and size.
 
-use crate::packet::{DO, Packet, ask, header};
 use crate::row::{rows, told};
 use crate::served::{NXDOMAIN, ONE, SOA, server};
 use crate::support::message::Message;
-use crate::via::{Got, Via, next_id};
+use crate::support::outcome::Got;
+use crate::support::packet::{DO, Packet, ask, header};
+use crate::via::{Via, next_id};
 
 /// A of one.service.local, with EDNS.
 const ONE_EDNS: &[&str] =

@@ -1,8 +1,8 @@
 //! Rows 1-23: header, opcode, class and question.
 
-use crate::packet::{AA, AD, CD, QR, RA, RD, TC, Z, ask, header, raw};
 use crate::row::rows;
 use crate::served::{FORMERR, NXDOMAIN, ONE, REFUSED, SILENCE};
+use crate::support::packet::{AA, AD, CD, QR, RA, RD, TC, Z, ask, header, raw};
 use crate::via::Via;
 
 /// An A record of the root.

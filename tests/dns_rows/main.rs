@@ -8,7 +8,6 @@
 mod data;
 mod edns;
 mod header;
-mod packet;
 mod row;
 mod served;
 #[cfg(test)]

@@ -2,13 +2,15 @@
 //!
 //! The first line of a reply is its code, its flags and the four counts, OPT included; then a line
 //! a record (`an`, `ns`, `ar`), then OPT.
-//! Answers of one set are sorted, and so is the additional section. The serial of the server's zone, which moves, is `*`.
+//! Answers of one set are sorted, and so is the additional section. The serial of the server's
+//! zone, which moves, is `*`.
 
-use crate::packet::Packet;
 use crate::served::server;
 use crate::support::message::{Edns, Message};
+use crate::support::outcome::Got;
+use crate::support::packet::Packet;
 use crate::support::server::Server;
-use crate::via::{Got, Via, next_id};
+use crate::via::{Via, next_id};
 
 /// A query with its replies.
 pub(crate) struct Case {
@@ -55,6 +57,7 @@ pub(crate) fn told(server: &Server, query: &Packet, via: Via) -> Vec<String> {
     let bytes = match via.send(server, &packet) {
         Got::Reply(bytes) => bytes,
         Got::Silence => return vec!["silence".to_owned()],
+        Got::Last(bytes) => panic!("closed after {:?}", lines(&bytes)),
         Got::Closed => return vec!["closed".to_owned()],
     };
     assert_eq!(bytes[..2], packet[..2], "the id comes back");

@@ -30,7 +30,8 @@ fn start() -> Server {
         write!(config, "[[services.glue.instances]]\n{instance}").unwrap();
     }
     let builder = Server::builder(&config);
-    builder.file("zones/own.zone", OWN_ZONE).file("zones/corp.zone", CORP_ZONE).start()
+    let builder = builder.file("zones/own.zone", OWN_ZONE).file("zones/corp.zone", CORP_ZONE);
+    builder.file("zones/child.zone", CHILD_ZONE).start()
 }
 
 const SERVICES: &str = r#"
@@ -116,7 +117,12 @@ sub       NS ns.else.example.
 ns.sub    A 192.0.2.90
 into      CNAME host.sub
 _svc._tcp SRV 1 2 3 www
+svcb      SVCB 1 www port=53
+child     NS a.child
 ";
+
+/// A zone below it.
+const CHILD_ZONE: &str = "$ORIGIN child.corp.example.\n$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\n";
 
 /// What remains of other queries when they have one question and no EDNS.
 pub(crate) const REFUSED: &[&str] = &["REFUSED qr 1/0/0/0"];

@@ -10,11 +10,12 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::packet::ask;
 use crate::row::{lines, rows};
 use crate::served::{ONE, server};
+use crate::support::outcome::receive;
+use crate::support::packet::ask;
 use crate::support::server::Server;
-use crate::via::{Via, next_id, receive};
+use crate::via::{Via, next_id};
 
 rows! {
     row_65_tcp_is_served_on_the_same_port: [

@@ -1,6 +1,6 @@
 //! Queries as bytes, honest and other ones.
 
-use crate::support::message::type_number;
+use super::message::type_number;
 
 /// A query in the making. As it begins it is an honest one without EDNS.
 #[derive(Debug, Clone)]
