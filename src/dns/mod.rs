@@ -18,6 +18,8 @@ pub mod rtype;
 pub mod serve;
 pub mod served;
 pub mod sockets;
+pub mod tcp;
+pub mod tls;
 pub mod transport;
 pub mod zones;
 
@@ -30,5 +32,4 @@ mod fixture;
 mod laws;
 mod opt;
 mod responder;
-mod tcp;
 mod writer;

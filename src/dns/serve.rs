@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::dns::connections::Connections;
 use crate::dns::counters::{Counters, count};
 use crate::dns::sockets::Bound;
-use crate::dns::tcp;
+use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{Peer, Transport};
 
 /// What all loops of a server share.
@@ -77,7 +77,22 @@ pub fn serve<H>(
     for socket in bound.udp {
         tasks.spawn(udp(socket, handler.clone(), Arc::clone(shared), stop.clone()));
     }
-    tasks.spawn(tcp::accept(bound.tcp, handler.clone(), Arc::clone(shared), stop.clone()));
+    serve_streams(bound.tcp, Protocol::Tcp, handler, shared, stop, tasks);
+}
+
+/// Serves one address over a stream protocol, as [`serve`] does.
+pub fn serve_streams<H>(
+    listener: TcpListener,
+    protocol: Protocol,
+    handler: &H,
+    shared: &Arc<Shared>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) where
+    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+{
+    let (handler, shared, stop) = (handler.clone(), Arc::clone(shared), stop.clone());
+    tasks.spawn(tcp::accept(listener, protocol, handler, shared, stop));
 }
 
 /// Completes when the server is told to stop.
