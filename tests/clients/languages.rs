@@ -71,7 +71,7 @@ fn calls(shell: &mut Shell) -> Vec<String> {
 }
 
 /// Name, port and weight of the instances of web.
-const SERVERS: [&str; 3] = [
+pub(crate) const SERVERS: [&str; 3] = [
     "web-1.web.service.local 8080 65535",
     "web-2.web.service.local 8080 21845",
     "web-3.web.service.local 8080 21845",

@@ -4,6 +4,8 @@
 //! Java, whose package is larger than all the others together.
 
 #[cfg(test)]
+mod encrypted;
+#[cfg(test)]
 mod languages;
 #[cfg(test)]
 mod libc;

@@ -33,16 +33,7 @@ fn dnsmasq_forwards_the_zone() {
 fn unbound_forwards_the_zone() {
     let Some((folder, mut shell)) = served(&["unbound", "-V"]) else { return };
     let piece = piece("unbound");
-    // It validates, and private addresses are taken out: what two lines of the piece are against.
-    let around = |port: u16| {
-        format!(
-            "server:\n    interface: 127.0.0.1@{port}\n    username: \"\"\n    chroot: \"\"\n    \
-             directory: \".\"\n    pidfile: \"\"\n    use-syslog: no\n    \
-             private-address: 10.0.0.0/8\n    trust-anchor: \"{ROOT}\"\nremote-control:\n    \
-             control-enable: no\n"
-        )
-    };
-    write(&folder, "unbound.conf", &format!("{piece}{}", around(5300)));
+    write(&folder, "unbound.conf", &format!("{piece}{}", unbound_around(5300)));
     let checked = shell.run("unbound-checkconf unbound.conf");
     assert_eq!(checked, ["unbound-checkconf: no errors in unbound.conf"]);
 
@@ -51,7 +42,7 @@ fn unbound_forwards_the_zone() {
 
     let cases = [("domain-insecure", "SERVFAIL"), ("private-domain", "NOERROR")];
     for (line, status) in cases.into_iter().chain([("do-not-query-localhost", "SERVFAIL")]) {
-        write(&folder, "bare.conf", &format!("{}{}", without(&piece, line), around(5301)));
+        write(&folder, "bare.conf", &format!("{}{}", without(&piece, line), unbound_around(5301)));
         shell.run("unbound -d -c bare.conf >bare.log 2>&1 & bare=$!");
         assert_eq!(failure(&mut shell), [status, "0"], "without {line}");
         shell.run("kill $bare; wait $bare");
@@ -85,15 +76,35 @@ fn bind_forwards_the_zone() {
 
 #[test]
 fn systemd_resolved_routes_the_zone() {
-    // Not by its package, which makes itself the resolver of the machine.
-    let program = needs::tools().join("systemd-resolved/lib/systemd/systemd-resolved");
-    let program = program.display().to_string();
-    let Some((folder, mut shell)) = served(&[&program, "--version"]) else { return };
-    if shell.run("awk '{ print $3 }' /proc/self/uid_map") == ["1"] {
-        return needs::skipped("systemd-resolved changes its user, which takes root");
+    let Some((folder, mut shell)) = served(&[&resolved(), "--version"]) else { return };
+    if !prepare_for_resolved(&mut shell) {
+        return;
     }
-    // It wants its user, a folder in /run, and a link that is up. It does without systemd and D-Bus.
-    shell.run(
+    let piece = piece("systemd-resolved");
+
+    write(&folder, "signpost.conf", &piece);
+    shell.run(&start_resolved());
+    assert_eq!(through(&mut shell, "@127.0.0.53"), EXPECTED);
+
+    shell.run("kill $resolved; wait $resolved");
+    write(&folder, "signpost.conf", &without(&piece, "Domains"));
+    shell.run(&start_resolved());
+    assert_eq!(failure_of(&mut shell, "@127.0.0.53"), ["REFUSED", "0"]);
+}
+
+/// systemd-resolved: not of its installed package, which makes itself the resolver of the machine.
+pub(crate) fn resolved() -> String {
+    needs::tools().join("systemd-resolved/lib/systemd/systemd-resolved").display().to_string()
+}
+
+/// What systemd-resolved wants: its user, a folder in /run, and a link that is up. It does without
+/// systemd and D-Bus. `false`, and said, where this may not be.
+pub(crate) fn prepare_for_resolved(shell: &mut Shell) -> bool {
+    if shell.run("awk '{ print $3 }' /proc/self/uid_map") == ["1"] {
+        needs::skipped("systemd-resolved changes its user, which takes root");
+        return false;
+    }
+    let said = shell.run(
         "mount -t tmpfs none /run; mkdir -p /run/dbus /run/systemd/resolved.conf.d\n\
          cp /etc/passwd passwd; cp /etc/group group\n\
          echo systemd-resolve:x:995:995::/:/usr/sbin/nologin >>passwd\n\
@@ -102,22 +113,16 @@ fn systemd_resolved_routes_the_zone() {
          ip link add up0 type veth peer name up1\n\
          ip address add 192.0.2.1/24 dev up0; ip link set up0 up; ip link set up1 up",
     );
-    let piece = piece("systemd-resolved");
-    let start = |shell: &mut Shell, config: &str| {
-        write(&folder, "signpost.conf", config);
-        shell.run(&format!(
-            "cp signpost.conf /run/systemd/resolved.conf.d; {program} >resolved.log 2>&1 & \
-             resolved=$!"
-        ));
-    };
+    assert_eq!(said, Vec::<String>::new());
+    true
+}
 
-    // It answers on port 53 of an address of its own.
-    start(&mut shell, &piece);
-    assert_eq!(through(&mut shell, "@127.0.0.53"), EXPECTED);
-
-    shell.run("kill $resolved; wait $resolved");
-    start(&mut shell, &without(&piece, "Domains"));
-    assert_eq!(failure_of(&mut shell, "@127.0.0.53"), ["REFUSED", "0"]);
+/// Starts it with `signpost.conf` of this folder; it answers on 127.0.0.53.
+pub(crate) fn start_resolved() -> String {
+    let program = resolved();
+    format!(
+        "cp signpost.conf /run/systemd/resolved.conf.d; {program} >resolved.log 2>&1 & resolved=$!"
+    )
 }
 
 /// The configuration without the line that has `key`.
@@ -128,11 +133,11 @@ fn without(piece: &str, key: &str) -> String {
 }
 
 /// What the resolver on port 5300 says of a key, of a port, of what is not there.
-fn through_port_5300(shell: &mut Shell) -> Vec<String> {
+pub(crate) fn through_port_5300(shell: &mut Shell) -> Vec<String> {
     through(shell, "@127.0.0.1 -p 5300")
 }
 
-fn through(shell: &mut Shell, resolver: &str) -> Vec<String> {
+pub(crate) fn through(shell: &mut Shell, resolver: &str) -> Vec<String> {
     shell.run(&format!(
         "ask() {{ dig {resolver} +time=2 +tries=3 \"$@\"; }}\n\
          until_it_works sh -c 'dig {resolver} +time=2 +tries=1 +short \
@@ -144,23 +149,34 @@ fn through(shell: &mut Shell, resolver: &str) -> Vec<String> {
 }
 
 /// The status and the number of answers of the resolver on port 5301.
-fn failure(shell: &mut Shell) -> Vec<String> {
+pub(crate) fn failure(shell: &mut Shell) -> Vec<String> {
     failure_of(shell, "@127.0.0.1 -p 5301")
 }
 
-fn failure_of(shell: &mut Shell, resolver: &str) -> Vec<String> {
+pub(crate) fn failure_of(shell: &mut Shell, resolver: &str) -> Vec<String> {
     shell.run(&format!(
-        "asked() {{ dig {resolver} +time=10 +tries=1 web-2.web.service.local >reply; }}\n\
+        "asked() {{ dig {resolver} +time=60 +tries=1 web-2.web.service.local >reply; }}\n\
          until_it_works asked; sed -En 's/.*status: ([A-Z]+).*/\\1/p; s/.*ANSWER: ([0-9]+).*/\\1/p' \
          reply"
     ))
+}
+
+/// What is around a piece of unbound: it validates, and takes private addresses out of answers,
+/// which two lines of the piece are against.
+pub(crate) fn unbound_around(port: u16) -> String {
+    format!(
+        "server:\n    interface: 127.0.0.1@{port}\n    username: \"\"\n    chroot: \"\"\n    \
+         directory: \".\"\n    pidfile: \"\"\n    use-syslog: no\n    \
+         private-address: 10.0.0.0/8\n    trust-anchor: \"{ROOT}\"\nremote-control:\n    \
+         control-enable: no\n"
+    )
 }
 
 /// The key that signs the root, by its digest.
 const ROOT: &str =
     ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
 
-const EXPECTED: [&str; 5] = [
+pub(crate) const EXPECTED: [&str; 5] = [
     "10.0.0.21",
     "0 21845 8080 web-2.web.service.local.",
     "0 21845 8080 web-3.web.service.local.",

@@ -74,7 +74,9 @@ pub(crate) fn parse(page: &str, text: &str) -> Vec<Block> {
                 block.text.push('\n');
             }
             (None, None) => {
-                section = line.strip_prefix("## ").unwrap_or(section);
+                if line.starts_with('#') {
+                    section = line.trim_start_matches('#').trim();
+                }
             }
         }
     }

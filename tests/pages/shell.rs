@@ -109,7 +109,8 @@ cargo() {
     cat server.log
 }
 until_it_works() {
-    for _ in $(seq 600); do "$@" && return; sleep 0.05; done
+    local end=$((SECONDS + 60))
+    while [ $SECONDS -lt $end ]; do "$@" && return; sleep 0.05; done
     echo "never worked: $*"
 }
 "#;
