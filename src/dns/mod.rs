@@ -4,6 +4,7 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod connections;
+pub mod cookies;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -12,6 +13,7 @@ pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
+pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
 pub mod rtype;
@@ -26,10 +28,16 @@ pub mod zones;
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
+mod https;
 #[cfg(test)]
 mod laws;
 mod opt;
+#[cfg(test)]
+mod option_answers;
+mod present;
 mod responder;
+mod udp;
 mod writer;

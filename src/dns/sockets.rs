@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
+use crate::dns::datagrams::Kind;
+
 /// The sockets of one address.
 #[derive(Debug)]
 pub struct Bound {
@@ -97,6 +99,7 @@ fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     // More room for bursts, as far as the system allows; less is no reason not to start.
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
+    Kind::of(address).prepare(&socket)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -3,7 +3,7 @@
 //! Readers never wait: a lookup is one wait-free map read. What changes without a new view (the
 //! end of a lease, load) lives in atomics that all views of an instance share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -153,6 +153,8 @@ pub struct ServiceView {
     pub instances: Box<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
+    /// Why instances are not usable, and how many for each reason: the first that an instance has.
+    pub unusable: Box<[(&'static str, usize)]>,
     ports: Box<[(PortName, Protocol)]>,
     pools: Pools,
 }
@@ -166,7 +168,23 @@ impl ServiceView {
         let ports: BTreeSet<_> =
             named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
         let ports = ports.into_iter().collect();
-        Self { name, revision, declared, settings, overrides, instances, weights, ports, pools }
+        let mut unusable = BTreeMap::new();
+        for reason in instances.iter().filter_map(|i| i.reasons().into_iter().next()) {
+            *unusable.entry(reason).or_insert(0) += 1;
+        }
+        let unusable = unusable.into_iter().collect();
+        Self {
+            name,
+            revision,
+            declared,
+            settings,
+            overrides,
+            instances,
+            weights,
+            unusable,
+            ports,
+            pools,
+        }
     }
 
     /// Whether any registered instance, usable or not, has the port.
@@ -232,7 +250,7 @@ impl ServiceView {
     /// How many instances may be answered.
     #[must_use]
     pub fn usable(&self) -> usize {
-        self.instances.iter().filter(|i| i.usable()).count()
+        self.instances.len() - self.unusable.iter().map(|(_, count)| count).sum::<usize>()
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
         soa,
         negative_ttl: seconds(live.negative_ttl),
         client_prefix: live.client_prefix,
+        conduct: live.conduct.clone(),
         zones,
         apex,
     })
