@@ -12,8 +12,8 @@ use crate::model::{
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 8] =
-    ["server", "dns", "http", "store", "registry", "limits", "defaults", "services"];
+pub(super) const SECTIONS: [&str; 9] =
+    ["server", "dns", "tls", "http", "store", "registry", "limits", "defaults", "services"];
 
 /// `[server]`.
 #[derive(Deserialize)]
@@ -45,6 +45,9 @@ impl Default for ServerSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DnsSection {
     pub(super) listen: Vec<Socket>,
+    pub(super) tls_listen: Vec<Socket>,
+    pub(super) https_listen: Vec<Socket>,
+    pub(super) quic_listen: Vec<Socket>,
     pub(super) ttl: Option<RecordTtl>,
     pub(super) negative_ttl: DurationText,
     pub(super) max_answers: Option<MaxAnswers>,
@@ -57,6 +60,9 @@ impl Default for DnsSection {
     fn default() -> Self {
         Self {
             listen: vec![Socket(([127, 0, 0, 1], 8053).into())],
+            tls_listen: Vec::new(),
+            https_listen: Vec::new(),
+            quic_listen: Vec::new(),
             ttl: None,
             negative_ttl: DurationText(Duration::from_secs(1)),
             max_answers: None,
@@ -65,6 +71,14 @@ impl Default for DnsSection {
             zones: vec!["zones/*.zone".into()],
         }
     }
+}
+
+/// `[tls]`; an empty path is none.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsSection {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 /// `[http]`.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::boot::LATER;
+use crate::config::certificate::CertificateFiles;
 use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
@@ -17,6 +18,8 @@ pub struct Live {
     pub negative_ttl: Duration,
     /// How many bits of an address count as one client, IPv4 (0-32) and IPv6 (0-128).
     pub client_prefix: (u8, u8),
+    /// What the encrypted transports prove themselves by.
+    pub certificate: Option<CertificateFiles>,
     /// Ranges whose PTR names are ours; empty in this version.
     pub reverse: Vec<Network>,
     /// The zone files, patterns expanded, sorted, without duplicates.
@@ -37,6 +40,7 @@ impl Live {
         registry: &RegistrySection,
         limits: Limits,
         declared: Declared,
+        certificate: Option<CertificateFiles>,
         folder: &Path,
     ) -> Self {
         if !dns.reverse.is_empty() {
@@ -46,6 +50,7 @@ impl Live {
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
+            certificate,
             reverse: dns.reverse.clone(),
             zones: zones::expanded(document, &dns.zones, folder),
             forget_after: forget_after(document, registry.forget_after),

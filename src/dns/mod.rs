@@ -18,6 +18,8 @@ pub mod rtype;
 pub mod serve;
 pub mod served;
 pub mod sockets;
+pub mod tcp;
+pub mod tls;
 pub mod transport;
 pub mod zones;
 
@@ -31,6 +33,5 @@ mod fixture;
 mod laws;
 mod opt;
 mod responder;
-mod tcp;
 mod udp;
 mod writer;

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -15,7 +16,7 @@ use crate::dns::connections::Connections;
 use crate::dns::counters::{Counters, count};
 use crate::dns::datagrams::Kind;
 use crate::dns::sockets::Bound;
-use crate::dns::tcp;
+use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::Peer;
 use crate::dns::udp;
 
@@ -79,7 +80,22 @@ pub fn serve<H>(
     for socket in bound.udp {
         tasks.spawn(udp::answer(socket, kind, handler.clone(), Arc::clone(shared), stop.clone()));
     }
-    tasks.spawn(tcp::accept(bound.tcp, handler.clone(), Arc::clone(shared), stop.clone()));
+    serve_streams(bound.tcp, Protocol::Tcp, handler, shared, stop, tasks);
+}
+
+/// Serves one address over a stream protocol, as [`serve`] does.
+pub fn serve_streams<H>(
+    listener: TcpListener,
+    protocol: Protocol,
+    handler: &H,
+    shared: &Arc<Shared>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) where
+    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+{
+    let (handler, shared, stop) = (handler.clone(), Arc::clone(shared), stop.clone());
+    tasks.spawn(tcp::accept(listener, protocol, handler, shared, stop));
 }
 
 /// Completes when the server is told to stop.

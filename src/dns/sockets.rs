@@ -39,6 +39,15 @@ pub fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErr
     }
 }
 
+/// Listens on `address` over TCP only: where an encrypted transport is spoken. Must be called within
+/// a tokio runtime.
+///
+/// # Errors
+/// When the address is in use, not this machine's, or not allowed.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    tcp_listener(address).map_err(|source| BindError { address, transport: "TCP", source })
+}
+
 /// Why an address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot bind {address} for {transport}{}", hint(.source, *.address))]
