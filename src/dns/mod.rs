@@ -3,7 +3,6 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
-pub mod connections;
 pub mod counters;
 pub mod edns;
 pub mod explain;
