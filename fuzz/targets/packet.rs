@@ -33,8 +33,12 @@ fn check(query: &[u8], transport: Transport, reply: &[u8]) {
     assert_eq!(reply[2] & QR, QR, "QR");
     assert_eq!(reply[2] & (OPCODE | RD), query[2] & (OPCODE | RD), "opcode and RD");
     assert_eq!(reply[3] & 0xf0, 0, "RA, Z, AD and CD are 0");
-    let message = Message::from_vec(reply);
-    let message = message.unwrap_or_else(|error| panic!("{error}: {reply:?} to {query:?}"));
+    let message = match Message::from_vec(reply) {
+        Ok(message) => message,
+        // `dig +subnet=0` sends a client subnet of family 0, which comes back; hickory knows none.
+        Err(error) if error.to_string().contains("address family: 0x0") => return,
+        Err(error) => panic!("{error}: {reply:?} to {query:?}"),
+    };
     if let [_] = &message.queries[..] {
         let end = HEADER + question_length(&reply[HEADER..]);
         assert_eq!(reply[HEADER..end], query[HEADER..end], "the question");

@@ -3,6 +3,8 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod authority;
+pub mod cookies;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -11,6 +13,7 @@ pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
+pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
 pub mod rtype;
@@ -28,9 +31,15 @@ mod compress;
 mod datagrams;
 #[cfg(test)]
 mod fixture;
+mod https;
 #[cfg(test)]
 mod laws;
+mod listing;
 mod opt;
+#[cfg(test)]
+mod option_answers;
+mod present;
 mod responder;
+mod svcb;
 mod udp;
 mod writer;

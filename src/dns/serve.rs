@@ -16,7 +16,7 @@ use crate::dns::counters::{Counters, count};
 use crate::dns::datagrams::Kind;
 use crate::dns::sockets::Bound;
 use crate::dns::tcp::{self, Protocol};
-use crate::dns::transport::Peer;
+use crate::dns::transport::{IDLE_TIMEOUT, Peer};
 use crate::dns::udp;
 use crate::net::connections::Connections;
 
@@ -56,9 +56,8 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        let (idle, message, write) = (10, 5, 5);
-        let [idle, message, write] = [idle, message, write].map(Duration::from_secs);
-        Self { idle, message, write }
+        let five = Duration::from_secs(5);
+        Self { idle: IDLE_TIMEOUT, message: five, write: five }
     }
 }
 

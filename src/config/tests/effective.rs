@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Balance, Declared, Label, Limits, MaxAnswers, RecordTtl, Settings, ZoneName,
+    AnswerMode, Balance, Conduct, Declared, Label, Limits, MaxAnswers, RateLimit, RecordTtl,
+    Settings, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -51,6 +52,18 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             certificate: None,
             reverse: vec![],
             zones: vec![],
+            conduct: Conduct {
+                chaos: true,
+                version: String::new(),
+                cookies: true,
+                cookie_secrets: vec![],
+                rate_limit: RateLimit {
+                    per_address: 1_000,
+                    per_prefix: 4_000,
+                    slip: 2,
+                    exempt: RateLimit::LOCAL.map(|text| text.parse().unwrap()).into(),
+                },
+            },
             forget_after: Duration::from_secs(600),
             limits: Limits {
                 instances: 1_000_000,

@@ -120,6 +120,7 @@ fn each_key_is_in_the_example() {
         "[http]",
         "[store]",
         "[registry]",
+        "[rate_limit]",
         "[limits]",
         "[defaults]",
         "[[services.web.instances]]",
