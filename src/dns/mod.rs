@@ -15,6 +15,7 @@ pub mod name;
 pub mod query;
 pub mod rcode;
 pub mod reply;
+pub mod reverse;
 pub mod rtype;
 pub mod serve;
 pub mod served;

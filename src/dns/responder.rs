@@ -10,10 +10,11 @@ use rand::rngs::SmallRng;
 use crate::dns::authority::{Authority, STATIC_TTL, push_address};
 use crate::dns::edns::ClientSubnet;
 use crate::dns::listing;
-use crate::dns::name::{self, Name};
+use crate::dns::name::{MAX_LABELS, Name, relative_labels};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Reply, Section};
+use crate::dns::reverse::{self, Node, Place};
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::Peer;
@@ -121,7 +122,9 @@ impl<'q> Responder<'q> {
         for _ in 0..MAX_RESTARTS {
             let wire = name.folded();
             let authority = served.authority(wire.wire());
-            let above = authority.map_or(0, |authority| authority.apex.wire().len());
+            let place = authority.is_none().then(|| served.reverse.find(wire.wire())).flatten();
+            let apex = authority.map(|a| a.apex.wire()).or_else(|| place.map(|place| place.apex));
+            let above = apex.map_or(0, <[u8]>::len);
             let found = if let Some(zone) = served.zones.find(wire.wire(), above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if let Some(authority) = authority {
@@ -129,6 +132,8 @@ impl<'q> Responder<'q> {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(found) => Some(found),
                 }
+            } else if let Some(place) = place {
+                return self.reverse(reply, &name, place);
             } else {
                 None
             };
@@ -269,6 +274,50 @@ impl<'q> Responder<'q> {
         }
     }
 
+    /// Names of addresses: a zone that has nothing but its apex and PTR.
+    fn reverse(&self, reply: &mut Reply<'_>, name: &Name, place: Place<'_>) -> End<'q> {
+        let (home, rtype, at_apex) =
+            (&self.served.home, self.query.rtype, place.apex.len() == name.wire().len());
+        let Served { negative_ttl, .. } = self.served;
+        let serial = self.views.revision().serial();
+        let mut found = match place.node {
+            Node::Part => Found::NoData,
+            Node::Nothing => Found::NxDomain,
+            Node::Address(address) => {
+                let wanted = [rtype::PTR, rtype::ANY].contains(&rtype);
+                let (owner, now) = (name.wire(), self.now);
+                match reverse::write(reply, owner, address, home, self.views, now, wanted) {
+                    Some(()) if wanted => Found::Answer,
+                    Some(()) => Found::NoData,
+                    None if at_apex => Found::NoData,
+                    None => Found::NxDomain,
+                }
+            }
+        };
+        if at_apex && matches!(found, Found::NoData) {
+            match rtype {
+                rtype::SOA | rtype::ANY => {
+                    home.push_soa(reply, Section::Answer, name.wire(), serial, *negative_ttl);
+                    found = Found::Answer;
+                }
+                rtype::NS => {
+                    home.push_servers(reply, name.wire());
+                    found = Found::Answer;
+                }
+                _ => {}
+            }
+        }
+        let rcode = match found {
+            Found::Answer => return End::answered(),
+            Found::NoData => Rcode::NoError,
+            Found::NxDomain => Rcode::NxDomain,
+        };
+        if !home.push_soa(reply, Section::Authority, place.apex, serial, *negative_ttl) {
+            reply.truncate();
+        }
+        End { rcode, ..End::answered() }
+    }
+
     /// The addresses of this server where static data names it as a name server without them.
     fn push_own_glue(&self, reply: &mut Reply<'_>, found: &ZoneFound<'_>) {
         let home = &self.served.home;
@@ -367,26 +416,9 @@ fn kind(rtype: u16) -> Kind {
     }
 }
 
-/// The labels of `name` left of `apex`, in `buffer`.
-fn relative_labels<'b, 'n>(
-    name: &'n [u8],
-    apex: &[u8],
-    buffer: &'b mut [&'n [u8]; MAX_LABELS],
-) -> &'b [&'n [u8]] {
-    let relative = name::labels(&name[..name.len() - apex.len()]);
-    let mut count = 0;
-    for (slot, label) in buffer.iter_mut().zip(relative) {
-        *slot = label;
-        count += 1;
-    }
-    &buffer[..count]
-}
-
 /// What ANY looks for, in this order.
 const ANY_KINDS: [Kind; 7] =
     [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb, Kind::Https, Kind::Ptr];
-/// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
-const MAX_LABELS: usize = 127;
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
