@@ -13,7 +13,7 @@ use signpost::dns::reverse::Reverse;
 use signpost::dns::served::Served;
 use signpost::dns::transport::{Peer, Transport};
 use signpost::dns::zones::{SoaTimers, Zones};
-use signpost::model::{Declared, DeclaredService, Image, Instance, Limits, ServiceName};
+use signpost::model::{Conduct, Declared, DeclaredService, Image, Instance, Limits, ServiceName};
 use signpost::registry::{Names, Policy, Registry};
 use tokio::sync::mpsc;
 
@@ -60,6 +60,7 @@ fn front(n: usize) -> Front {
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
+        conduct: Conduct::default(),
     };
     Front::new(registry, served)
 }

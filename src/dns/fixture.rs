@@ -15,7 +15,9 @@ use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
-use crate::model::{Admin, Declared, DeclaredService, Image, InstanceSpec, Limits, ServiceName};
+use crate::model::{
+    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, RateLimit, ServiceName,
+};
 use crate::registry::{Names, Policy, Registry};
 
 /// A query under construction: ID 0x1234, one question of class IN unless told otherwise.
@@ -126,18 +128,38 @@ impl Stand {
         Message::from_vec(&self.reply(packet, client, Transport::Udp)).unwrap()
     }
 
+    /// Treats clients otherwise, and serves no zone files.
+    pub(crate) fn with(self, conduct: Conduct) -> Self {
+        self.front.serve(Served { conduct, ..served("service.local.", &[]) });
+        self
+    }
+
     /// The bytes of a reply.
     pub(crate) fn reply(&self, packet: &QueryBytes, client: &str, transport: Transport) -> Vec<u8> {
+        self.try_reply(packet, client, transport).unwrap()
+    }
+
+    /// The bytes of a reply, if there is one.
+    pub(crate) fn try_reply(
+        &self,
+        packet: &QueryBytes,
+        client: &str,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
         let source = SocketAddr::new(client.parse().unwrap(), 5353);
         let mut reply = Vec::new();
-        assert!(self.front.handle(&packet.bytes(), Peer { transport, source }, &mut reply));
-        reply
+        let answered = self.front.handle(&packet.bytes(), Peer { transport, source }, &mut reply);
+        answered.then_some(reply)
     }
 
     /// Asks as a client with EDNS of 1232 bytes does.
     pub(crate) fn ask(&self, name: &str, rtype: u16) -> Message {
         self.send(&QueryBytes::new(name, rtype).opt(1232, 0, &[]), "192.0.2.1")
     }
+}
+
+fn unlimited() -> RateLimit {
+    RateLimit { per_address: 0, per_prefix: 0, ..RateLimit::default() }
 }
 
 fn served(apex: &str, zone_files: &[&str]) -> Served {
@@ -166,6 +188,8 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
+        // Tests ask faster than any client.
+        conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
         aliases: Vec::new(),
         home,
     }

@@ -139,21 +139,26 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
 const OWN_ZONE: &str = "$ORIGIN service.local.\n$TTL 60\n\
     alias CNAME web\n*.wild CNAME a.b.tag.web\nstatic A 10.0.0.1\ncut NS ns.cut\nns.cut A 10.0.0.2\n";
 
+/// NSID, client subnet, cookie, keepalive and padding, in this order.
+const OPTIONS: &[u8] = b"\0\x03\0\0\0\x08\0\x04\0\x01\0\0\0\x0a\0\x08a client\0\x0b\0\0\0\x0c\0\0";
+
 /// Header, sections and sizes of a reply.
-fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, tcp: bool) {
-    let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, transport: Transport) {
     let mut packet = QueryBytes::new(name, rtype);
     if let Some(payload) = payload {
-        packet = packet.opt(payload, 0, &[0, 3, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]);
+        packet = packet.opt(payload, 0, OPTIONS);
     }
     let bytes = stand.reply(&packet, "192.0.2.1", transport);
-    let limit = match (tcp, payload) {
-        (true, _) => 65_535,
-        (false, None) => 512,
-        (false, Some(payload)) => payload.clamp(512, UDP_PAYLOAD).into(),
+    let (udp, tcp) = (transport == Transport::Udp, transport != Transport::Udp);
+    let limit = match (udp, payload) {
+        (false, _) => 65_535,
+        (true, None) => 512,
+        (true, Some(payload)) => payload.clamp(512, UDP_PAYLOAD).into(),
     };
-    let shown = format!("{name} {rtype} {payload:?} {tcp}");
+    let shown = format!("{name} {rtype} {payload:?} {transport:?}");
     assert!(bytes.len() <= limit, "{shown}");
+    let padded = payload.is_some() && transport.encrypted();
+    assert!(!padded || bytes.len().is_multiple_of(468), "{shown}: {}", bytes.len());
     let reply = Message::from_vec(&bytes).unwrap();
     assert_eq!(reply.edns.is_some(), payload.is_some(), "{shown}");
     assert!(!(tcp && reply.metadata.truncation), "{shown}: these sets fit TCP");
@@ -232,8 +237,8 @@ proptest! {
         let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
         let stand = Stand::new(&[("web", &settings, &instances)], &[OWN_ZONE]);
         for (name, rtype) in questions {
-            for tcp in [false, true] {
-                check(&stand, &name, rtype, payload, tcp);
+            for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+                check(&stand, &name, rtype, payload, transport);
             }
             // What is explained is what is said.
             let explained = stand.front.explain(&name, &format!("TYPE{rtype}"), None).unwrap();

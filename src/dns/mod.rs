@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod connections;
+pub mod cookies;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -13,6 +14,7 @@ pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
+pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
 pub mod reverse;
@@ -20,19 +22,24 @@ pub mod rtype;
 pub mod serve;
 pub mod served;
 pub mod sockets;
+pub mod tcp;
+pub mod tls;
 pub mod transport;
 pub mod zones;
 
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod laws;
 mod listing;
 mod opt;
+#[cfg(test)]
+mod option_answers;
 mod responder;
 mod svcb;
-mod tcp;
+mod udp;
 mod writer;

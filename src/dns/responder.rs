@@ -55,6 +55,8 @@ pub(super) struct Responder<'q> {
     client: Network,
     now: Millis,
     rng: &'q mut SmallRng,
+    /// Why a service that is known is not in the answer, for people.
+    reason: Option<String>,
 }
 
 /// How a reply ends.
@@ -95,20 +97,31 @@ impl<'q> Responder<'q> {
         let subnet = query.head.edns.and_then(|edns| edns.subnet);
         let told = subnet.as_ref().and_then(ClientSubnet::network);
         let (address, length) = told.unwrap_or_else(|| (peer.source.ip(), u8::MAX));
-        Self { views, served, query, client: served.client(address, length), now, rng }
+        Self {
+            views,
+            served,
+            query,
+            client: served.client(address, length),
+            now,
+            rng,
+            reason: None,
+        }
     }
 
     /// Writes the whole reply.
     pub(super) fn respond(mut self, mut reply: Reply<'_>, witness: &mut impl Witness) -> Rcode {
         let end = self.answer(&mut reply, witness);
-        if end.rcode == Rcode::Refused {
-            reply.extended_error(EDE_NOT_AUTHORITATIVE);
-        }
         // Without its SOA nobody knows how long the answer holds; TCP has room for it.
         if let Some(authority) = end.negative
             && !self.push_soa(&mut reply, Section::Authority, authority)
         {
             reply.truncate();
+        }
+        // Last, since records matter more.
+        if end.rcode == Rcode::Refused {
+            reply.extended_error(EDE_NOT_AUTHORITATIVE, String::new());
+        } else if let Some(reason) = self.reason {
+            reply.extended_error(EDE_OTHER, reason);
         }
         reply.finish(end.rcode, end.authoritative);
         end.rcode
@@ -358,19 +371,28 @@ impl<'q> Responder<'q> {
             peek: W::PEEKS,
         };
         let client = self.client;
-        resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
+        // Without EDNS there is nowhere to say it, and most services have no data of other types.
+        let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
+        let tells = self.query.head.edns.is_some() && common;
+        let mut reason = None;
+        let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
                 if let Outcome::Answer(answer) = &mut outcome {
                     AnswerWriter { apex, owner, client, view }.write(reply, answer);
                 }
                 witness.found(view, labels, kind, &outcome);
+                if tells && matches!(outcome, Outcome::NoData) {
+                    reason = none_usable(view, labels);
+                }
             }
             match outcome {
                 Outcome::Answer(_) => Found::Answer,
                 Outcome::NoData => Found::NoData,
                 Outcome::NxDomain => Found::NxDomain,
             }
-        })
+        });
+        self.reason = reason;
+        found
     }
 
     fn push_soa(&self, reply: &mut Reply<'_>, section: Section, authority: &Authority) -> bool {
@@ -399,6 +421,24 @@ impl<'q> End<'q> {
     }
 }
 
+/// Why a service has nobody to answer with, where that is the case. An instance's own name is there
+/// whatever its status, so that it lacks data for another reason.
+fn none_usable(view: &ServiceView, labels: &[&[u8]]) -> Option<String> {
+    let instance = match labels {
+        [id, _] => str::from_utf8(id).is_ok_and(|id| view.instance(id).is_some()),
+        _ => false,
+    };
+    if instance || view.usable() > 0 {
+        return None;
+    }
+    let counts = view.unusable.iter().map(|(reason, count)| format!("{count} {reason}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    Some(match &counts[..] {
+        "" => "no instance".to_owned(),
+        counts => format!("no usable instance: {counts}"),
+    })
+}
+
 fn address_type(address: IpAddr) -> u16 {
     if address.is_ipv4() { rtype::A } else { rtype::AAAA }
 }
@@ -422,5 +462,7 @@ const ANY_KINDS: [Kind; 7] =
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
+/// RFC 8914: other, which the text says.
+const EDE_OTHER: u16 = 0;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

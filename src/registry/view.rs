@@ -3,7 +3,7 @@
 //! Readers never wait: a lookup is one wait-free map read. What changes without a new view (the
 //! end of a lease, load) lives in atomics that all views of an instance share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,6 +155,8 @@ pub struct ServiceView {
     pub instances: Box<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
+    /// Why instances are not usable, and how many for each reason: the first that an instance has.
+    pub unusable: Box<[(&'static str, usize)]>,
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
@@ -170,6 +172,11 @@ impl ServiceView {
         let ports: BTreeSet<_> =
             named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
         let ports = ports.into_iter().collect();
+        let mut unusable = BTreeMap::new();
+        for reason in instances.iter().filter_map(|i| i.reasons().into_iter().next()) {
+            *unusable.entry(reason).or_insert(0) += 1;
+        }
+        let unusable = unusable.into_iter().collect();
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
@@ -181,6 +188,7 @@ impl ServiceView {
             overrides,
             instances,
             weights,
+            unusable,
             ports,
             mains,
             pools,
@@ -264,7 +272,7 @@ impl ServiceView {
     /// How many instances may be answered.
     #[must_use]
     pub fn usable(&self) -> usize {
-        self.instances.iter().filter(|i| i.usable()).count()
+        self.instances.len() - self.unusable.iter().map(|(_, count)| count).sum::<usize>()
     }
 }
 

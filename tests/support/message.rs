@@ -263,8 +263,13 @@ fn flags(bits: u16) -> String {
 
 fn rcode(code: u16) -> String {
     let names = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
-    let name = names.get(usize::from(code)).map(|name| (*name).to_owned());
-    name.unwrap_or_else(|| if code == 16 { "BADVERS".into() } else { format!("RCODE{code}") })
+    match code {
+        16 => "BADVERS".to_owned(),
+        23 => "BADCOOKIE".to_owned(),
+        _ => names
+            .get(usize::from(code))
+            .map_or_else(|| format!("RCODE{code}"), |name| (*name).to_owned()),
+    }
 }
 
 fn type_name(number: u16) -> String {
