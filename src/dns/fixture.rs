@@ -173,6 +173,8 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
     let apex = Name::from_text(apex, None).unwrap();
     let below = |label: &str| Name::from_text(label, Some(&apex)).unwrap();
     let soa = SoaTimers { rname: below("hostmaster"), refresh: 3600, retry: 600, expire: 86_400 };
+    let zones = zones::load(&paths, &apex).unwrap();
+    let soa = zones.server().and_then(|server| server.timers().cloned()).unwrap_or(soa);
     let home = Authority {
         own_name: below("ns1"),
         name_servers: vec![below("ns1")],
@@ -183,7 +185,7 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
     Served {
         identity: "ns1".into(),
         addresses: vec!["192.0.2.53".parse().unwrap()],
-        zones: zones::load(&paths, &apex).unwrap(),
+        zones,
         reverse: Reverse::default(),
         default_ttl: 5,
         negative_ttl: 1,

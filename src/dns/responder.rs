@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use crate::dns::authority::{Authority, STATIC_TTL, push_address};
 use crate::dns::edns::ClientSubnet;
 use crate::dns::listing;
-use crate::dns::name::{MAX_LABELS, Name, relative_labels};
+use crate::dns::name::{self, MAX_LABELS, Name, relative_labels};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Reply, Section};
@@ -134,11 +134,12 @@ impl<'q> Responder<'q> {
         let mut told = Vec::new();
         for _ in 0..MAX_RESTARTS {
             let wire = name.folded();
-            let authority = served.authority(wire.wire());
+            let sought = self.sought(wire.wire());
+            let authority = served.authority(sought);
             let place = authority.is_none().then(|| served.reverse.find(wire.wire())).flatten();
             let apex = authority.map(|a| a.apex.wire()).or_else(|| place.map(|place| place.apex));
             let above = apex.map_or(0, <[u8]>::len);
-            let found = if let Some(zone) = served.zones.find(wire.wire(), above) {
+            let found = if let Some(zone) = served.zones.find(sought, above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if let Some(authority) = authority {
                 match self.own_zone(reply, &name, authority, witness) {
@@ -168,6 +169,16 @@ impl<'q> Responder<'q> {
             name = found.name;
         }
         End::answered()
+    }
+
+    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
+    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
+        let served = |name: &&[u8]| {
+            self.served.authority(name).is_some() || self.served.zones.find(name, 0).is_some()
+        };
+        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
+        parent.filter(served).unwrap_or(name)
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:
