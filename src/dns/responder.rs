@@ -14,7 +14,6 @@ use crate::dns::name::{self, MAX_LABELS, Name, relative_labels};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Reply, Section};
-use crate::dns::reverse::{self, Node, Place};
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::Peer;
@@ -147,7 +146,9 @@ impl<'q> Responder<'q> {
                     ControlFlow::Continue(found) => Some(found),
                 }
             } else if let Some(place) = place {
-                return self.reverse(reply, &name, place);
+                let rtype = self.query.rtype;
+                let rcode = served.reverse_reply(reply, &name, place, rtype, self.views, self.now);
+                return End { rcode, ..End::answered() };
             } else {
                 None
             };
@@ -296,50 +297,6 @@ impl<'q> Responder<'q> {
         } else {
             Found::NoData
         }
-    }
-
-    /// Names of addresses: a zone that has nothing but its apex and PTR.
-    fn reverse(&self, reply: &mut Reply<'_>, name: &Name, place: Place<'_>) -> End<'q> {
-        let (home, rtype, at_apex) =
-            (&self.served.home, self.query.rtype, place.apex.len() == name.wire().len());
-        let Served { negative_ttl, .. } = self.served;
-        let serial = self.views.revision().serial();
-        let mut found = match place.node {
-            Node::Part => Found::NoData,
-            Node::Nothing => Found::NxDomain,
-            Node::Address(address) => {
-                let wanted = [rtype::PTR, rtype::ANY].contains(&rtype);
-                let (owner, now) = (name.wire(), self.now);
-                match reverse::write(reply, owner, address, home, self.views, now, wanted) {
-                    Some(()) if wanted => Found::Answer,
-                    Some(()) => Found::NoData,
-                    None if at_apex => Found::NoData,
-                    None => Found::NxDomain,
-                }
-            }
-        };
-        if at_apex && matches!(found, Found::NoData) {
-            match rtype {
-                rtype::SOA | rtype::ANY => {
-                    home.push_soa(reply, Section::Answer, name.wire(), serial, *negative_ttl);
-                    found = Found::Answer;
-                }
-                rtype::NS => {
-                    home.push_servers(reply, name.wire());
-                    found = Found::Answer;
-                }
-                _ => {}
-            }
-        }
-        let rcode = match found {
-            Found::Answer => return End::answered(),
-            Found::NoData => Rcode::NoError,
-            Found::NxDomain => Rcode::NxDomain,
-        };
-        if !home.push_soa(reply, Section::Authority, place.apex, serial, *negative_ttl) {
-            reply.truncate();
-        }
-        End { rcode, ..End::answered() }
     }
 
     /// The addresses of this server where static data names it as a name server without them.

@@ -6,11 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::dns::authority::Authority;
-use crate::dns::name::{MAX_LABELS, is_within, relative_labels, suffixes};
+use crate::dns::name::{MAX_LABELS, Name, is_within, relative_labels, suffixes};
+use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
-use crate::dns::writer::V4_RECORD;
+use crate::dns::served::Served;
+use crate::dns::writer::{V4_RECORD, label_length};
 use crate::model::{Millis, Network};
 use crate::registry::Views;
 use crate::resolve::pointers;
@@ -83,36 +84,78 @@ impl Reverse {
     }
 }
 
-/// Writes who has `address`, usable or not: one PTR each, to its name below `apex`. As many as fit,
-/// with TC when that is not all; `None` when nobody has it. `wanted` is whether they are asked for
-/// at all.
-pub(super) fn write(
-    reply: &mut Reply<'_>,
-    owner: &[u8],
-    address: IpAddr,
-    home: &Authority,
-    views: &Views,
-    now: Millis,
-    wanted: bool,
-) -> Option<()> {
-    // One more than can fit tells that not all do.
-    let most = reply.room() / V4_RECORD + 1;
-    pointers(views, address, now, most, |owners, ttl| {
-        if !wanted {
-            return;
+impl Served {
+    /// Answers for `name` at `place`: zones that have nothing but their apex and PTR.
+    pub(super) fn reverse_reply(
+        &self,
+        reply: &mut Reply<'_>,
+        name: &Name,
+        place: Place<'_>,
+        rtype: u16,
+        views: &Views,
+        now: Millis,
+    ) -> Rcode {
+        let (serial, ttl) = (views.revision().serial(), self.negative_ttl);
+        let at_apex = place.apex.len() == name.wire().len();
+        let wanted = [rtype::PTR, rtype::ANY].contains(&rtype);
+        let exists = match place.node {
+            Node::Part => true,
+            Node::Nothing => false,
+            Node::Address(address) => {
+                let written = self.push_pointers(reply, name, address, views, now, wanted);
+                if written && wanted {
+                    return Rcode::NoError;
+                }
+                written || at_apex
+            }
+        };
+        match rtype {
+            rtype::SOA | rtype::ANY if at_apex => {
+                self.home.push_soa(reply, Section::Answer, place.apex, serial, ttl);
+                return Rcode::NoError;
+            }
+            rtype::NS if at_apex => {
+                self.home.push_servers(reply, name.wire());
+                return Rcode::NoError;
+            }
+            _ => {}
         }
-        let fits = owners.iter().all(|instance| {
-            let (id, service) = (instance.id.as_str(), instance.service.as_str());
-            let length = |label: &str| [u8::try_from(label.len()).unwrap_or(u8::MAX)];
-            let (id_length, service_length) = (length(id), length(service));
-            let rdata: [&[u8]; 5] =
-                [&id_length, id.as_bytes(), &service_length, service.as_bytes(), home.apex.wire()];
-            reply.push(Section::Answer, &Record { owner, rtype: rtype::PTR, ttl, rdata: &rdata })
-        });
-        if !fits {
+        if !self.home.push_soa(reply, Section::Authority, place.apex, serial, ttl) {
             reply.truncate();
         }
-    })
+        if exists { Rcode::NoError } else { Rcode::NxDomain }
+    }
+
+    /// Says whether anybody has `address`, usable or not, and where that is `wanted` writes who: one
+    /// PTR each, as many as fit, with TC when that is not all.
+    fn push_pointers(
+        &self,
+        reply: &mut Reply<'_>,
+        name: &Name,
+        address: IpAddr,
+        views: &Views,
+        now: Millis,
+        wanted: bool,
+    ) -> bool {
+        // One more than can fit tells that not all do.
+        let most = if wanted { reply.room() / V4_RECORD + 1 } else { 1 };
+        let found = pointers(views, address, now, most, |owners, ttl| {
+            let fits = owners.iter().take_while(|_| wanted).all(|instance| {
+                let (id, service) = (instance.id.as_str(), instance.service.as_str());
+                let lengths = [[label_length(id)], [label_length(service)]];
+                let apex = self.home.apex.wire();
+                let rdata: [&[u8]; 5] =
+                    [&lengths[0], id.as_bytes(), &lengths[1], service.as_bytes(), apex];
+                let owner = name.wire();
+                let record = Record { owner, rtype: rtype::PTR, ttl, rdata: &rdata };
+                reply.push(Section::Answer, &record)
+            });
+            if !fits {
+                reply.truncate();
+            }
+        });
+        found.is_some()
+    }
 }
 
 /// How addresses of one family are written as names.
@@ -162,7 +205,7 @@ const FORMS: [Form; 2] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::name::{Name, text};
+    use crate::dns::name::text;
 
     /// The zone's apex and what the name stands for, as text.
     fn shown(ranges: &[&str], name: &str) -> Option<String> {
