@@ -9,6 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use signpost::dns::authority::Authority;
 use signpost::dns::front::Front;
 use signpost::dns::name::Name;
+use signpost::dns::reverse::Reverse;
 use signpost::dns::served::Served;
 use signpost::dns::transport::{Peer, Transport};
 use signpost::dns::zones::{SoaTimers, Zones};
@@ -55,6 +56,7 @@ fn front(n: usize) -> Front {
         identity: "ns1".into(),
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
         zones: Zones::default(),
+        reverse: Reverse::default(),
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),

@@ -16,6 +16,7 @@ pub mod query;
 pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
+pub mod reverse;
 pub mod rtype;
 pub mod serve;
 pub mod served;
