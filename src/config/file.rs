@@ -15,8 +15,18 @@ use crate::model::{
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 9] =
-    ["server", "dns", "http", "store", "registry", "rate_limit", "limits", "defaults", "services"];
+pub(super) const SECTIONS: [&str; 10] = [
+    "server",
+    "dns",
+    "tls",
+    "http",
+    "store",
+    "registry",
+    "rate_limit",
+    "limits",
+    "defaults",
+    "services",
+];
 
 /// `[server]`.
 #[derive(Deserialize)]
@@ -48,6 +58,9 @@ impl Default for ServerSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DnsSection {
     pub(super) listen: Vec<Socket>,
+    pub(super) tls_listen: Vec<Socket>,
+    pub(super) https_listen: Vec<Socket>,
+    pub(super) quic_listen: Vec<Socket>,
     pub(super) ttl: Option<RecordTtl>,
     pub(super) negative_ttl: DurationText,
     pub(super) max_answers: Option<MaxAnswers>,
@@ -64,6 +77,9 @@ impl Default for DnsSection {
     fn default() -> Self {
         Self {
             listen: vec![Socket(([127, 0, 0, 1], 8053).into())],
+            tls_listen: Vec::new(),
+            https_listen: Vec::new(),
+            quic_listen: Vec::new(),
             ttl: None,
             negative_ttl: DurationText(Duration::from_secs(1)),
             max_answers: None,
@@ -76,6 +92,14 @@ impl Default for DnsSection {
             cookie_secrets: CookieSecrets(Vec::new()),
         }
     }
+}
+
+/// `[tls]`; an empty path is none.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsSection {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 /// `[http]`.

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::boot::LATER;
+use crate::config::certificate::CertificateFiles;
 use crate::config::document::Document;
-use crate::config::file::{DnsSection, RegistrySection};
+use crate::config::file::{DnsSection, RateLimitSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Conduct, Declared, DurationText, Limits, Network, RateLimit};
+use crate::model::{Conduct, Declared, DurationText, Limits, Network};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Live {
     pub negative_ttl: Duration,
     /// How many bits of an address count as one client, IPv4 (0-32) and IPv6 (0-128).
     pub client_prefix: (u8, u8),
+    /// What the encrypted transports prove themselves by.
+    pub certificate: Option<CertificateFiles>,
     /// Ranges whose PTR names are ours; empty in this version.
     pub reverse: Vec<Network>,
     /// The zone files, patterns expanded, sorted, without duplicates.
@@ -36,10 +39,10 @@ impl Live {
     pub(super) fn of(
         document: &mut Document<'_>,
         dns: &DnsSection,
-        rate_limit: RateLimit,
         registry: &RegistrySection,
         limits: Limits,
         declared: Declared,
+        certificate: Option<CertificateFiles>,
         folder: &Path,
     ) -> Self {
         if !dns.reverse.is_empty() {
@@ -49,9 +52,10 @@ impl Live {
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
+            certificate,
             reverse: dns.reverse.clone(),
             zones: zones::expanded(document, &dns.zones, folder),
-            conduct: conduct(document, dns, rate_limit),
+            conduct: conduct(document, dns),
             forget_after: forget_after(document, registry.forget_after),
             limits,
             declared,
@@ -70,7 +74,8 @@ fn negative_ttl(document: &mut Document<'_>, ttl: DurationText) -> Duration {
     ttl.0
 }
 
-fn conduct(document: &mut Document<'_>, dns: &DnsSection, rate_limit: RateLimit) -> Conduct {
+fn conduct(document: &mut Document<'_>, dns: &DnsSection) -> Conduct {
+    let rate_limit: RateLimitSection = document.section("rate_limit");
     // One character-string (RFC 1035 section 3.3).
     if dns.version.len() > 255 {
         let message = format!("{} bytes, DNS allows 255", dns.version.len());
@@ -81,7 +86,7 @@ fn conduct(document: &mut Document<'_>, dns: &DnsSection, rate_limit: RateLimit)
         version: dns.version.clone(),
         cookies: dns.cookies,
         cookie_secrets: dns.cookie_secrets.0.clone(),
-        rate_limit,
+        rate_limit: rate_limit.into(),
     }
 }
 

@@ -20,12 +20,15 @@ pub mod rtype;
 pub mod serve;
 pub mod served;
 pub mod sockets;
+pub mod tcp;
+pub mod tls;
 pub mod transport;
 pub mod zones;
 
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -34,5 +37,5 @@ mod opt;
 #[cfg(test)]
 mod option_answers;
 mod responder;
-mod tcp;
+mod udp;
 mod writer;

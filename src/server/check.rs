@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::config::{self, Config};
 use crate::dns::served::Served;
 use crate::model::{Declared, DeclaredService, InstanceId, ServiceName};
-use crate::server::ServeError;
 use crate::server::zone::served;
+use crate::server::{ServeError, encrypted};
 
 /// What a legal configuration declares, and what is hardly meant.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct Checked {
 pub fn check(file: &Path) -> Result<Checked, ServeError> {
     let Config { boot, live, mut warnings } = config::load(file)?;
     let served = served(&boot, &live)?;
+    encrypted::configured(&live)?;
     warnings.extend(all_hidden(&served, &live.declared));
     let services = &live.declared.services;
     Ok(Checked {

@@ -38,6 +38,10 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             addresses: vec!["127.0.0.1".parse().unwrap()],
             data_dir: "/nonexistent/data".into(),
             dns_listen: sockets(&["127.0.0.1:8053"]),
+            tls_listen: vec![],
+            https_listen: vec![],
+            quic_listen: vec![],
+            dev_tls: false,
             http_listen: sockets(&["127.0.0.1:8054"]),
             allow_insecure: false,
             store: StoreKind::Embedded,
@@ -45,6 +49,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
         live: Live {
             negative_ttl: Duration::from_secs(1),
             client_prefix: (24, 56),
+            certificate: None,
             reverse: vec![],
             zones: vec![],
             conduct: Conduct {
@@ -193,7 +198,8 @@ fn allow_insecure_opens_the_side_port() {
 #[test]
 fn flags_replace_the_lists_of_the_file() {
     let text = "[dns]\nlisten = [\"0.0.0.0:53\"]\n[http]\nlisten = [\"0.0.0.0:80\"]";
-    let flags = Flags { dns: sockets(&["[::1]:0"]), http: sockets(&["127.0.0.1:0"]) };
+    let flags =
+        Flags { dns: sockets(&["[::1]:0"]), http: sockets(&["127.0.0.1:0"]), ..Flags::default() };
 
     let config = parse_with(text, elsewhere(), &flags).unwrap();
 

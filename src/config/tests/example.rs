@@ -116,6 +116,7 @@ fn each_key_is_in_the_example() {
     for header in [
         "[server]",
         "[dns]",
+        "[tls]",
         "[http]",
         "[store]",
         "[registry]",
