@@ -67,8 +67,10 @@ fn a_shared_secret_outlives_the_process_and_the_log_is_silent_of_it() {
         let (again, _) = cookie(&server, &format!("+cookie={given} web.service.local"));
 
         assert_eq!(again == given, kept);
-        server.write_config(&shared.replace("]\n", ", \"ff\"]\n"));
-        assert_eq!(server.http.post("/v1/reload", None).status, 422);
+        server.write_config(&shared.replace(secret, &format!("{secret}\", \"{secret}5ec2e7")));
+        let refused = server.http.post("/v1/reload", None);
+        assert_eq!(refused.problem(), (422, "bad-config", Some("dns.cookie_secrets[1]")));
+        assert!(!refused.body.to_string().contains("5ec2e7"), "{}", refused.body);
         assert!(!(server.log() + &server.printed()).contains("5ec2e7"), "{}", server.log());
     }
 }
