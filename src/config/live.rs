@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::config::boot::LATER;
 use crate::config::certificate::CertificateFiles;
 use crate::config::document::Document;
-use crate::config::file::{DnsSection, RateLimitSection, RegistrySection};
+use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Conduct, Declared, DurationText, Limits, Network};
+use crate::model::{Conduct, Declared, DurationText, Limits, Network, RateLimit};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,17 +34,24 @@ pub struct Live {
     pub declared: Declared,
 }
 
+/// What its own part of the file has made effective already.
+pub(super) struct Effective {
+    pub(super) certificate: Option<CertificateFiles>,
+    pub(super) rate_limit: RateLimit,
+    pub(super) limits: Limits,
+    pub(super) declared: Declared,
+}
+
 impl Live {
     /// The effective live settings; what is not legal becomes a fault of `document`.
     pub(super) fn of(
         document: &mut Document<'_>,
         dns: &DnsSection,
         registry: &RegistrySection,
-        limits: Limits,
-        declared: Declared,
-        certificate: Option<CertificateFiles>,
+        effective: Effective,
         folder: &Path,
     ) -> Self {
+        let Effective { certificate, rate_limit, limits, declared } = effective;
         if !dns.reverse.is_empty() {
             let hint = "leave it empty: reverse = []";
             document.fault(&KeyPath::of("dns.reverse"), LATER, Some(hint));
@@ -55,7 +62,7 @@ impl Live {
             certificate,
             reverse: dns.reverse.clone(),
             zones: zones::expanded(document, &dns.zones, folder),
-            conduct: conduct(document, dns),
+            conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
             limits,
             declared,
@@ -74,8 +81,7 @@ fn negative_ttl(document: &mut Document<'_>, ttl: DurationText) -> Duration {
     ttl.0
 }
 
-fn conduct(document: &mut Document<'_>, dns: &DnsSection) -> Conduct {
-    let rate_limit: RateLimitSection = document.section("rate_limit");
+fn conduct(document: &mut Document<'_>, dns: &DnsSection, rate_limit: RateLimit) -> Conduct {
     // One character-string (RFC 1035 section 3.3).
     if dns.version.len() > 255 {
         let message = format!("{} bytes, DNS allows 255", dns.version.len());
@@ -86,7 +92,7 @@ fn conduct(document: &mut Document<'_>, dns: &DnsSection) -> Conduct {
         version: dns.version.clone(),
         cookies: dns.cookies,
         cookie_secrets: dns.cookie_secrets.0.clone(),
-        rate_limit: rate_limit.into(),
+        rate_limit,
     }
 }
 

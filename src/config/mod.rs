@@ -21,12 +21,13 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    DnsSection, HttpSection, LimitsSection, RegistrySection, ServerSection, StoreSection,
-    TlsSection,
+    DnsSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection, ServerSection,
+    StoreSection, TlsSection,
 };
 use crate::config::listen::Listen;
+use crate::config::live::Effective;
 use crate::config::services::Surroundings;
-use crate::model::{Declared, Limits, Settings, SettingsPatch};
+use crate::model::{Declared, Limits, RateLimit, Settings, SettingsPatch};
 
 pub use boot::{Boot, StoreKind};
 pub use certificate::CertificateFiles;
@@ -116,18 +117,21 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let http: HttpSection = document.section("http");
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
+    let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
     let limits = Limits::from(document.section::<LimitsSection>("limits"));
     let defaults: SettingsPatch = document.section("defaults");
 
     let certificate = certificate::files(document, &tls, folder);
     let listen = Listen::of(document, &dns, &http, flags, certificate.is_some());
-    let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
+    let zone = boot::longest(&server.zone, &server.aliases);
+    let around = Surroundings { zone, server: &server.name, limits: &limits };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
-    let live = Live::of(document, &dns, &registry, limits, declared, certificate, folder);
+    let effective = Effective { certificate, rate_limit, limits, declared };
+    let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)
 }
