@@ -150,8 +150,10 @@ pub(crate) fn backends(shell: &mut Shell) {
 const HAPROXY_AROUND: &str = "defaults\n    mode http\n    timeout connect 1s\n    \
     timeout client 1s\n    timeout server 1s\nfrontend stats\n    bind 127.0.0.1:8404\n    \
     stats enable\n    stats uri /\n";
-const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n";
-const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
+/// What nginx needs to run as a child of the test.
+pub(crate) const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n";
+/// The instances of the example: nginx that says which one was reached.
+pub(crate) const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
     listen 10.0.0.13:8080; location / { return 200 \"$server_addr\\n\"; } }\n";
 const ENVOY_AROUND: &str = "admin:\n  address: { socket_address: { address: 127.0.0.1, \
     port_value: 9901 } }\nstatic_resources:\n  clusters:\n";
