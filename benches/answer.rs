@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use signpost::dns::authority::Authority;
 use signpost::dns::front::Front;
 use signpost::dns::name::Name;
 use signpost::dns::served::Served;
@@ -38,19 +39,23 @@ fn front(n: usize) -> Front {
     let (registry, _engine) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
     let name = |text: &str| Name::from_text(text, None).expect("a legal name");
     let served = Served {
-        apex: name("service.local."),
-        own_name: name("ns1.service.local."),
+        home: Authority {
+            apex: name("service.local."),
+            own_name: name("ns1.service.local."),
+            name_servers: vec![name("ns1.service.local.")],
+            primary: name("ns1.service.local."),
+            soa: SoaTimers {
+                rname: name("hostmaster.service.local."),
+                refresh: 3600,
+                retry: 600,
+                expire: 86_400,
+            },
+        },
+        aliases: Vec::new(),
         identity: "ns1".into(),
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
-        name_servers: vec![name("ns1.service.local.")],
-        primary: name("ns1.service.local."),
         zones: Zones::default(),
-        soa: SoaTimers {
-            rname: name("hostmaster.service.local."),
-            refresh: 3600,
-            retry: 600,
-            expire: 86_400,
-        },
+        default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
         conduct: Conduct::default(),

@@ -17,7 +17,7 @@ use crate::model::{Address, Label, ZoneName};
 pub struct Boot {
     /// The apex.
     pub zone: ZoneName,
-    /// The same names under other apexes; empty in this version.
+    /// The same names under other apexes; none is at, below or above another or the zone.
     pub aliases: Vec<ZoneName>,
     /// This server: its name in the zone, NSID and id.server.
     pub name: Label,
@@ -85,6 +85,12 @@ impl Boot {
         .collect()
     }
 
+    /// The length of the longest apex that names are served under.
+    #[must_use]
+    pub fn longest_zone(&self) -> usize {
+        longest(&self.zone, &self.aliases).length()
+    }
+
     fn derives_ns(&self) -> bool {
         self.ns == [self.name.as_str()]
     }
@@ -101,10 +107,7 @@ impl Boot {
         store: &StoreSection,
         folder: &Path,
     ) -> Self {
-        if !server.aliases.is_empty() {
-            let hint = "leave it empty: aliases = []";
-            document.fault(&KeyPath::of("server.aliases"), LATER, Some(hint));
-        }
+        apart(document, &server);
         if listen.dns.is_empty() {
             let hint = "listen = [\"127.0.0.1:8053\"]";
             let message = "at least one address is needed";
@@ -133,7 +136,25 @@ impl Boot {
     }
 }
 
+/// The longest of the apexes.
+pub(super) fn longest<'z>(zone: &'z ZoneName, aliases: &'z [ZoneName]) -> &'z ZoneName {
+    aliases.iter().max_by_key(|a| a.length()).filter(|a| a.length() > zone.length()).unwrap_or(zone)
+}
+
 pub(super) const LATER: &str = "not available in this version";
+
+/// No zone may hold another: a name would be in both.
+fn apart(document: &mut Document<'_>, server: &ServerSection) {
+    for (i, alias) in server.aliases.iter().enumerate() {
+        let before = std::iter::once(&server.zone).chain(&server.aliases[..i]);
+        let Some(other) = before.into_iter().find(|other| alias.overlaps(other)) else { continue };
+        let message = match alias == other {
+            true => format!("{alias} is there already"),
+            false => format!("{alias} and {other} overlap: names in both would be ambiguous"),
+        };
+        document.fault(&KeyPath::of("server.aliases").index(i), &message, None);
+    }
+}
 
 fn addresses(
     document: &mut Document<'_>,

@@ -84,6 +84,7 @@ fn example(key: &str) -> Option<&'static str> {
         "ports" => "write tables: [{ name = \"http\", port = 8080 }]",
         "client_prefix" => "write the lengths for IPv4 and IPv6: [24, 56]",
         "body" | "bulk_body" => "write a size: \"512KiB\", \"1MiB\"",
+        "aliases" => "write names under which services are found too: [\"svc.internal\"]",
         "zones" => "write files or patterns: [\"zones/*.zone\"]",
         "ns" => "write host names: [\"ns1\", \"ns2.example.net\"]",
         "tags" => "write labels: [\"canary\", \"blue\"]",

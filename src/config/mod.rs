@@ -123,7 +123,8 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
 
     let certificate = certificate::files(document, &tls, folder);
     let listen = Listen::of(document, &dns, &http, flags, certificate.is_some());
-    let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
+    let zone = boot::longest(&server.zone, &server.aliases);
+    let around = Surroundings { zone, server: &server.name, limits: &limits };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };

@@ -258,7 +258,10 @@ fn aliases_in_a_circle_are_told_once() {
 #[test]
 fn a_negative_answer_without_room_for_its_soa_is_told_by_tc() {
     let apex = format!("{0}.{0}.{1}.", "z".repeat(60), "y".repeat(30));
-    let stand = Stand::of(&apex, &[], &[]);
+    // A mailbox elsewhere, of which nothing can be left out.
+    let mailbox = format!("{0}.{0}.{0}.{0}.", "r".repeat(60));
+    let own = format!("$ORIGIN {apex}\n@ 60 SOA ns {mailbox} 1 2 3 4 5\n");
+    let stand = Stand::of(&apex, &[], &[&own]);
     let name = format!("{}.{}.{apex}", "n".repeat(50), "m".repeat(40));
 
     let reply = stand.send(&QueryBytes::new(&name, rtype::A), "::1");

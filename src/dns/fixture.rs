@@ -7,6 +7,7 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use tokio::sync::mpsc;
 
+use crate::dns::authority::Authority;
 use crate::dns::front::Front;
 use crate::dns::name::Name;
 use crate::dns::rtype;
@@ -171,18 +172,25 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
     let apex = Name::from_text(apex, None).unwrap();
     let below = |label: &str| Name::from_text(label, Some(&apex)).unwrap();
     let soa = SoaTimers { rname: below("hostmaster"), refresh: 3600, retry: 600, expire: 86_400 };
-    Served {
+    let zones = zones::load(&paths, &apex).unwrap();
+    let soa = zones.server().and_then(|server| server.timers().cloned()).unwrap_or(soa);
+    let home = Authority {
         own_name: below("ns1"),
-        identity: "ns1".into(),
-        addresses: vec!["192.0.2.53".parse().unwrap()],
         name_servers: vec![below("ns1")],
         primary: below("ns1"),
-        zones: zones::load(&paths, &apex).unwrap(),
         soa,
+        apex,
+    };
+    Served {
+        identity: "ns1".into(),
+        addresses: vec!["192.0.2.53".parse().unwrap()],
+        zones,
+        default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
         // Tests ask faster than any client.
         conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
-        apex,
+        aliases: Vec::new(),
+        home,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::HTTPS;
 use proptest::prelude::*;
 
 use crate::dns::fixture::{QueryBytes, Stand};
@@ -50,6 +51,7 @@ fn any_instance() -> impl Strategy<Value = String> {
         r#""ports":[]"#,
         r#""ports":[{"name":"http","port":80},{"name":"m","port":81,"protocol":"udp"}]"#,
         r#""ports":[{"name":"m","port":81,"protocol":"udp"}]"#,
+        r#""ports":[{"name":"https","port":443}]"#,
     ]);
     let rest = prop::sample::select(vec![
         r#""tags":["a"]"#,
@@ -76,12 +78,20 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         "i-7.web",
         "nope.web",
         "_http._tcp.web",
+        "_http.web",
+        "_m.web",
+        "_x.web",
         "_m._udp.web",
         "_x._tcp.web",
         "_tcp.web",
         "_tcp",
         "_web._tcp",
         "_web._udp",
+        "i-0._web._tcp",
+        "i-3._web._udp",
+        "_dns-sd._udp",
+        "_services._dns-sd._udp",
+        "lb._dns-sd._udp",
         "a.tag.web",
         "a.b.tag.web",
         "no.tag.web",
@@ -114,6 +124,8 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         rtype::NS,
         rtype::CNAME,
         rtype::HTTPS,
+        rtype::SVCB,
+        rtype::PTR,
         0,
         65_535,
     ]);
@@ -181,12 +193,30 @@ fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, transport:
         .iter()
         .filter_map(|r| match &r.data {
             RData::SRV(srv) => Some(srv.target.to_string()),
+            RData::SVCB(svcb) | RData::HTTPS(HTTPS(svcb)) => Some(svcb.target_name.to_string()),
             _ => None,
         })
         .collect();
+    let pointed: HashSet<String> = reply
+        .answers
+        .iter()
+        .filter_map(|r| match &r.data {
+            RData::PTR(target) => Some(target.to_string()),
+            _ => None,
+        })
+        .collect();
+    let browsed = reply.additionals.iter().filter_map(|r| match &r.data {
+        RData::SRV(srv) => Some(srv.target.to_string()),
+        _ => None,
+    });
+    let named: HashSet<String> = browsed.chain(targets.clone()).chain(pointed.clone()).collect();
     for glue in &reply.additionals {
-        let named = targets.contains(&glue.name.to_string());
+        let named = named.contains(&glue.name.to_string());
         assert!(named || glue.name.to_string().contains("ns"), "{shown}: {glue}");
+    }
+    for target in &pointed {
+        let code = stand.ask(target, rtype::SRV).metadata.response_code;
+        assert_eq!(code, ResponseCode::NoError, "{shown}: {target}");
     }
     for target in &targets {
         let a = stand.ask(target, rtype::A);

@@ -3,6 +3,7 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod authority;
 pub mod connections;
 pub mod cookies;
 pub mod counters;
@@ -34,10 +35,12 @@ mod fixture;
 mod https;
 #[cfg(test)]
 mod laws;
+mod listing;
 mod opt;
 #[cfg(test)]
 mod option_answers;
 mod present;
 mod responder;
+mod svcb;
 mod udp;
 mod writer;

@@ -5,6 +5,7 @@
 //! decides whether that means TC. The buffer is the caller's and is used again.
 
 use crate::dns::compress::NameTable;
+use crate::dns::name::{Name, suffixes};
 use crate::dns::opt::{ExtendedError, Opt};
 use crate::dns::query::Head;
 use crate::dns::rcode::Rcode;
@@ -107,28 +108,20 @@ impl<'a> Reply<'a> {
 
     fn push_of(&mut self, class: u16, section: Section, record: &Record<'_>) -> bool {
         debug_assert!(section >= self.section, "records must come in the order of the sections");
-        let Ok(data_len) = u16::try_from(record.rdata.iter().map(|part| part.len()).sum::<usize>())
-        else {
-            return false;
-        };
-        let (fresh, pointer) = self.split(record.owner);
-        let owner_len = fresh + if pointer.is_some() { 2 } else { 0 };
         let start = self.buffer.len();
-        if start + owner_len + FIXED_RECORD + usize::from(data_len) > self.limit {
-            return false;
-        }
-        self.buffer.extend(&record.owner[..fresh]);
-        self.buffer.extend(pointer.map(|p| p | POINTER).into_iter().flat_map(u16::to_be_bytes));
+        self.push_name(record.owner);
         self.buffer.extend(record.rtype.to_be_bytes());
         self.buffer.extend(class.to_be_bytes());
         self.buffer.extend(record.ttl.to_be_bytes());
-        self.buffer.extend(data_len.to_be_bytes());
+        self.buffer.extend([0; DATA_LENGTH]);
         let data_start = self.buffer.len();
-        for part in record.rdata {
-            self.buffer.extend_from_slice(part);
-        }
-        self.note(start, record.owner, fresh);
-        self.note_target(record.rtype, data_start);
+        self.push_data(record);
+        let length = u16::try_from(self.buffer.len() - data_start);
+        let (Ok(length), true) = (length, self.buffer.len() <= self.limit) else {
+            self.buffer.truncate(start);
+            return false;
+        };
+        self.buffer[data_start - DATA_LENGTH..data_start].copy_from_slice(&length.to_be_bytes());
         self.section = section;
         self.counts[section as usize] += 1;
         true
@@ -196,6 +189,43 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Writes the data of a record. Names in it are compressed in the types of RFC 1035 alone: who
+    /// does not know a type could not read it otherwise (RFC 3597 section 4).
+    fn push_data(&mut self, record: &Record<'_>) {
+        let (fixed, names) = match record.rtype {
+            rtype::NS | rtype::CNAME | rtype::PTR => (0, 1),
+            rtype::MX => (2, 1),
+            rtype::SOA => (0, 2),
+            _ => {
+                let data_start = self.buffer.len();
+                for part in record.rdata {
+                    self.buffer.extend_from_slice(part);
+                }
+                self.note_target(record.rtype, data_start);
+                return;
+            }
+        };
+        let mut scratch = [0; MAX_NAMED_DATA];
+        let data = gather(record.rdata, &mut scratch);
+        let (fixed, mut rest) = data.split_at_checked(fixed).unwrap_or((&[], data));
+        self.buffer.extend_from_slice(fixed);
+        for _ in 0..names {
+            let Some(name) = Name::read(rest) else { break };
+            self.push_name(name.wire());
+            rest = &rest[name.wire().len()..];
+        }
+        self.buffer.extend_from_slice(rest);
+    }
+
+    /// Writes a name, as far as the message does not hold it yet.
+    fn push_name(&mut self, name: &[u8]) {
+        let start = self.buffer.len();
+        let (fresh, pointer) = self.split(name);
+        self.buffer.extend(&name[..fresh]);
+        self.buffer.extend(pointer.map(|p| p | POINTER).into_iter().flat_map(u16::to_be_bytes));
+        self.note(start, name, fresh);
+    }
+
     fn split(&mut self, owner: &[u8]) -> (usize, Option<u16>) {
         // Nearly every owner is the name that was asked for.
         if owner.len() > 1
@@ -226,18 +256,17 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Makes the name inside the data known: the addresses of SRV targets, name servers and the
-    /// like follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
+    /// Makes the name inside the data known where it is written in full: the addresses of SRV
+    /// targets follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
     fn note_target(&mut self, rtype: u16, data_start: usize) {
         let target_start = data_start
             + match rtype {
-                rtype::NS | rtype::CNAME | rtype::PTR => 0,
-                rtype::MX => 2,
+                rtype::SVCB | rtype::HTTPS => 2,
                 rtype::SRV => 6,
                 _ => return,
             };
         let (names, message) = self.name_table();
-        let target = message.get(target_start..).unwrap_or_default();
+        let target = first_name(message.get(target_start..).unwrap_or_default());
         names.note(message, target_start, target, target.len());
     }
 }
@@ -253,6 +282,26 @@ pub fn error(
     Reply::start(buffer, head, transport, nsid).finish(rcode, false);
 }
 
+/// The name at the start of `wire`, of which more may follow: parameters of SVCB.
+fn first_name(wire: &[u8]) -> &[u8] {
+    let end = suffixes(wire).find(|rest| rest.first() == Some(&0));
+    end.map_or(&[], |root| &wire[..wire.len() - root.len() + 1])
+}
+
+/// The parts of the data of a record as one, in `scratch` where they are several. Data whose types
+/// have names is never longer; what would be, is cut.
+fn gather<'s>(parts: &[&'s [u8]], scratch: &'s mut [u8; MAX_NAMED_DATA]) -> &'s [u8] {
+    if let [data] = parts {
+        return data;
+    }
+    let mut length = 0;
+    for (slot, byte) in scratch.iter_mut().zip(parts.iter().copied().flatten()) {
+        *slot = *byte;
+        length += 1;
+    }
+    &scratch[..length]
+}
+
 fn question_name(message: &[u8], question_len: usize) -> &[u8] {
     let end = usize::from(HEADER) + question_len.saturating_sub(FIXED_QUESTION);
     message.get(usize::from(HEADER)..end).unwrap_or_default()
@@ -260,7 +309,10 @@ fn question_name(message: &[u8], question_len: usize) -> &[u8] {
 
 const HEADER: u16 = 12;
 const FIXED_QUESTION: usize = 4;
-const FIXED_RECORD: usize = 10;
+/// The bytes of a record that say how long its data is.
+const DATA_LENGTH: usize = 2;
+/// Two names and five numbers: SOA.
+const MAX_NAMED_DATA: usize = 2 * 255 + 20;
 const CLASS_IN: u16 = 1;
 const CLASS_CH: u16 = 3;
 const POINTER: u16 = 0xc000;
@@ -276,7 +328,6 @@ mod tests {
 
     use super::*;
     use crate::dns::fixture::QueryBytes;
-    use crate::dns::name::Name;
     use crate::dns::query::{Parsed, parse};
 
     fn name(text: &str) -> Name {
@@ -402,6 +453,34 @@ mod tests {
         assert_eq!(rolled, straight);
     }
 
+    #[test]
+    fn names_in_data_are_compressed_where_every_reader_knows_the_type() {
+        let (zone, host) = (name("example.org."), name("host.example.org."));
+        let soa = [host.wire(), zone.wire(), &[7; 20]];
+        for (rtype, rdata, expected) in [
+            (rtype::NS, &[host.wire()][..], b"\x00\x07\x04host\xc0\x0c".as_slice()),
+            (rtype::CNAME, &[zone.wire()], b"\x00\x02\xc0\x0c"),
+            (rtype::PTR, &[zone.wire()], b"\x00\x02\xc0\x0c"),
+            (rtype::MX, &[&[0, 9], host.wire()], b"\x00\x09\x00\x09\x04host\xc0\x0c"),
+            (rtype::SOA, &soa, &[&b"\x00\x1d\x04host\xc0\x0c\xc0\x0c"[..], &[7; 20]].concat()),
+            // RFC 2782 and RFC 3597 section 4.
+            (rtype::SRV, &[&[0; 6], zone.wire()], b"\x00\x13\0\0\0\0\0\0\x07example\x03org\0"),
+            (65_280, &[zone.wire()], b"\x00\x0d\x07example\x03org\0"),
+        ] {
+            let packet = QueryBytes::new("example.org.", rtype).bytes();
+            let mut buffer = Vec::new();
+            let mut reply = Reply::start(&mut buffer, &head(&packet), Transport::Udp, b"");
+
+            assert!(
+                reply.push(Section::Answer, &Record { owner: zone.wire(), rtype, ttl: 5, rdata })
+            );
+            reply.finish(Rcode::NoError, true);
+
+            let data = packet.len() + 10;
+            assert_eq!(&buffer[data..], expected, "type {rtype}");
+        }
+    }
+
     fn any_name() -> impl Strategy<Value = Name> {
         let label = prop_oneof!["[a-c]{1,3}", "[A-C]{1,2}", "[a-z]{30,63}"];
         proptest::collection::vec(label, 0..4)
@@ -442,7 +521,8 @@ mod tests {
                 let record =
                     Record { owner: owner.wire(), rtype: rtype::NS, ttl: *ttl, rdata: &rdata };
                 if reply.push(*section, &record) {
-                    written.push((*section, owner.folded(), *ttl, *target));
+                    // A name that is pointed to has the case of its first occurrence.
+                    written.push((*section, owner.folded(), *ttl, target.folded()));
                 }
             }
             reply.finish(Rcode::NxDomain, true);
@@ -459,7 +539,7 @@ mod tests {
                 for record in records {
                     let RData::NS(target) = &record.data else { panic!("{record:?}") };
                     let [owner, target] = [&record.name, &target.0].map(from_hickory);
-                    read.push((section, owner.folded(), record.ttl, target));
+                    read.push((section, owner.folded(), record.ttl, target.folded()));
                 }
             }
             prop_assert_eq!(read, written);

@@ -129,7 +129,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let (commits, requests) = mpsc::channel(1);
     let (persister, store_ended) = Persister::start(store, requests)?;
-    let names = Names { zone_length: boot.zone.length(), server: boot.name.to_string() };
+    let names = Names { zone_length: boot.longest_zone(), server: boot.name.to_string() };
     let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (engine, engine_ended) = start_engine(engine)?;
 

@@ -10,6 +10,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub(crate) struct Message {
     /// The response code with its extension by EDNS, as text.
     pub(crate) rcode: String,
+    /// The opcode, 0 for that of a query.
+    pub(crate) opcode: u16,
     /// The header flags that are set, in the order of the header: `qr aa tc rd ra z ad cd`.
     pub(crate) flags: String,
     /// The answer section, a line a record: `web.service.local. 5 A 10.0.0.1`.
@@ -31,6 +33,8 @@ pub(crate) struct Edns {
     pub(crate) payload: u16,
     /// The version.
     pub(crate) version: u8,
+    /// The flags: DO is the highest bit, the others are Z.
+    pub(crate) flags: u16,
     /// Code and data of each option.
     pub(crate) options: Vec<(u16, Vec<u8>)>,
 }
@@ -57,6 +61,7 @@ impl Message {
         let extended = edns.as_ref().map_or(0, |(extended, _)| u16::from(*extended) << 4);
         Self {
             rcode: rcode(bits & 15 | extended),
+            opcode: bits >> 11 & 15,
             flags: flags(bits),
             answers,
             authority,
@@ -163,13 +168,14 @@ impl Reader<'_> {
         let end = usize::from(self.u16()) + self.at;
         if rtype == 41 {
             assert_eq!(name, ".", "OPT belongs to the root");
-            let [extended, version, ..] = ttl.to_be_bytes();
+            let [extended, version, high, low] = ttl.to_be_bytes();
+            let flags = u16::from_be_bytes([high, low]);
             let mut options = Vec::new();
             while self.at < end {
                 let (code, length) = (self.u16(), self.u16());
                 options.push((code, self.take(length.into()).to_vec()));
             }
-            edns.push((extended, Edns { payload: class, version, options }));
+            edns.push((extended, Edns { payload: class, version, flags, options }));
             return None;
         }
         let data = self.data(rtype, end);
@@ -183,6 +189,7 @@ impl Reader<'_> {
             "A" => Ipv4Addr::from_bits(self.u32()).to_string(),
             "AAAA" => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(16)).unwrap()).to_string(),
             "NS" | "CNAME" | "PTR" => self.name(),
+            "MX" => format!("{} {}", self.u16(), self.name()),
             "SRV" => {
                 let (priority, weight, port) = (self.u16(), self.u16(), self.u16());
                 format!("{priority} {weight} {port} {}", self.name())
@@ -200,12 +207,44 @@ impl Reader<'_> {
                 }
                 strings.join(" ")
             }
+            "SVCB" | "HTTPS" => {
+                let mut text = format!("{} {}", self.u16(), self.name());
+                while self.at < end {
+                    text.push(' ');
+                    text += &self.parameter();
+                }
+                text
+            }
             _ => {
                 let length = end - self.at;
                 let hex = |hex: String, byte: &u8| hex + &format!("{byte:02x}");
                 self.take(length).iter().fold(format!("\\# {length} "), hex)
             }
         }
+    }
+}
+
+impl Reader<'_> {
+    /// A parameter of SVCB (RFC 9460 section 2.1): `port=8443`.
+    fn parameter(&mut self) -> String {
+        let (key, length) = (self.u16(), self.u16());
+        let end = self.at + usize::from(length);
+        let mut values = Vec::new();
+        while self.at < end {
+            values.push(match key {
+                1 => {
+                    let length = self.u8();
+                    text(self.take(length.into()))
+                }
+                3 => self.u16().to_string(),
+                4 => Ipv4Addr::from_bits(self.u32()).to_string(),
+                6 => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(16)).unwrap()).to_string(),
+                _ => panic!("nothing publishes key{key}"),
+            });
+        }
+        assert_eq!(self.at, end, "the value is as long as it says");
+        let name = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"];
+        format!("{}={}", name[usize::from(key)], values.join(","))
     }
 }
 
@@ -224,20 +263,14 @@ fn text(bytes: &[u8]) -> String {
 
 fn flags(bits: u16) -> String {
     let names = ["qr", "", "", "", "", "aa", "tc", "rd", "ra", "z", "ad", "cd"];
-    assert_eq!(bits >> 11 & 15, 0, "the opcode of a query");
-    let set = names.iter().enumerate().filter(|(i, _)| bits >> (15 - i) & 1 == 1);
+    let named = names.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    let set = named.filter(|(i, _)| bits >> (15 - i) & 1 == 1);
     set.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
 }
 
 fn rcode(code: u16) -> String {
-    let names = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
-    match code {
-        16 => "BADVERS".to_owned(),
-        23 => "BADCOOKIE".to_owned(),
-        _ => names
-            .get(usize::from(code))
-            .map_or_else(|| format!("RCODE{code}"), |name| (*name).to_owned()),
-    }
+    let name = RCODES.iter().find(|(_, own)| *own == code).map(|(name, _)| (*name).to_owned());
+    name.unwrap_or_else(|| format!("RCODE{code}"))
 }
 
 fn type_name(number: u16) -> String {
@@ -252,7 +285,19 @@ pub(crate) fn type_number(name: &str) -> u16 {
     known.map_or_else(by_number, |(_, number)| *number)
 }
 
-const TYPES: [(&str, u16); 13] = [
+const RCODES: [(&str, u16); 9] = [
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+    ("NOTAUTH", 9),
+    ("BADVERS", 16),
+    ("BADCOOKIE", 23),
+];
+
+const TYPES: [(&str, u16); 20] = [
     ("A", 1),
     ("NS", 2),
     ("CNAME", 5),
@@ -262,8 +307,15 @@ const TYPES: [(&str, u16); 13] = [
     ("TXT", 16),
     ("AAAA", 28),
     ("SRV", 33),
+    ("DNAME", 39),
+    ("DS", 43),
+    ("RRSIG", 46),
+    ("NSEC", 47),
+    ("DNSKEY", 48),
     ("SVCB", 64),
     ("HTTPS", 65),
+    ("IXFR", 251),
     ("AXFR", 252),
     ("ANY", 255),
+    ("CAA", 257),
 ];

@@ -7,6 +7,8 @@ pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod needs;
+pub(crate) mod outcome;
+pub(crate) mod packet;
 pub(crate) mod server;
 pub(crate) mod spread;
 pub(crate) mod watch;

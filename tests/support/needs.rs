@@ -89,6 +89,12 @@ pub(crate) const DNSPYTHON: &[&str] = &["/usr/bin/python3", "-c", "import dns.qu
 /// glibc's resolver, also on machines that have no address of one family.
 pub(crate) const GETENT: &[&str] = &["getent", "-A", "ahosts", "127.0.0.1"];
 
+/// NSD, an authoritative name server.
+pub(crate) const NSD: &[&str] = &["/usr/sbin/nsd", "-v"];
+
+/// Knot DNS, another one.
+pub(crate) const KNOT: &[&str] = &["/usr/sbin/knotd", "--version"];
+
 /// `kdig`, of Debian's knot-dnsutils.
 pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
 

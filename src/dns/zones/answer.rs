@@ -33,7 +33,7 @@ pub fn write(zone: &Zone, found: &Found<'_>, reply: &mut Reply<'_>) -> Outcome {
     match found.end {
         End::Records(set) => {
             write_set(reply, Section::Answer, found.name.wire(), set, set.ttl);
-            write_addresses(zone, set, reply);
+            write_addresses(zone, &found.name, set, reply);
             outcome
         }
         End::NoData => Outcome { needs_soa: !write_soa(zone, reply), ..outcome },
@@ -43,7 +43,7 @@ pub fn write(zone: &Zone, found: &Found<'_>, reply: &mut Reply<'_>) -> Outcome {
         End::Referral { owner, servers } => {
             write_set(reply, Section::Authority, owner, servers, servers.ttl);
             // RFC 9471: a referral without the addresses it needs is a truncated one.
-            if !write_addresses(zone, servers, reply) {
+            if !write_addresses(zone, &found.name, servers, reply) {
                 reply.truncate();
             }
             // AA speaks for the first owner: the alias, if there was one (RFC 1035 4.1.1).
@@ -76,12 +76,13 @@ fn write_soa(zone: &Zone, reply: &mut Reply<'_>) -> bool {
     true
 }
 
-/// The addresses that the zone has for the hosts in a set, up to the first that does not fit, which
-/// it tells by `false`.
-fn write_addresses(zone: &Zone, set: &RecordSet, reply: &mut Reply<'_>) -> bool {
+/// The addresses that the zone has for the hosts in a set of `owner`, up to the first that does not
+/// fit, which it tells by `false`.
+fn write_addresses(zone: &Zone, owner: &Name, set: &RecordSet, reply: &mut Reply<'_>) -> bool {
     let skip = match set.rtype {
         rtype::NS => 0,
-        rtype::MX => 2,
+        // RFC 9460 section 4.1 has them for the targets of SVCB too.
+        rtype::MX | rtype::SVCB | rtype::HTTPS => 2,
         rtype::SRV => 6,
         _ => return true,
     };
@@ -90,6 +91,11 @@ fn write_addresses(zone: &Zone, set: &RecordSet, reply: &mut Reply<'_>) -> bool 
         let Some(host) = data.get(skip..).and_then(Name::read).map(|host| host.folded()) else {
             continue;
         };
+        // RFC 9460 section 2.5: the root stands for the owner, unless it is an alias to nothing.
+        let own = [rtype::SVCB, rtype::HTTPS].contains(&set.rtype)
+            && host.wire() == [0]
+            && data[..2] != [0, 0];
+        let host = if own { owner.folded() } else { host };
         if hosts.contains(&host) || !is_within(host.wire(), zone.apex()) {
             continue;
         }
