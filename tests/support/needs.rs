@@ -109,3 +109,6 @@ pub(crate) const DNSPERF: &[&str] = &["dnsperf", "-h"];
 
 /// Zonemaster.
 pub(crate) const ZONEMASTER: &[&str] = &["zonemaster-cli", "--version"];
+
+/// curl.
+pub(crate) const CURL: &[&str] = &["curl", "-V"];
