@@ -36,6 +36,7 @@ mod https;
 #[cfg(test)]
 mod laws;
 mod listing;
+mod messages;
 mod opt;
 #[cfg(test)]
 mod option_answers;
