@@ -192,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::dns::serve::Timeouts;
+    use crate::dns::tls::dot;
 
     /// Echoes messages; silent to one that begins with 0, panics at one that begins with 9.
     fn echo(packet: &[u8], _: Peer, reply: &mut Vec<u8>) -> bool {
@@ -209,12 +210,16 @@ mod tests {
     }
 
     async fn start_with(max_connections: usize, timeouts: Timeouts) -> Server {
+        start_as(Protocol::Tcp, max_connections, timeouts).await
+    }
+
+    async fn start_as(protocol: Protocol, max_connections: usize, timeouts: Timeouts) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections, max_connections) });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Protocol::Tcp, echo, Arc::clone(&shared), stopped));
+        tasks.spawn(accept(listener, protocol, echo, Arc::clone(&shared), stopped));
         Server { address, shared, stop, tasks }
     }
 
@@ -322,6 +327,24 @@ mod tests {
         let mut byte = [0];
         let closed = async { reader.read(&mut byte).await.map_or(true, |read| read == 0) };
         tokio::join!(dripping, async { assert!(closed.await) });
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_stalls_is_closed_and_counted() {
+        let protocols: [fn(Arc<ServerConfig>) -> Protocol; 2] = [Protocol::Tls, Protocol::Https];
+        for protocol in protocols {
+            let protocol = protocol(Arc::new(dot(Arc::default())));
+            let (short, long) = (Duration::from_millis(20), Duration::from_secs(60));
+            let timeouts = Timeouts { idle: long, message: short, write: long };
+            let server = start_as(protocol, 10, timeouts).await;
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+
+            // The head of a TLS record, and nothing in it.
+            stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+
+            assert_eq!(read_to_close(&mut stream).await, b"");
+            assert_eq!(server.shared.counters.tls_failures.load(Ordering::Relaxed), 1);
+        }
     }
 
     #[tokio::test]
