@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use signpost::dns::authority::Authority;
 use signpost::dns::front::Front;
 use signpost::dns::name::Name;
 use signpost::dns::served::Served;
 use signpost::dns::transport::{Peer, Transport};
 use signpost::dns::zones::{SoaTimers, Zones};
-use signpost::model::{Declared, DeclaredService, Image, Instance, Limits, ServiceName};
+use signpost::model::{Conduct, Declared, DeclaredService, Image, Instance, Limits, ServiceName};
 use signpost::registry::{Names, Policy, Registry};
 use tokio::sync::mpsc;
 
@@ -38,21 +39,26 @@ fn front(n: usize) -> Front {
     let (registry, _engine) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
     let name = |text: &str| Name::from_text(text, None).expect("a legal name");
     let served = Served {
-        apex: name("service.local."),
-        own_name: name("ns1.service.local."),
+        home: Authority {
+            apex: name("service.local."),
+            own_name: name("ns1.service.local."),
+            name_servers: vec![name("ns1.service.local.")],
+            primary: name("ns1.service.local."),
+            soa: SoaTimers {
+                rname: name("hostmaster.service.local."),
+                refresh: 3600,
+                retry: 600,
+                expire: 86_400,
+            },
+        },
+        aliases: Vec::new(),
         identity: "ns1".into(),
         addresses: vec![Ipv4Addr::LOCALHOST.into()],
-        name_servers: vec![name("ns1.service.local.")],
-        primary: name("ns1.service.local."),
         zones: Zones::default(),
-        soa: SoaTimers {
-            rname: name("hostmaster.service.local."),
-            refresh: 3600,
-            retry: 600,
-            expire: 86_400,
-        },
+        default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
+        conduct: Conduct::default(),
     };
     Front::new(registry, served)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use signpost::cli::{self, Exit, LogFormat, Next, ServeArgs};
+use signpost::config::Flags;
 use signpost::server::{self, Options, ServeError};
 
 fn main() -> ExitCode {
@@ -24,7 +25,8 @@ fn options(args: ServeArgs) -> Options {
         LogFormat::Text => server::LogFormat::Text,
         LogFormat::Json => server::LogFormat::Json,
     };
-    Options { config: args.config, dns: args.dns, http: args.http, log_format }
+    let ServeArgs { config, dns, tls, https, quic, dev_tls, http, .. } = args;
+    Options { config, flags: Flags { dns, tls, https, quic, dev_tls, http }, log_format }
 }
 
 fn report(result: Result<(), ServeError>) -> Exit {

@@ -22,9 +22,11 @@ const LAYERS: [(&str, &[&str]); 10] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
+    ("rustls::", &["dns/"]),
+    ("rcgen::", &["dns/tls/"]),
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("papaya::", &["registry/"]),

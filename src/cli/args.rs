@@ -106,6 +106,18 @@ pub struct ServeArgs {
     /// Answer DNS here instead of on the file's addresses; repeatable
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub dns: Vec<SocketAddr>,
+    /// Answer DNS over TLS here instead of on the file's addresses; repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub tls: Vec<SocketAddr>,
+    /// Answer DNS over HTTPS here instead of on the file's addresses; repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub https: Vec<SocketAddr>,
+    /// Answer DNS over QUIC here instead of on the file's addresses; repeatable
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
+    pub quic: Vec<SocketAddr>,
+    /// Make a self-signed certificate and answer DNS encrypted too, for trying out
+    #[arg(long)]
+    pub dev_tls: bool,
     /// Answer HTTP here instead of on the file's addresses; repeatable
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub http: Vec<SocketAddr>,

@@ -139,6 +139,7 @@ mod tests {
     fn serve_takes_its_flags_as_they_are() {
         let next = run(words(
             "signpost serve --config a.toml --dns 127.0.0.1:53 --dns [::1]:53 \
+             --tls [::1]:853 --https 127.0.0.1:443 --quic 127.0.0.1:853 --dev-tls \
              --http 127.0.0.1:80 --log-format json",
         ));
 
@@ -147,6 +148,10 @@ mod tests {
             Next::Serve(ServeArgs {
                 config: Some("a.toml".into()),
                 dns: vec!["127.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()],
+                tls: vec!["[::1]:853".parse().unwrap()],
+                https: vec!["127.0.0.1:443".parse().unwrap()],
+                quic: vec!["127.0.0.1:853".parse().unwrap()],
+                dev_tls: true,
                 http: vec!["127.0.0.1:80".parse().unwrap()],
                 log_format: LogFormat::Json,
             })

@@ -9,6 +9,7 @@ use crate::config::document::Document;
 use crate::config::explain::suggestion;
 use crate::config::file::{ServerSection, StoreSection};
 use crate::config::key_path::KeyPath;
+use crate::config::listen::Listen;
 use crate::model::{Address, Label, ZoneName};
 
 /// What needs a restart to change: `[server]`, the listen addresses, `[store]`.
@@ -16,7 +17,7 @@ use crate::model::{Address, Label, ZoneName};
 pub struct Boot {
     /// The apex.
     pub zone: ZoneName,
-    /// The same names under other apexes; empty in this version.
+    /// The same names under other apexes; none is at, below or above another or the zone.
     pub aliases: Vec<ZoneName>,
     /// This server: its name in the zone, NSID and id.server.
     pub name: Label,
@@ -29,6 +30,14 @@ pub struct Boot {
     pub data_dir: PathBuf,
     /// UDP and TCP on each; at least one, without duplicates.
     pub dns_listen: Vec<SocketAddr>,
+    /// DNS over TLS; empty: none.
+    pub tls_listen: Vec<SocketAddr>,
+    /// DNS over HTTPS; empty: none.
+    pub https_listen: Vec<SocketAddr>,
+    /// DNS over QUIC; empty: none.
+    pub quic_listen: Vec<SocketAddr>,
+    /// Whether the certificate is one made at start, for trying out.
+    pub dev_tls: bool,
     /// The side-port; empty switches it off.
     pub http_listen: Vec<SocketAddr>,
     /// Whether `http_listen` may go beyond loopback.
@@ -44,13 +53,6 @@ pub enum StoreKind {
     Embedded,
     /// Nothing: registrations are lost with the process.
     Memory,
-}
-
-/// The sockets in force, of flags or file.
-pub(super) struct Listen {
-    pub(super) dns: Vec<SocketAddr>,
-    pub(super) http: Vec<SocketAddr>,
-    pub(super) allow_insecure: bool,
 }
 
 impl Boot {
@@ -71,6 +73,9 @@ impl Boot {
             (addresses, "server.addresses"),
             (self.data_dir != new.data_dir, "server.data_dir"),
             (self.dns_listen != new.dns_listen, "dns.listen"),
+            (self.tls_listen != new.tls_listen, "dns.tls_listen"),
+            (self.https_listen != new.https_listen, "dns.https_listen"),
+            (self.quic_listen != new.quic_listen, "dns.quic_listen"),
             (self.http_listen != new.http_listen, "http.listen"),
             (self.allow_insecure != new.allow_insecure, "http.allow_insecure"),
             (self.store != new.store, "store.kind"),
@@ -78,6 +83,12 @@ impl Boot {
         .into_iter()
         .filter_map(|(differs, key)| differs.then_some(key))
         .collect()
+    }
+
+    /// The length of the longest apex that names are served under.
+    #[must_use]
+    pub fn longest_zone(&self) -> usize {
+        longest(&self.zone, &self.aliases).length()
     }
 
     fn derives_ns(&self) -> bool {
@@ -96,17 +107,12 @@ impl Boot {
         store: &StoreSection,
         folder: &Path,
     ) -> Self {
-        if !server.aliases.is_empty() {
-            let hint = "leave it empty: aliases = []";
-            document.fault(&KeyPath::of("server.aliases"), LATER, Some(hint));
-        }
+        apart(document, &server);
         if listen.dns.is_empty() {
             let hint = "listen = [\"127.0.0.1:8053\"]";
             let message = "at least one address is needed";
             document.fault(&KeyPath::of("dns.listen"), message, Some(hint));
         }
-        unique(document, "dns.listen", &listen.dns);
-        unique(document, "http.listen", &listen.http);
         Self {
             addresses: addresses(document, &server, &listen.dns),
             ns: if server.ns.is_empty() {
@@ -119,6 +125,10 @@ impl Boot {
             name: server.name,
             data_dir: folder.join(server.data_dir),
             dns_listen: listen.dns,
+            tls_listen: listen.tls,
+            https_listen: listen.https,
+            quic_listen: listen.quic,
+            dev_tls: listen.dev_tls,
             http_listen: listen.http,
             allow_insecure: listen.allow_insecure,
             store: kind(document, store),
@@ -126,7 +136,25 @@ impl Boot {
     }
 }
 
+/// The longest of the apexes.
+pub(super) fn longest<'z>(zone: &'z ZoneName, aliases: &'z [ZoneName]) -> &'z ZoneName {
+    aliases.iter().max_by_key(|a| a.length()).filter(|a| a.length() > zone.length()).unwrap_or(zone)
+}
+
 pub(super) const LATER: &str = "not available in this version";
+
+/// No zone may hold another: a name would be in both.
+fn apart(document: &mut Document<'_>, server: &ServerSection) {
+    for (i, alias) in server.aliases.iter().enumerate() {
+        let before = std::iter::once(&server.zone).chain(&server.aliases[..i]);
+        let Some(other) = before.into_iter().find(|other| alias.overlaps(other)) else { continue };
+        let message = match alias == other {
+            true => format!("{alias} is there already"),
+            false => format!("{alias} and {other} overlap: names in both would be ambiguous"),
+        };
+        document.fault(&KeyPath::of("server.aliases").index(i), &message, None);
+    }
+}
 
 fn addresses(
     document: &mut Document<'_>,
@@ -167,16 +195,6 @@ fn concrete(sockets: &[SocketAddr]) -> Vec<Address> {
         }
     }
     addresses
-}
-
-fn unique(document: &mut Document<'_>, key: &str, sockets: &[SocketAddr]) {
-    for (i, socket) in sockets.iter().enumerate() {
-        // Port 0 takes any free port, so that two of them are two sockets.
-        if socket.port() != 0 && sockets[..i].contains(socket) {
-            let message = format!("{socket} is listed twice");
-            document.fault(&KeyPath::of(key).index(i), &message, None);
-        }
-    }
 }
 
 fn kind(document: &mut Document<'_>, store: &StoreSection) -> StoreKind {

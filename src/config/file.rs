@@ -1,19 +1,32 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::config::size::Size;
 use crate::model::{
-    Address, DurationText, Label, Limits, MaxAnswers, Network, RecordTtl, ZoneName,
+    Address, CookieSecret, DurationText, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl,
+    ZoneName,
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 8] =
-    ["server", "dns", "http", "store", "registry", "limits", "defaults", "services"];
+pub(super) const SECTIONS: [&str; 10] = [
+    "server",
+    "dns",
+    "tls",
+    "http",
+    "store",
+    "registry",
+    "rate_limit",
+    "limits",
+    "defaults",
+    "services",
+];
 
 /// `[server]`.
 #[derive(Deserialize)]
@@ -45,26 +58,48 @@ impl Default for ServerSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DnsSection {
     pub(super) listen: Vec<Socket>,
+    pub(super) tls_listen: Vec<Socket>,
+    pub(super) https_listen: Vec<Socket>,
+    pub(super) quic_listen: Vec<Socket>,
     pub(super) ttl: Option<RecordTtl>,
     pub(super) negative_ttl: DurationText,
     pub(super) max_answers: Option<MaxAnswers>,
     pub(super) client_prefix: ClientPrefix,
     pub(super) reverse: Vec<Network>,
     pub(super) zones: Vec<String>,
+    pub(super) chaos: bool,
+    pub(super) version: String,
+    pub(super) cookies: bool,
+    pub(super) cookie_secrets: CookieSecrets,
 }
 
 impl Default for DnsSection {
     fn default() -> Self {
         Self {
             listen: vec![Socket(([127, 0, 0, 1], 8053).into())],
+            tls_listen: Vec::new(),
+            https_listen: Vec::new(),
+            quic_listen: Vec::new(),
             ttl: None,
             negative_ttl: DurationText(Duration::from_secs(1)),
             max_answers: None,
             client_prefix: ClientPrefix(24, 56),
             reverse: Vec::new(),
             zones: vec!["zones/*.zone".into()],
+            chaos: true,
+            version: String::new(),
+            cookies: true,
+            cookie_secrets: CookieSecrets(Vec::new()),
         }
     }
+}
+
+/// `[tls]`; an empty path is none.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsSection {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 /// `[http]`.
@@ -104,6 +139,29 @@ pub(super) struct RegistrySection {
 impl Default for RegistrySection {
     fn default() -> Self {
         Self { forget_after: DurationText(Duration::from_secs(600)) }
+    }
+}
+
+/// `[rate_limit]`; what is absent keeps the default of [`RateLimit`].
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RateLimitSection {
+    per_address: Option<Rate>,
+    per_prefix: Option<Rate>,
+    slip: Option<Rate>,
+    exempt: Option<Vec<Network>>,
+}
+
+impl From<RateLimitSection> for RateLimit {
+    fn from(section: RateLimitSection) -> Self {
+        let rate = |given: Option<Rate>, default| given.map_or(default, |rate| rate.0);
+        let default = Self::default();
+        Self {
+            per_address: rate(section.per_address, default.per_address),
+            per_prefix: rate(section.per_prefix, default.per_prefix),
+            slip: rate(section.slip, default.slip),
+            exempt: section.exempt.unwrap_or(default.exempt),
+        }
     }
 }
 
@@ -166,6 +224,48 @@ impl TryFrom<i64> for Count {
     fn try_from(number: i64) -> Result<Self, String> {
         let count = usize::try_from(number).ok().filter(|n| (1..=1_000_000_000).contains(n));
         count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-1000000000 is allowed"))
+    }
+}
+
+/// How many in a second, or one in how many; 0 has a meaning of its own.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Rate(u32);
+
+impl TryFrom<i64> for Rate {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let rate = u32::try_from(number).ok().filter(|n| *n <= 1_000_000);
+        rate.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000000 is allowed"))
+    }
+}
+
+/// Secrets, whatever else is written in their place: serde's own errors would repeat it.
+pub(super) struct CookieSecrets(pub(super) Vec<CookieSecret>);
+
+impl<'de> Deserialize<'de> for CookieSecrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = CookieSecrets;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<CookieSecrets, A::Error> {
+                let mut secrets = Vec::new();
+                while let Some(secret) = list.next_element()? {
+                    secrets.push(secret);
+                }
+                Ok(CookieSecrets(secrets))
+            }
+
+            fn visit_str<E: Error>(self, _: &str) -> Result<CookieSecrets, E> {
+                Err(E::custom("not a list, write [\"...\"]"))
+            }
+        }
+        deserializer.deserialize_any(List)
     }
 }
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::boot::LATER;
+use crate::config::certificate::CertificateFiles;
 use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Declared, DurationText, Limits, Network};
+use crate::model::{Conduct, Declared, DurationText, Limits, Network, RateLimit};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +18,14 @@ pub struct Live {
     pub negative_ttl: Duration,
     /// How many bits of an address count as one client, IPv4 (0-32) and IPv6 (0-128).
     pub client_prefix: (u8, u8),
+    /// What the encrypted transports prove themselves by.
+    pub certificate: Option<CertificateFiles>,
     /// Ranges whose PTR names are ours; empty in this version.
     pub reverse: Vec<Network>,
     /// The zone files, patterns expanded, sorted, without duplicates.
     pub zones: Vec<PathBuf>,
+    /// How the DNS front treats who asks.
+    pub conduct: Conduct,
     /// How long an undeclared service without instances stays known.
     pub forget_after: Duration,
     /// How much of everything there may be.
@@ -29,16 +34,24 @@ pub struct Live {
     pub declared: Declared,
 }
 
+/// What its own part of the file has made effective already.
+pub(super) struct Effective {
+    pub(super) certificate: Option<CertificateFiles>,
+    pub(super) rate_limit: RateLimit,
+    pub(super) limits: Limits,
+    pub(super) declared: Declared,
+}
+
 impl Live {
     /// The effective live settings; what is not legal becomes a fault of `document`.
     pub(super) fn of(
         document: &mut Document<'_>,
         dns: &DnsSection,
         registry: &RegistrySection,
-        limits: Limits,
-        declared: Declared,
+        effective: Effective,
         folder: &Path,
     ) -> Self {
+        let Effective { certificate, rate_limit, limits, declared } = effective;
         if !dns.reverse.is_empty() {
             let hint = "leave it empty: reverse = []";
             document.fault(&KeyPath::of("dns.reverse"), LATER, Some(hint));
@@ -46,8 +59,10 @@ impl Live {
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
+            certificate,
             reverse: dns.reverse.clone(),
             zones: zones::expanded(document, &dns.zones, folder),
+            conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
             limits,
             declared,
@@ -64,6 +79,21 @@ fn negative_ttl(document: &mut Document<'_>, ttl: DurationText) -> Duration {
         document.fault(&key, &message, Some("write \"0s\", \"1s\", \"5s\""));
     }
     ttl.0
+}
+
+fn conduct(document: &mut Document<'_>, dns: &DnsSection, rate_limit: RateLimit) -> Conduct {
+    // One character-string (RFC 1035 section 3.3).
+    if dns.version.len() > 255 {
+        let message = format!("{} bytes, DNS allows 255", dns.version.len());
+        document.fault(&KeyPath::of("dns.version"), &message, None);
+    }
+    Conduct {
+        chaos: dns.chaos,
+        version: dns.version.clone(),
+        cookies: dns.cookies,
+        cookie_secrets: dns.cookie_secrets.0.clone(),
+        rate_limit,
+    }
 }
 
 fn forget_after(document: &mut Document<'_>, duration: DurationText) -> Duration {

@@ -4,11 +4,13 @@
 //! it opens nothing else and changes nothing. Every fault names file, line, column and key.
 
 mod boot;
+mod certificate;
 mod document;
 mod error;
 mod explain;
 mod file;
 mod key_path;
+mod listen;
 mod live;
 mod services;
 mod size;
@@ -17,16 +19,18 @@ mod zones;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::boot::Listen;
 use crate::config::document::Document;
 use crate::config::file::{
-    DnsSection, HttpSection, LimitsSection, RegistrySection, ServerSection, Socket, StoreSection,
+    DnsSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection, ServerSection,
+    StoreSection, TlsSection,
 };
-use crate::config::key_path::KeyPath;
+use crate::config::listen::Listen;
+use crate::config::live::Effective;
 use crate::config::services::Surroundings;
-use crate::model::{Declared, Limits, Settings, SettingsPatch};
+use crate::model::{Declared, Limits, RateLimit, Settings, SettingsPatch};
 
 pub use boot::{Boot, StoreKind};
+pub use certificate::CertificateFiles;
 pub use error::{ConfigError, Fault, Faults};
 pub use live::Live;
 
@@ -46,6 +50,14 @@ pub struct Config {
 pub struct Flags {
     /// `--dns`, in place of `dns.listen`.
     pub dns: Vec<SocketAddr>,
+    /// `--tls`, in place of `dns.tls_listen`.
+    pub tls: Vec<SocketAddr>,
+    /// `--https`, in place of `dns.https_listen`.
+    pub https: Vec<SocketAddr>,
+    /// `--quic`, in place of `dns.quic_listen`.
+    pub quic: Vec<SocketAddr>,
+    /// `--dev-tls`: a certificate made at start, and encrypted addresses where none are named.
+    pub dev_tls: bool,
     /// `--http`, in place of `http.listen`.
     pub http: Vec<SocketAddr>,
 }
@@ -101,55 +113,27 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     document.only(&file::SECTIONS);
     let server: ServerSection = document.section("server");
     let dns: DnsSection = document.section("dns");
+    let tls: TlsSection = document.section("tls");
     let http: HttpSection = document.section("http");
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
+    let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
     let limits = Limits::from(document.section::<LimitsSection>("limits"));
     let defaults: SettingsPatch = document.section("defaults");
 
-    let listen = listen(document, &dns, &http, flags);
-    let around = Surroundings { zone: &server.zone, server: &server.name, limits: &limits };
+    let certificate = certificate::files(document, &tls, folder);
+    let listen = Listen::of(document, &dns, &http, flags, certificate.is_some());
+    let zone = boot::longest(&server.zone, &server.aliases);
+    let around = Surroundings { zone, server: &server.name, limits: &limits };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
-    let live = Live::of(document, &dns, &registry, limits, Declared { defaults, services }, folder);
+    let declared = Declared { defaults, services };
+    let effective = Effective { certificate, rate_limit, limits, declared };
+    let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)
-}
-
-fn listen(
-    document: &mut Document<'_>,
-    dns: &DnsSection,
-    http: &HttpSection,
-    flags: &Flags,
-) -> Listen {
-    let in_force = |flags: &[SocketAddr], file: &[Socket]| match flags {
-        [] => file.iter().map(|socket| socket.0).collect(),
-        flags => flags.to_vec(),
-    };
-    let listen = Listen {
-        dns: in_force(&flags.dns, &dns.listen),
-        http: in_force(&flags.http, &http.listen),
-        allow_insecure: http.allow_insecure,
-    };
-    // The side-port lets anyone who reaches it change the registry.
-    if !listen.allow_insecure {
-        for (i, socket) in listen.http.iter().enumerate() {
-            if socket.ip().to_canonical().is_loopback() {
-                continue;
-            }
-            let message = format!("{socket} is beyond loopback, and there is no authentication");
-            let hint = "keep it on loopback, or set http.allow_insecure = true";
-            if flags.http.is_empty() {
-                document.fault(&KeyPath::of("http.listen").index(i), &message, Some(hint));
-            } else {
-                let key = KeyPath::of("http.allow_insecure");
-                document.fault(&key, &format!("is false, but --http {message}"), Some(hint));
-            }
-        }
-    }
-    listen
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::model::{
 
 /// What the services of a file must agree with.
 pub(super) struct Surroundings<'a> {
+    /// The zone, or the longest alias of it.
     pub(super) zone: &'a ZoneName,
     pub(super) server: &'a Label,
     pub(super) limits: &'a Limits,

@@ -11,7 +11,9 @@ pub struct Counters {
     pub dropped_sends: AtomicU64,
     /// Packets whose handling panicked; they got no reply.
     pub panics: AtomicU64,
-    /// TCP connections open now.
+    /// Connections that came to no agreement on keys, or not in time.
+    pub tls_failures: AtomicU64,
+    /// TCP connections open now, encrypted ones too.
     pub tcp_open: AtomicU64,
     /// TCP connections closed at once because all others were busy.
     pub tcp_refused: AtomicU64,

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::dns::cookies::Cookie;
+
 /// The EDNS part of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edns {
@@ -13,13 +15,27 @@ pub struct Edns {
     pub nsid: bool,
     /// The network that the query is for (RFC 7871).
     pub subnet: Option<ClientSubnet>,
+    /// What proves the client's address (RFC 7873).
+    pub cookie: Option<Cookie>,
+    /// The client asks how long an idle connection stays open (RFC 7828).
+    pub keepalive: bool,
+    /// The client pads its queries, and wants replies padded (RFC 7830).
+    pub padding: bool,
 }
 
 impl Edns {
     /// From the CLASS and TTL fields of an OPT record, no options yet.
     #[must_use]
     pub fn new(class: u16, ttl: u32) -> Self {
-        Self { payload: class, dnssec_ok: ttl & DO != 0, nsid: false, subnet: None }
+        Self {
+            payload: class,
+            dnssec_ok: ttl & DO != 0,
+            nsid: false,
+            subnet: None,
+            cookie: None,
+            keepalive: false,
+            padding: false,
+        }
     }
 }
 
@@ -88,7 +104,7 @@ impl ClientSubnet {
 }
 
 /// Reads the options of an OPT record into `edns`; unknown ones are skipped (RFC 6891 section
-/// 6.1.2). `None` when one runs past the end, or a client subnet is broken.
+/// 6.1.2). `None` when one runs past the end, or a client subnet or a cookie is broken.
 pub(crate) fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {
     while !data.is_empty() {
         let (&[c1, c2, l1, l2], rest) = data.split_first_chunk::<OPTION_HEADER>()?;
@@ -100,6 +116,11 @@ pub(crate) fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {
             OPTION_SUBNET if edns.subnet.is_none() => {
                 edns.subnet = Some(ClientSubnet::read(value)?);
             }
+            // RFC 7873 section 5.2: the others are ignored.
+            OPTION_COOKIE if edns.cookie.is_none() => edns.cookie = Some(Cookie::read(value)?),
+            // A client has no timeout to tell (RFC 7828 section 3.2.1); one that does means well.
+            OPTION_KEEPALIVE => edns.keepalive = true,
+            OPTION_PADDING => edns.padding = true,
             _ => {}
         }
     }
@@ -114,6 +135,15 @@ pub(crate) const OPTION_HEADER: usize = 4;
 
 /// The name server identifier (RFC 5001).
 pub(crate) const OPTION_NSID: u16 = 3;
+
+/// DNS cookies (RFC 7873).
+pub(crate) const OPTION_COOKIE: u16 = 10;
+
+/// How long an idle connection stays open (RFC 7828).
+pub(crate) const OPTION_KEEPALIVE: u16 = 11;
+
+/// Bytes that say nothing (RFC 7830).
+pub(crate) const OPTION_PADDING: u16 = 12;
 
 /// Extended DNS errors (RFC 8914).
 pub(crate) const OPTION_EDE: u16 = 15;
@@ -171,16 +201,37 @@ mod tests {
         let mut edns = Edns::new(1400, DO);
 
         let read =
-            read_options(&[0, 10, 0, 2, 1, 2, 0, 3, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0], &mut edns);
+            read_options(&[0, 99, 0, 2, 1, 2, 0, 3, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0], &mut edns);
 
         let subnet = ClientSubnet { family: 1, prefix: 0, octets: [0; 16] };
-        let expected = Edns { payload: 1400, dnssec_ok: true, nsid: true, subnet: Some(subnet) };
+        let expected = Edns { nsid: true, subnet: Some(subnet), ..Edns::new(1400, DO) };
         assert_eq!((read, edns), (Some(()), expected));
     }
 
     #[test]
+    fn the_first_cookie_counts() {
+        let mut edns = Edns::new(512, 0);
+        let cookies = [0, 10, 0, 8, 1, 1, 1, 1, 1, 1, 1, 1, 0, 10, 0, 8, 2, 2, 2, 2, 2, 2, 2, 2];
+
+        assert_eq!(read_options(&cookies, &mut edns), Some(()));
+
+        assert_eq!(edns.cookie.map(|cookie| cookie.client), Some([1; 8]));
+    }
+
+    #[test]
+    fn keepalive_and_padding_are_asked_for_whatever_they_hold() {
+        for options in [&[0, 11, 0, 0, 0, 12, 0, 0][..], &[0, 11, 0, 2, 0, 9, 0, 12, 0, 1, 7]] {
+            let mut edns = Edns::new(512, 0);
+
+            assert_eq!(read_options(options, &mut edns), Some(()));
+
+            assert!(edns.keepalive && edns.padding, "{options:?}");
+        }
+    }
+
+    #[test]
     fn options_that_overrun_are_refused() {
-        for data in [&[0][..], &[0, 3], &[0, 3, 0], &[0, 3, 0, 1], &[0, 10, 0, 3, 1, 2]] {
+        for data in [&[0][..], &[0, 3], &[0, 3, 0], &[0, 3, 0, 1], &[0, 99, 0, 3, 1, 2]] {
             assert_eq!(read_options(data, &mut Edns::new(512, 0)), None, "{data:?}");
         }
     }

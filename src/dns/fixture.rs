@@ -7,13 +7,16 @@ use std::time::Duration;
 use hickory_proto::op::Message;
 use tokio::sync::mpsc;
 
+use crate::dns::authority::Authority;
 use crate::dns::front::Front;
 use crate::dns::name::Name;
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
-use crate::model::{Admin, Declared, DeclaredService, Image, InstanceSpec, Limits, ServiceName};
+use crate::model::{
+    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, RateLimit, ServiceName,
+};
 use crate::registry::{Names, Policy, Registry};
 
 /// A query under construction: ID 0x1234, one question of class IN unless told otherwise.
@@ -124,18 +127,38 @@ impl Stand {
         Message::from_vec(&self.reply(packet, client, Transport::Udp)).unwrap()
     }
 
+    /// Treats clients otherwise, and serves no zone files.
+    pub(crate) fn with(self, conduct: Conduct) -> Self {
+        self.front.serve(Served { conduct, ..served("service.local.", &[]) });
+        self
+    }
+
     /// The bytes of a reply.
     pub(crate) fn reply(&self, packet: &QueryBytes, client: &str, transport: Transport) -> Vec<u8> {
+        self.try_reply(packet, client, transport).unwrap()
+    }
+
+    /// The bytes of a reply, if there is one.
+    pub(crate) fn try_reply(
+        &self,
+        packet: &QueryBytes,
+        client: &str,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
         let source = SocketAddr::new(client.parse().unwrap(), 5353);
         let mut reply = Vec::new();
-        assert!(self.front.handle(&packet.bytes(), Peer { transport, source }, &mut reply));
-        reply
+        let answered = self.front.handle(&packet.bytes(), Peer { transport, source }, &mut reply);
+        answered.then_some(reply)
     }
 
     /// Asks as a client with EDNS of 1232 bytes does.
     pub(crate) fn ask(&self, name: &str, rtype: u16) -> Message {
         self.send(&QueryBytes::new(name, rtype).opt(1232, 0, &[]), "192.0.2.1")
     }
+}
+
+fn unlimited() -> RateLimit {
+    RateLimit { per_address: 0, per_prefix: 0, ..RateLimit::default() }
 }
 
 fn served(apex: &str, zone_files: &[&str]) -> Served {
@@ -151,16 +174,23 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
     let soa = SoaTimers { rname: below("hostmaster"), refresh: 3600, retry: 600, expire: 86_400 };
     let zones = zones::load(&paths, &apex).unwrap();
     let soa = zones.server().and_then(|server| server.timers().cloned()).unwrap_or(soa);
-    Served {
+    let home = Authority {
         own_name: below("ns1"),
-        identity: "ns1".into(),
-        addresses: vec!["192.0.2.53".parse().unwrap()],
         name_servers: vec![below("ns1")],
         primary: below("ns1"),
-        zones,
         soa,
+        apex,
+    };
+    Served {
+        identity: "ns1".into(),
+        addresses: vec!["192.0.2.53".parse().unwrap()],
+        zones,
+        default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
-        apex,
+        // Tests ask faster than any client.
+        conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
+        aliases: Vec::new(),
+        home,
     }
 }

@@ -5,19 +5,23 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::dns::cookies::{Secrets, Standing};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
+use crate::dns::rate_limit::{RateLimiter, Verdict};
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::dns::transport::{Peer, Transport};
+use crate::dns::transport::Peer;
+use crate::model::CookieSecret;
 use crate::registry::Registry;
 
 /// The DNS front: one for all transports and tasks.
@@ -26,13 +30,22 @@ pub struct Front {
     registry: Registry,
     served: ArcSwap<Served>,
     metrics: Metrics,
+    /// Of this process alone, where none is configured.
+    cookie_secret: CookieSecret,
+    rate_limiter: RateLimiter,
 }
 
 impl Front {
     /// A front that answers from `registry` and `served`.
     #[must_use]
     pub fn new(registry: Registry, served: Served) -> Self {
-        Self { registry, served: ArcSwap::from_pointee(served), metrics: Metrics::default() }
+        Self {
+            registry,
+            served: ArcSwap::from_pointee(served),
+            metrics: Metrics::default(),
+            cookie_secret: CookieSecret::new(rand::random()),
+            rate_limiter: RateLimiter::new(rand::random()),
+        }
     }
 
     /// Puts `served` in force for the next packet.
@@ -62,19 +75,35 @@ impl Front {
         let clock = self.registry.clock();
         let began = clock.elapsed();
         let served = self.served.load();
-        let (rtype, rcode) = match parse(packet) {
+        let parsed = parse(packet);
+        let Some(head) = parsed.head() else { return false };
+        let cookie = self.cookie(&served, head, peer);
+        let standing = cookie.map(|(standing, _)| standing);
+        let slips = match self.verdict(&served, peer, standing, began) {
+            Verdict::Answer => false,
+            Verdict::Slip(_) => true,
+            Verdict::Drop(_) => return false,
+        };
+
+        let identity = if served.conduct.chaos { served.identity.as_bytes() } else { &[] };
+        let mut writer = Reply::start(reply, head, peer.transport, identity);
+        if let Some((_, server)) = cookie {
+            writer.cookie(server);
+        }
+        let (rtype, rcode) = match &parsed {
             Parsed::Silence => return false,
-            Parsed::Error(head, rcode) => {
-                start(reply, &head, peer.transport, &served).finish(rcode, false);
-                (None, rcode)
+            // No reply is smaller, so these need not slip.
+            Parsed::Error(_, rcode) => (None, finish(writer, *rcode)),
+            Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
+                (None, slip(writer, standing))
             }
-            Parsed::Chaos(query) => (None, chaos(&served, &query, peer.transport, reply)),
+            Parsed::Cookie(..) => (None, finish(writer, cookie_alone(standing))),
+            Parsed::Chaos(query) => (None, chaos(&served, query, writer)),
             Parsed::Query(query) => {
-                let writer = start(reply, &query.head, peer.transport, &served);
-                let now = self.registry.clock().now();
+                let now = clock.now();
                 let rcode = RNG.with_borrow_mut(|rng| {
                     let views = self.registry.views();
-                    Responder::new(views, &served, &query, peer, now, rng)
+                    Responder::new(views, &served, query, peer, now, rng)
                         .respond(writer, &mut Quiet)
                 });
                 (Some(query.rtype), rcode)
@@ -84,31 +113,82 @@ impl Front {
         self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
         true
     }
-}
 
-/// The server's identity, for who asks as RFC 4892 has it. Everything else is refused: no version
-/// is given away.
-fn chaos(served: &Served, query: &Query<'_>, transport: Transport, reply: &mut Vec<u8>) -> Rcode {
-    let mut writer = start(reply, &query.head, transport, served);
-    let asks = [ID_SERVER, HOSTNAME_BIND].contains(&query.name.wire());
-    if !asks || ![rtype::TXT, rtype::ANY].contains(&query.rtype) {
-        writer.finish(Rcode::Refused, false);
-        return Rcode::Refused;
+    /// What the query's cookie proves, and ours for the reply; `None` without one.
+    fn cookie(&self, served: &Served, head: &Head<'_>, peer: Peer) -> Option<(Standing, [u8; 16])> {
+        let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
+        let secrets = match &served.conduct.cookie_secrets[..] {
+            [] => Secrets::Own(&self.cookie_secret),
+            shared => Secrets::Shared(shared),
+        };
+        // RFC 9018 section 4.3: the low 32 bits.
+        let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
+        let now = u32::from_be_bytes([a, b, c, d]);
+        let judged = secrets.judge(&cookie, peer.source.ip(), now);
+        self.metrics.cookie(judged.0);
+        Some(judged)
     }
-    let text = character_string(served.identity.as_bytes());
-    let (owner, rdata) = (query.name.wire(), [&text[..]]);
-    writer.push_chaos(&Record { owner, rtype: rtype::TXT, ttl: 0, rdata: &rdata });
-    writer.finish(Rcode::NoError, false);
-    Rcode::NoError
+
+    /// Whether the client gets more than its share, if it may not be where the packet says.
+    fn verdict(
+        &self,
+        served: &Served,
+        peer: Peer,
+        standing: Option<Standing>,
+        now: Duration,
+    ) -> Verdict {
+        if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
+            return Verdict::Answer;
+        }
+        let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
+        let verdict = RNG.with_borrow_mut(|rng| self.rate_limiter.check(limits, client, now, rng));
+        self.metrics.limited(verdict);
+        verdict
+    }
 }
 
-fn start<'r>(
-    reply: &'r mut Vec<u8>,
-    head: &Head<'_>,
-    transport: Transport,
-    served: &'r Served,
-) -> Reply<'r> {
-    Reply::start(reply, head, transport, served.identity.as_bytes())
+fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
+    writer.finish(rcode, false);
+    rcode
+}
+
+/// What a client over its limit gets in place of an answer: word to come back with a cookie if it
+/// knows about them (RFC 7873 section 5.2.3), else by TCP.
+fn slip(mut writer: Reply<'_>, standing: Option<Standing>) -> Rcode {
+    if standing.is_some() {
+        return finish(writer, Rcode::BadCookie);
+    }
+    writer.truncate();
+    finish(writer, Rcode::NoError)
+}
+
+/// The code for a query of nothing but a cookie (RFC 7873 section 5.4).
+fn cookie_alone(standing: Option<Standing>) -> Rcode {
+    match standing {
+        Some(Standing::New | Standing::Valid) => Rcode::NoError,
+        Some(Standing::Bad) => Rcode::BadCookie,
+        // Cookies are off, and so it is a query without a question.
+        None => Rcode::FormErr,
+    }
+}
+
+/// What the server says of itself, in the names that BIND made up and RFC 4892. Everything else of
+/// class CHAOS is refused.
+fn chaos(served: &Served, query: &Query<'_>, mut writer: Reply<'_>) -> Rcode {
+    let (conduct, name) = (&served.conduct, query.name.wire());
+    let text = if [ID_SERVER, HOSTNAME_BIND].contains(&name) && conduct.chaos {
+        &served.identity
+    } else if [VERSION_SERVER, VERSION_BIND].contains(&name) {
+        &conduct.version
+    } else {
+        ""
+    };
+    if text.is_empty() || ![rtype::TXT, rtype::ANY].contains(&query.rtype) {
+        return finish(writer, Rcode::Refused);
+    }
+    let rdata = [&character_string(text.as_bytes())[..]];
+    writer.push_chaos(&Record { owner: name, rtype: rtype::TXT, ttl: 0, rdata: &rdata });
+    finish(writer, Rcode::NoError)
 }
 
 thread_local! {
@@ -125,3 +205,5 @@ fn character_string(text: &[u8]) -> Vec<u8> {
 
 const ID_SERVER: &[u8] = b"\x02id\x06server\x00";
 const HOSTNAME_BIND: &[u8] = b"\x08hostname\x04bind\x00";
+const VERSION_SERVER: &[u8] = b"\x07version\x06server\x00";
+const VERSION_BIND: &[u8] = b"\x07version\x04bind\x00";

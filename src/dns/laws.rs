@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::HTTPS;
 use proptest::prelude::*;
 
 use crate::dns::fixture::{QueryBytes, Stand};
@@ -50,6 +51,7 @@ fn any_instance() -> impl Strategy<Value = String> {
         r#""ports":[]"#,
         r#""ports":[{"name":"http","port":80},{"name":"m","port":81,"protocol":"udp"}]"#,
         r#""ports":[{"name":"m","port":81,"protocol":"udp"}]"#,
+        r#""ports":[{"name":"https","port":443}]"#,
     ]);
     let rest = prop::sample::select(vec![
         r#""tags":["a"]"#,
@@ -76,12 +78,20 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         "i-7.web",
         "nope.web",
         "_http._tcp.web",
+        "_http.web",
+        "_m.web",
+        "_x.web",
         "_m._udp.web",
         "_x._tcp.web",
         "_tcp.web",
         "_tcp",
         "_web._tcp",
         "_web._udp",
+        "i-0._web._tcp",
+        "i-3._web._udp",
+        "_dns-sd._udp",
+        "_services._dns-sd._udp",
+        "lb._dns-sd._udp",
         "a.tag.web",
         "a.b.tag.web",
         "no.tag.web",
@@ -114,6 +124,8 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
         rtype::NS,
         rtype::CNAME,
         rtype::HTTPS,
+        rtype::SVCB,
+        rtype::PTR,
         0,
         65_535,
     ]);
@@ -127,21 +139,26 @@ fn any_question() -> impl Strategy<Value = (String, u16)> {
 const OWN_ZONE: &str = "$ORIGIN service.local.\n$TTL 60\n\
     alias CNAME web\n*.wild CNAME a.b.tag.web\nstatic A 10.0.0.1\ncut NS ns.cut\nns.cut A 10.0.0.2\n";
 
+/// NSID, client subnet, cookie, keepalive and padding, in this order.
+const OPTIONS: &[u8] = b"\0\x03\0\0\0\x08\0\x04\0\x01\0\0\0\x0a\0\x08a client\0\x0b\0\0\0\x0c\0\0";
+
 /// Header, sections and sizes of a reply.
-fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, tcp: bool) {
-    let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, transport: Transport) {
     let mut packet = QueryBytes::new(name, rtype);
     if let Some(payload) = payload {
-        packet = packet.opt(payload, 0, &[0, 3, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]);
+        packet = packet.opt(payload, 0, OPTIONS);
     }
     let bytes = stand.reply(&packet, "192.0.2.1", transport);
-    let limit = match (tcp, payload) {
-        (true, _) => 65_535,
-        (false, None) => 512,
-        (false, Some(payload)) => payload.clamp(512, UDP_PAYLOAD).into(),
+    let (udp, tcp) = (transport == Transport::Udp, transport != Transport::Udp);
+    let limit = match (udp, payload) {
+        (false, _) => 65_535,
+        (true, None) => 512,
+        (true, Some(payload)) => payload.clamp(512, UDP_PAYLOAD).into(),
     };
-    let shown = format!("{name} {rtype} {payload:?} {tcp}");
+    let shown = format!("{name} {rtype} {payload:?} {transport:?}");
     assert!(bytes.len() <= limit, "{shown}");
+    let padded = payload.is_some() && transport.encrypted();
+    assert!(!padded || bytes.len().is_multiple_of(468), "{shown}: {}", bytes.len());
     let reply = Message::from_vec(&bytes).unwrap();
     assert_eq!(reply.edns.is_some(), payload.is_some(), "{shown}");
     assert!(!(tcp && reply.metadata.truncation), "{shown}: these sets fit TCP");
@@ -176,12 +193,30 @@ fn check(stand: &Stand, name: &str, rtype: u16, payload: Option<u16>, tcp: bool)
         .iter()
         .filter_map(|r| match &r.data {
             RData::SRV(srv) => Some(srv.target.to_string()),
+            RData::SVCB(svcb) | RData::HTTPS(HTTPS(svcb)) => Some(svcb.target_name.to_string()),
             _ => None,
         })
         .collect();
+    let pointed: HashSet<String> = reply
+        .answers
+        .iter()
+        .filter_map(|r| match &r.data {
+            RData::PTR(target) => Some(target.to_string()),
+            _ => None,
+        })
+        .collect();
+    let browsed = reply.additionals.iter().filter_map(|r| match &r.data {
+        RData::SRV(srv) => Some(srv.target.to_string()),
+        _ => None,
+    });
+    let named: HashSet<String> = browsed.chain(targets.clone()).chain(pointed.clone()).collect();
     for glue in &reply.additionals {
-        let named = targets.contains(&glue.name.to_string());
+        let named = named.contains(&glue.name.to_string());
         assert!(named || glue.name.to_string().contains("ns"), "{shown}: {glue}");
+    }
+    for target in &pointed {
+        let code = stand.ask(target, rtype::SRV).metadata.response_code;
+        assert_eq!(code, ResponseCode::NoError, "{shown}: {target}");
     }
     for target in &targets {
         let a = stand.ask(target, rtype::A);
@@ -202,8 +237,8 @@ proptest! {
         let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
         let stand = Stand::new(&[("web", &settings, &instances)], &[OWN_ZONE]);
         for (name, rtype) in questions {
-            for tcp in [false, true] {
-                check(&stand, &name, rtype, payload, tcp);
+            for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+                check(&stand, &name, rtype, payload, transport);
             }
             // What is explained is what is said.
             let explained = stand.front.explain(&name, &format!("TYPE{rtype}"), None).unwrap();

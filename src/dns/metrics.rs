@@ -7,7 +7,9 @@ use std::time::Duration;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::dns::cookies::Standing;
 use crate::dns::histogram::Histogram;
+use crate::dns::rate_limit::{Scope, Verdict};
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
 use crate::dns::transport::{Peer, Transport};
@@ -20,6 +22,10 @@ pub struct Metrics {
     /// By response code.
     responses: [Count; RCODES.len()],
     truncated: Count,
+    /// By what the query's cookie proved.
+    cookies: [Count; COOKIES.len()],
+    /// By limit and by what became of the reply.
+    limited: [[Count; ACTIONS.len()]; SCOPES.len()],
     /// From the packet's reading to its reply's, in nanoseconds.
     durations: Histogram<10>,
     request_sizes: Histogram<7>,
@@ -50,6 +56,8 @@ impl Default for Metrics {
             requests: Default::default(),
             responses: Default::default(),
             truncated: Count::default(),
+            cookies: Default::default(),
+            limited: Default::default(),
             durations: Histogram::new(std::array::from_fn(|i| 1_000 << (2 * i)), 1e9),
             request_sizes: sizes(),
             response_sizes: sizes(),
@@ -88,6 +96,30 @@ impl Metrics {
         }
     }
 
+    /// Counts a query with a cookie.
+    pub fn cookie(&self, standing: Standing) {
+        let place = match standing {
+            Standing::New => 0,
+            Standing::Valid => 1,
+            Standing::Bad => 2,
+        };
+        self.cookies[place].inc();
+    }
+
+    /// Counts what the rate limit did to a query, if anything.
+    pub fn limited(&self, verdict: Verdict) {
+        let (scope, action) = match verdict {
+            Verdict::Answer => return,
+            Verdict::Slip(scope) => (scope, 0),
+            Verdict::Drop(scope) => (scope, 1),
+        };
+        let limit = match scope {
+            Scope::Address => 0,
+            Scope::Prefix => 1,
+        };
+        self.limited[limit][action].inc();
+    }
+
     /// Writes every counter in Prometheus' terms. Names are those of CoreDNS.
     ///
     /// # Errors
@@ -121,6 +153,7 @@ impl Metrics {
             let labels = [("zone", zone), ("rcode", rcode.as_str())];
             ConstCounter::new(count.value()).encode(responses.encode_family(&labels)?)?;
         }
+        self.encode_guards(encoder)?;
         let truncated = ConstCounter::new(self.truncated.value());
         let (name, help) = ("signpost_dns_truncated", "Replies with TC");
         truncated.encode(encoder.encode_descriptor(
@@ -136,6 +169,33 @@ impl Metrics {
         self.request_sizes.encode(encoder, (name, help), &labels)?;
         let (name, help) = ("signpost_dns_response_size_bytes", "Sizes of replies");
         self.response_sizes.encode(encoder, (name, help), &labels)
+    }
+
+    /// Cookies and the rate limit.
+    fn encode_guards(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut cookies = encoder.encode_descriptor(
+            "signpost_dns_cookies",
+            "Queries with a DNS cookie",
+            None,
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        for (count, standing) in self.cookies.iter().zip(COOKIES) {
+            let labels = [("cookie", standing)];
+            ConstCounter::new(count.value()).encode(cookies.encode_family(&labels)?)?;
+        }
+        let mut limited = encoder.encode_descriptor(
+            "signpost_dns_rate_limited",
+            "Queries over the rate limit",
+            None,
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        for (actions, scope) in self.limited.iter().zip(SCOPES) {
+            for (count, action) in actions.iter().zip(ACTIONS) {
+                let labels = [("limit", scope), ("action", action)];
+                ConstCounter::new(count.value()).encode(limited.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +218,16 @@ const TYPES: [(u16, &str); 12] = [
 /// The transports, by the names that CoreDNS has for them.
 const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "https", "quic"];
 
-const RCODES: [Rcode; 7] = [
+/// What a cookie proved.
+const COOKIES: [&str; 3] = ["new", "valid", "bad"];
+
+/// Whose rate limit.
+const SCOPES: [&str; 2] = ["address", "prefix"];
+
+/// What the rate limit did.
+const ACTIONS: [&str; 2] = ["slipped", "dropped"];
+
+const RCODES: [Rcode; 8] = [
     Rcode::NoError,
     Rcode::FormErr,
     Rcode::ServFail,
@@ -166,6 +235,7 @@ const RCODES: [Rcode; 7] = [
     Rcode::NotImp,
     Rcode::Refused,
     Rcode::BadVers,
+    Rcode::BadCookie,
 ];
 
 /// The TC flag in the third byte of a message.

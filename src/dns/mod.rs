@@ -3,7 +3,9 @@
 //! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
 //! query, and nothing is kept from what a query said.
 
+pub mod authority;
 pub mod connections;
+pub mod cookies;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -12,23 +14,31 @@ pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
+pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
 pub mod rtype;
 pub mod serve;
 pub mod served;
 pub mod sockets;
+pub mod tcp;
+pub mod tls;
 pub mod transport;
 pub mod zones;
 
 #[cfg(test)]
 mod answers;
 mod compress;
+mod datagrams;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod laws;
+mod listing;
 mod opt;
+#[cfg(test)]
+mod option_answers;
 mod responder;
-mod tcp;
+mod svcb;
+mod udp;
 mod writer;

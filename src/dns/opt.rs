@@ -1,71 +1,155 @@
 //! The OPT record of a reply (RFC 6891): as long as it said it would be.
 
-use crate::dns::edns::{DO, Edns, OPTION_EDE, OPTION_HEADER, OPTION_NSID};
+use crate::dns::edns::{
+    DO, Edns, OPTION_COOKIE, OPTION_EDE, OPTION_HEADER, OPTION_KEEPALIVE, OPTION_NSID,
+    OPTION_PADDING,
+};
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
-use crate::dns::transport::UDP_PAYLOAD;
+use crate::dns::transport::{IDLE_TIMEOUT, Transport, UDP_PAYLOAD};
 
 /// The OPT record that answers a query's.
 pub(crate) struct Opt<'a> {
     edns: Edns,
     /// Empty when there is nothing to send.
     nsid: &'a [u8],
+    keepalive: bool,
+    padded: bool,
+    /// The server's part of a cookie; the client's is that of the query.
+    cookie: Option<[u8; 16]>,
     /// How many bits of the client subnet the answer depended on.
     pub(crate) scope: u8,
-    /// The number of an extended error (RFC 8914).
-    pub(crate) extended_error: Option<u16>,
+    extended_error: Option<ExtendedError>,
+}
+
+/// Why an answer is what it is (RFC 8914), for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExtendedError {
+    /// The number of the kind.
+    pub(crate) code: u16,
+    /// Printable text, or empty.
+    pub(crate) text: String,
+}
+
+impl ExtendedError {
+    /// The bytes of the option.
+    pub(crate) fn len(&self) -> usize {
+        OPTION_HEADER + 2 + self.text.len()
+    }
 }
 
 impl<'a> Opt<'a> {
-    /// What an extended error adds to the length.
-    pub(crate) const EXTENDED_ERROR: usize = OPTION_HEADER + 2;
-
     /// `nsid` is sent if the query asks for it and it is 1-128 bytes long.
-    pub(crate) fn new(edns: Edns, nsid: &'a [u8]) -> Self {
+    pub(crate) fn new(edns: Edns, transport: Transport, nsid: &'a [u8]) -> Self {
         let sent = edns.nsid && nsid.len() <= MAX_NSID;
-        Self { edns, nsid: if sent { nsid } else { &[] }, scope: 0, extended_error: None }
+        Self {
+            nsid: if sent { nsid } else { &[] },
+            keepalive: edns.keepalive && transport.keeps_alive(),
+            // RFC 7830 section 4: only who padded the query gets a padded reply.
+            padded: edns.padding && transport.encrypted(),
+            cookie: None,
+            scope: 0,
+            extended_error: None,
+            edns,
+        }
     }
 
-    /// The bytes that [`write`](Self::write) will add.
+    /// Adds the server's part of a cookie, if the query has a client's; says how many bytes longer
+    /// the record is.
+    pub(crate) fn add_cookie(&mut self, server: [u8; 16]) -> usize {
+        let before = self.len();
+        self.cookie = Some(server);
+        self.len() - before
+    }
+
+    /// Adds an extended error, if there is none yet and it has at most `room` bytes; says how many
+    /// bytes longer the record is.
+    pub(crate) fn add_error(&mut self, error: ExtendedError, room: usize) -> usize {
+        if self.extended_error.is_some() || error.len() > room {
+            return 0;
+        }
+        let length = error.len();
+        self.extended_error = Some(error);
+        length
+    }
+
+    /// The bytes that [`write`](Self::write) will add at least: all but what padding holds.
     pub(crate) fn len(&self) -> usize {
-        let nsid = if self.nsid.is_empty() { 0 } else { OPTION_HEADER + self.nsid.len() };
-        let subnet = self.edns.subnet.map_or(0, |subnet| subnet.option_len());
-        let error = self.extended_error.map_or(0, |_| Self::EXTENDED_ERROR);
-        FIXED + nsid + subnet + error
+        let option = |sent: bool, length: usize| if sent { OPTION_HEADER + length } else { 0 };
+        FIXED
+            + self.edns.subnet.map_or(0, |subnet| subnet.option_len())
+            + option(!self.nsid.is_empty(), self.nsid.len())
+            + option(self.cookie().is_some(), CLIENT_COOKIE + SERVER_COOKIE)
+            + option(self.keepalive, 2)
+            + self.extended_error.as_ref().map_or(0, ExtendedError::len)
+            + option(self.padded, 0)
     }
 
-    /// Appends the record.
-    pub(crate) fn write(&self, rcode: Rcode, to: &mut Vec<u8>) {
+    /// Appends the record to a message that may have at most `limit` bytes with it.
+    pub(crate) fn write(&self, rcode: Rcode, to: &mut Vec<u8>, limit: usize) {
         let flags = if self.edns.dnssec_ok { DO } else { 0 };
         let ttl = u32::from(rcode.high()) << 24 | flags;
-        // At most 11 + 132 + 24 + 6 bytes, so the length fits.
-        let options = u16::try_from(self.len() - FIXED).unwrap_or(0);
+        let padding = if self.padded { padding(to.len() + self.len(), limit) } else { 0 };
         to.push(0);
         to.extend(rtype::OPT.to_be_bytes());
         to.extend(UDP_PAYLOAD.to_be_bytes());
         to.extend(ttl.to_be_bytes());
-        to.extend(options.to_be_bytes());
+        to.extend(length(self.len() - FIXED + padding));
         if let Some(subnet) = &self.edns.subnet {
             subnet.write(self.scope, to);
         }
         if !self.nsid.is_empty() {
-            to.extend(OPTION_NSID.to_be_bytes());
-            to.extend([0, u8::try_from(self.nsid.len()).unwrap_or(0)]);
-            to.extend(self.nsid);
+            option(OPTION_NSID, &[self.nsid], to);
         }
-        if let Some(code) = self.extended_error {
-            to.extend(OPTION_EDE.to_be_bytes());
-            to.extend([0, 2]);
-            to.extend(code.to_be_bytes());
+        if let Some((client, server)) = self.cookie() {
+            option(OPTION_COOKIE, &[&client, &server], to);
+        }
+        if self.keepalive {
+            let tenths = u16::try_from(IDLE_TIMEOUT.as_millis() / 100).unwrap_or(u16::MAX);
+            option(OPTION_KEEPALIVE, &[&tenths.to_be_bytes()], to);
+        }
+        if let Some(ExtendedError { code, text }) = &self.extended_error {
+            option(OPTION_EDE, &[&code.to_be_bytes(), text.as_bytes()], to);
+        }
+        if self.padded {
+            to.extend(OPTION_PADDING.to_be_bytes());
+            to.extend(length(padding));
+            to.resize(to.len() + padding, 0);
         }
     }
+
+    fn cookie(&self) -> Option<([u8; CLIENT_COOKIE], [u8; SERVER_COOKIE])> {
+        Some((self.edns.cookie?.client, self.cookie?))
+    }
+}
+
+fn option(code: u16, data: &[&[u8]], to: &mut Vec<u8>) {
+    to.extend(code.to_be_bytes());
+    to.extend(length(data.iter().map(|part| part.len()).sum()));
+    data.iter().for_each(|part| to.extend_from_slice(part));
+}
+
+/// How many bytes make a message of `length` bytes a multiple of the block, or reach `limit`.
+fn padding(length: usize, limit: usize) -> usize {
+    length.next_multiple_of(BLOCK).min(limit).saturating_sub(length)
+}
+
+/// All options together have less than a message, so the length fits.
+fn length(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).unwrap_or(0).to_be_bytes()
 }
 
 /// Owner, type, class, TTL and length.
 const FIXED: usize = 11;
 
+const CLIENT_COOKIE: usize = 8;
+const SERVER_COOKIE: usize = 16;
+
 /// Longer identifiers are not sent.
 const MAX_NSID: usize = 128;
+
+/// RFC 8467 section 4.1: what replies are padded to a multiple of.
+const BLOCK: usize = 468;
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +208,7 @@ mod tests {
         let ends = |packet: &[u8]| {
             let mut buffer = Vec::new();
             let mut reply = Reply::start(&mut buffer, &head(packet), Transport::Udp, b"");
-            reply.extended_error(20);
+            reply.extended_error(20, String::new());
             reply.finish(Rcode::Refused, false);
             buffer.split_off(19)
         };

@@ -7,6 +7,7 @@
 use hickory_proto::rr::Name as WireReader;
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
+use crate::dns::cookies::Cookie;
 use crate::dns::edns::{self, Edns};
 use crate::dns::name::Name;
 use crate::dns::rcode::Rcode;
@@ -19,10 +20,24 @@ pub enum Parsed<'p> {
     Silence,
     /// Answered by this code alone, without AA.
     Error(Head<'p>, Rcode),
+    /// No question, but a cookie: asks for one of ours (RFC 7873 section 5.4).
+    Cookie(Head<'p>, Cookie),
     /// A question of class CHAOS: `id.server` and the like (RFC 4892).
     Chaos(Query<'p>),
     /// A question of class IN (or ANY).
     Query(Query<'p>),
+}
+
+impl<'p> Parsed<'p> {
+    /// What the reply takes from the query; `None` when there is to be none.
+    #[must_use]
+    pub fn head(&self) -> Option<&Head<'p>> {
+        match self {
+            Self::Silence => None,
+            Self::Error(head, _) | Self::Cookie(head, _) => Some(head),
+            Self::Chaos(query) | Self::Query(query) => Some(&query.head),
+        }
+    }
 }
 
 /// What every reply takes from its query.
@@ -59,7 +74,8 @@ pub struct Query<'p> {
 /// |---|---|
 /// | under 12 bytes, or QR=1 | silence |
 /// | opcode other than QUERY | NOTIMP |
-/// | QDCOUNT other than 1, or broken anywhere | FORMERR |
+/// | broken anywhere, or QDCOUNT over 1 | FORMERR |
+/// | QDCOUNT 0 | [`Parsed::Cookie`] with a cookie, else FORMERR |
 /// | EDNS version over 0 | BADVERS |
 /// | class CH | [`Parsed::Chaos`] |
 /// | class other than IN and ANY; type AXFR or IXFR | REFUSED |
@@ -83,8 +99,14 @@ pub fn parse(packet: &[u8]) -> Parsed<'_> {
     if head.opcode != 0 {
         return Parsed::Error(head, Rcode::NotImp);
     }
-    let Ok(Body { question: Some(question), edns_version }) = body else {
+    let Ok(Body { question, edns_version }) = body else {
         return Parsed::Error(head, Rcode::FormErr);
+    };
+    let Some(question) = question else {
+        return match head.edns.and_then(|edns| edns.cookie) {
+            Some(cookie) if header[4..6] == [0, 0] => Parsed::Cookie(head, cookie),
+            Some(_) | None => Parsed::Error(head, Rcode::FormErr),
+        };
     };
     if edns_version > 0 {
         return Parsed::Error(head, Rcode::BadVers);
@@ -227,6 +249,7 @@ mod tests {
                 let opt = if head.edns.is_some() { " opt" } else { "" };
                 format!("{}{question}{opt}", rcode.as_str())
             }
+            Parsed::Cookie(_, cookie) => format!("cookie {:?}", cookie.client[0]),
             Parsed::Chaos(query) => format!("chaos {} {}", query.name, query.rtype),
             Parsed::Query(query) => format!("{} {}", query.name, query.rtype),
         }
@@ -242,7 +265,7 @@ mod tests {
                 opcode: 0,
                 recursion_desired: true,
                 question: b"\x03wEb\x07Service\x05local\x00\x00\x01\x00\x01",
-                edns: Some(Edns { payload: 1400, dnssec_ok: true, nsid: true, subnet: None }),
+                edns: Some(Edns { nsid: true, ..Edns::new(1400, 0x8000) }),
             },
             name: Name::from_text("web.service.local.", None).unwrap(),
             rtype: rtype::A,
@@ -294,7 +317,16 @@ mod tests {
             (QueryBytes::new(".", 65535).bytes(), ". 65535"),
             // EDNS.
             (opt(query()).bytes(), good),
-            (query().opt(0, 0, &[0, 10, 0, 1, 7]).bytes(), good),
+            (query().opt(0, 0, &[0, 99, 0, 1, 7]).bytes(), good),
+            // Cookies.
+            (query().opt(0, 0, COOKIE).bytes(), good),
+            (query().opt(0, 0, &COOKIE[..11]).bytes(), "FORMERR question opt"),
+            (query().opt(0, 0, &[0, 10, 0, 1, 7]).bytes(), "FORMERR question opt"),
+            (QueryBytes::empty().opt(0, 0, COOKIE).bytes(), "cookie 7"),
+            (QueryBytes::empty().opt(0, 0x0001_0000, COOKIE).bytes(), "FORMERR opt"),
+            (QueryBytes::empty().opt(0, 0, COOKIE).flags(0x20, 0).bytes(), "NOTIMP opt"),
+            (QueryBytes::empty().opt(0, 0, &[0, 10, 0, 0]).bytes(), "FORMERR opt"),
+            (query().opt(0, 0, COOKIE).counts([2, 0, 0, 1]).bytes(), "FORMERR"),
             (query().opt(512, 0x0001_0000, &[]).bytes(), "BADVERS question opt"),
             (query().opt(512, 0x00ff_0000, &[1]).bytes(), "BADVERS question opt"),
             (query().opt(512, 0xff00_7fff, &[]).bytes(), good),
@@ -378,6 +410,7 @@ mod tests {
         })
     }
 
+    const COOKIE: &[u8] = &[0, 10, 0, 8, 7, 7, 7, 7, 7, 7, 7, 7];
     const A_RECORD: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, 1];
     const NON_ROOT_OPT: &[u8] = &[1, b'a', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
     const OVERLONG_OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 9, 0, 3, 0, 0];

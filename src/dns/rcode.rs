@@ -17,6 +17,8 @@ pub enum Rcode {
     Refused,
     /// An EDNS version above 0 (RFC 6891 section 6.1.3).
     BadVers,
+    /// The client has no valid cookie, and needs one now (RFC 7873 section 5.2.3).
+    BadCookie,
 }
 
 impl Rcode {
@@ -31,6 +33,7 @@ impl Rcode {
             Self::NotImp => 4,
             Self::Refused => 5,
             Self::BadVers => 16,
+            Self::BadCookie => 23,
         }
     }
 
@@ -57,6 +60,7 @@ impl Rcode {
             Self::NotImp => "NOTIMP",
             Self::Refused => "REFUSED",
             Self::BadVers => "BADVERS",
+            Self::BadCookie => "BADCOOKIE",
         }
     }
 }

@@ -5,8 +5,8 @@
 //! decides whether that means TC. The buffer is the caller's and is used again.
 
 use crate::dns::compress::NameTable;
-use crate::dns::name::Name;
-use crate::dns::opt::Opt;
+use crate::dns::name::{Name, suffixes};
+use crate::dns::opt::{ExtendedError, Opt};
 use crate::dns::query::Head;
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
@@ -17,6 +17,8 @@ pub struct Reply<'a> {
     buffer: &'a mut Vec<u8>,
     /// How long the message may become with the records alone.
     limit: usize,
+    /// How long it may become with OPT.
+    whole_limit: usize,
     counts: [u16; 3],
     section: Section,
     truncated: bool,
@@ -71,18 +73,27 @@ impl<'a> Reply<'a> {
         buffer.extend([QR | head.opcode << 3 | u8::from(head.recursion_desired), 0]);
         buffer.extend([0, u8::from(!head.question.is_empty()), 0, 0, 0, 0, 0, 0]);
         buffer.extend(head.question);
-        let mut reply = Self {
-            limit: transport.limit(head.edns.as_ref()),
+        let whole_limit = transport.limit(head.edns.as_ref());
+        let opt = head.edns.map(|edns| Opt::new(edns, transport, nsid));
+        Self {
+            limit: whole_limit - opt.as_ref().map_or(0, Opt::len),
+            whole_limit,
             buffer,
             counts: [0; 3],
             section: Section::Answer,
             truncated: false,
             question_len: head.question.len(),
             names: None,
-            opt: head.edns.map(|edns| Opt::new(edns, nsid)),
-        };
-        reply.limit -= reply.opt.as_ref().map_or(0, Opt::len);
-        reply
+            opt,
+        }
+    }
+
+    /// Adds the server's part of a cookie (RFC 7873) to the client's that the query has. To be
+    /// called before any record is written, which could leave no room for it.
+    pub fn cookie(&mut self, server: [u8; 16]) {
+        if let Some(opt) = &mut self.opt {
+            self.limit -= opt.add_cookie(server);
+        }
     }
 
     /// Writes the record, or nothing and says `false` when it does not fit.
@@ -154,22 +165,19 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Adds an extended error (RFC 8914) by its number: when the query had EDNS and it still fits.
-    pub fn extended_error(&mut self, code: u16) {
+    /// Adds an extended error (RFC 8914), by its number and a printable text, which may be empty:
+    /// when the query had EDNS and it still fits.
+    pub fn extended_error(&mut self, code: u16, text: String) {
         let room = self.room();
-        if let Some(opt) = &mut self.opt
-            && opt.extended_error.is_none()
-            && room >= Opt::EXTENDED_ERROR
-        {
-            opt.extended_error = Some(code);
-            self.limit -= Opt::EXTENDED_ERROR;
+        if let Some(opt) = &mut self.opt {
+            self.limit -= opt.add_error(ExtendedError { code, text }, room);
         }
     }
 
     /// Writes OPT and the header; the buffer then holds the whole reply.
     pub fn finish(mut self, rcode: Rcode, authoritative: bool) {
         if let Some(opt) = &self.opt {
-            opt.write(rcode, self.buffer);
+            opt.write(rcode, self.buffer, self.whole_limit);
             self.counts[Section::Additional as usize] += 1;
         }
         let aa = if authoritative { AA } else { 0 };
@@ -249,15 +257,16 @@ impl<'a> Reply<'a> {
     }
 
     /// Makes the name inside the data known where it is written in full: the addresses of SRV
-    /// targets follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
+    /// and SVCB targets follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
     fn note_target(&mut self, rtype: u16, data_start: usize) {
         let target_start = data_start
             + match rtype {
+                rtype::SVCB | rtype::HTTPS => 2,
                 rtype::SRV => 6,
                 _ => return,
             };
         let (names, message) = self.name_table();
-        let target = message.get(target_start..).unwrap_or_default();
+        let target = first_name(message.get(target_start..).unwrap_or_default());
         names.note(message, target_start, target, target.len());
     }
 }
@@ -285,6 +294,12 @@ fn gather<'s>(parts: &[&'s [u8]], scratch: &'s mut [u8; MAX_NAMED_DATA]) -> &'s 
         length += 1;
     }
     &scratch[..length]
+}
+
+/// The name at the start of `wire`, of which more may follow: parameters of SVCB.
+fn first_name(wire: &[u8]) -> &[u8] {
+    let end = suffixes(wire).find(|rest| rest.first() == Some(&0));
+    end.map_or(&[], |root| &wire[..wire.len() - root.len() + 1])
 }
 
 fn question_name(message: &[u8], question_len: usize) -> &[u8] {

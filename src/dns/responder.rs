@@ -7,19 +7,21 @@ use std::ops::ControlFlow;
 
 use rand::rngs::SmallRng;
 
+use crate::dns::authority::{Authority, STATIC_TTL, push_address};
 use crate::dns::edns::ClientSubnet;
+use crate::dns::listing;
 use crate::dns::name::{self, Name};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
-use crate::dns::reply::{Record, Reply, Section};
+use crate::dns::reply::{Reply, Section};
 use crate::dns::rtype;
-use crate::dns::served::{STATIC_TTL, Served};
+use crate::dns::served::Served;
 use crate::dns::transport::Peer;
-use crate::dns::writer::{AnswerWriter, V4_RECORD, V6_RECORD, push_address};
+use crate::dns::writer::{AnswerWriter, V4_RECORD, V6_RECORD};
 use crate::dns::zones::{self, End as ZoneEnd, Found as ZoneFound, ServerZone, Zone};
 use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
-use crate::resolve::{Answer, Asker, Kind, Outcome, exists, resolve};
+use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, listing, resolve};
 
 /// Is told how an answer came about. Queries have nobody to tell.
 pub(super) trait Witness {
@@ -52,14 +54,26 @@ pub(super) struct Responder<'q> {
     client: Network,
     now: Millis,
     rng: &'q mut SmallRng,
+    /// Why a service that is known is not in the answer, for people.
+    reason: Option<String>,
 }
 
 /// How a reply ends.
-struct End {
+struct End<'q> {
     rcode: Rcode,
     authoritative: bool,
-    /// The SOA of the server's zone belongs in the authority section.
-    negative: bool,
+    /// The zone of ours whose SOA belongs in the authority section.
+    negative: Option<&'q Authority>,
+}
+
+/// A name below an apex of ours.
+#[derive(Clone, Copy)]
+struct Asked<'n> {
+    /// As it was asked.
+    owner: &'n [u8],
+    /// Those left of the apex, in lower case.
+    labels: &'n [&'n [u8]],
+    apex: &'n Name,
 }
 
 /// What the registry says of a name.
@@ -82,37 +96,50 @@ impl<'q> Responder<'q> {
         let subnet = query.head.edns.and_then(|edns| edns.subnet);
         let told = subnet.as_ref().and_then(ClientSubnet::network);
         let (address, length) = told.unwrap_or_else(|| (peer.source.ip(), u8::MAX));
-        Self { views, served, query, client: served.client(address, length), now, rng }
+        Self {
+            views,
+            served,
+            query,
+            client: served.client(address, length),
+            now,
+            rng,
+            reason: None,
+        }
     }
 
     /// Writes the whole reply.
     pub(super) fn respond(mut self, mut reply: Reply<'_>, witness: &mut impl Witness) -> Rcode {
         let end = self.answer(&mut reply, witness);
-        if end.rcode == Rcode::Refused {
-            reply.extended_error(EDE_NOT_AUTHORITATIVE);
-        }
         // Without its SOA nobody knows how long the answer holds; TCP has room for it.
-        if end.negative && !self.push_soa(&mut reply, Section::Authority) {
+        if let Some(authority) = end.negative
+            && !self.push_soa(&mut reply, Section::Authority, authority)
+        {
             reply.truncate();
+        }
+        // Last, since records matter more.
+        if end.rcode == Rcode::Refused {
+            reply.extended_error(EDE_NOT_AUTHORITATIVE, String::new());
+        } else if let Some(reason) = self.reason {
+            reply.extended_error(EDE_OTHER, reason);
         }
         reply.finish(end.rcode, end.authoritative);
         end.rcode
     }
 
     /// Answers from the zone closest to the name. An alias may lead on to another name of ours.
-    fn answer<W: Witness>(&mut self, reply: &mut Reply<'_>, witness: &mut W) -> End {
+    fn answer<W: Witness>(&mut self, reply: &mut Reply<'_>, witness: &mut W) -> End<'q> {
         let served = self.served;
         let mut name = self.query.name;
         let mut told = Vec::new();
         for _ in 0..MAX_RESTARTS {
             let wire = name.folded();
             let sought = self.sought(wire.wire());
-            let ours = name::is_within(sought, served.apex.wire());
-            let above = if ours { served.apex.wire().len() } else { 0 };
+            let authority = served.authority(sought);
+            let above = authority.map_or(0, |authority| authority.apex.wire().len());
             let found = if let Some(zone) = served.zones.find(sought, above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
-            } else if ours {
-                match self.own_zone(reply, &name, witness) {
+            } else if let Some(authority) = authority {
+                match self.own_zone(reply, &name, authority, witness) {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(found) => Some(found),
                 }
@@ -130,7 +157,7 @@ impl<'q> Responder<'q> {
             let outcome = zones::write(zone, &found, reply);
             self.push_own_glue(reply, &found);
             if !outcome.unclaimed {
-                let end = End::of(outcome);
+                let end = End::of(outcome, &served.home);
                 // AA speaks for the first owner (RFC 1035 section 4.1.1): an alias of ours.
                 return End { authoritative: end.authoritative || !told.is_empty(), ..end };
             }
@@ -139,14 +166,18 @@ impl<'q> Responder<'q> {
         End::answered()
     }
 
-    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
-    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    /// The name whose zone answers for `name`. DS of a zone that the zone above it delegates is
+    /// that one's, where we have both (RFC 4035 section 3.1.4.1).
     fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
-        let Served { apex, zones, .. } = self.served;
-        let served =
-            |name: &&[u8]| name::is_within(name, apex.wire()) || zones.find(name, 0).is_some();
-        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
-        parent.filter(served).unwrap_or(name)
+        let Some(parent) = name::parent(name).filter(|_| self.query.rtype == rtype::DS) else {
+            return name;
+        };
+        let authority = self.served.authority(parent);
+        let above = authority.map_or(0, |authority| authority.apex.wire().len());
+        let statics = || Some(self.statics(authority?)?.zone());
+        let zone = self.served.zones.find(parent, above).or_else(statics);
+        let delegation = zone.and_then(|zone| zone.node(name)?.set(rtype::NS));
+        if delegation.is_some() { parent } else { name }
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:
@@ -155,19 +186,20 @@ impl<'q> Responder<'q> {
         &mut self,
         reply: &mut Reply<'_>,
         name: &Name,
+        authority: &'q Authority,
         witness: &mut W,
-    ) -> ControlFlow<End, (&'q Zone, ZoneFound<'q>)> {
+    ) -> ControlFlow<End<'q>, (&'q Zone, ZoneFound<'q>)> {
         let rtype = self.query.rtype;
-        let statics = self.served.zones.server().map(ServerZone::zone);
+        let statics = self.statics(authority).map(ServerZone::zone);
         if let Some(zone) = statics
             && let Some(found) = zone.lookup_claimed(name, rtype)
             && !(found.aliases.is_empty() && found.end == ZoneEnd::Unclaimed)
         {
             return ControlFlow::Continue((zone, found));
         }
-        let end = match self.registry(reply, name, witness) {
+        let end = match self.registry(reply, name, authority, witness) {
             Found::Answer => End::answered(),
-            Found::NoData => End::negative(Rcode::NoError),
+            Found::NoData => End::negative(Rcode::NoError, authority),
             Found::NxDomain => {
                 if let Some(zone) = statics
                     && let Some(found) =
@@ -175,7 +207,7 @@ impl<'q> Responder<'q> {
                 {
                     return ControlFlow::Continue((zone, found));
                 }
-                End::negative(Rcode::NxDomain)
+                End::negative(Rcode::NxDomain, authority)
             }
         };
         ControlFlow::Break(end)
@@ -186,22 +218,32 @@ impl<'q> Responder<'q> {
         &mut self,
         reply: &mut Reply<'_>,
         name: &Name,
+        authority: &Authority,
         witness: &mut W,
     ) -> Found {
         let folded = name.folded();
-        if folded == self.served.apex {
-            return self.apex(reply, name);
+        if folded == authority.apex {
+            return self.apex(reply, name, authority);
         }
-        if folded == self.served.own_name {
+        if folded == authority.own_name {
             return self.own_name(reply, name);
         }
-        if self.query.rtype != rtype::ANY {
-            return self.dynamic(reply, name, kind(self.query.rtype), witness);
+        let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
+        let labels = relative_labels(folded.wire(), authority.apex.wire(), &mut buffer);
+        let asked = Asked { owner: name.wire(), labels, apex: &authority.apex };
+        let rtype = self.query.rtype;
+        if [rtype::PTR, rtype::ANY].contains(&rtype)
+            && let Some(listing) = listing(labels)
+        {
+            return self.listing(reply, listing, &asked);
+        }
+        if rtype != rtype::ANY {
+            return self.dynamic(reply, &asked, kind(rtype), witness);
         }
         // RFC 8482: one of the sets that are there is answer enough.
         let mut found = Found::NxDomain;
-        for kind in [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt] {
-            found = self.dynamic(reply, name, kind, witness);
+        for kind in ANY_KINDS {
+            found = self.dynamic(reply, &asked, kind, witness);
             if !matches!(found, Found::NoData) {
                 break;
             }
@@ -209,34 +251,35 @@ impl<'q> Responder<'q> {
         found
     }
 
-    /// Whether `name`, in lower case, exists without static records.
+    /// Whether `name` of the server's zone, in lower case, exists without static records.
     fn exists(&self, name: &[u8]) -> bool {
-        let apex = self.served.apex.wire();
+        let home = &self.served.home;
+        let apex = home.apex.wire();
         let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
         name == apex
-            || name == self.served.own_name.wire()
+            || name == home.own_name.wire()
             || exists(self.views, relative_labels(name, apex, &mut buffer))
     }
 
-    fn apex(&self, reply: &mut Reply<'_>, name: &Name) -> Found {
-        let served = self.served;
+    /// The static records among the names of `authority`: aliases have none.
+    fn statics(&self, authority: &Authority) -> Option<&'q ServerZone> {
+        let home = authority.apex == self.served.home.apex;
+        self.served.zones.server().filter(|_| home)
+    }
+
+    fn apex(&self, reply: &mut Reply<'_>, name: &Name, authority: &Authority) -> Found {
         match self.query.rtype {
             rtype::SOA | rtype::ANY => {
-                self.push_soa(reply, Section::Answer);
+                self.push_soa(reply, Section::Answer, authority);
             }
             rtype::NS => {
-                for server in &served.name_servers {
-                    let rdata = [server.wire()];
-                    let (owner, ttl) = (name.wire(), STATIC_TTL);
-                    let ns = Record { owner, rtype: rtype::NS, ttl, rdata: &rdata };
-                    reply.push(Section::Answer, &ns);
-                }
-                for server in served.name_servers.iter().map(|server| server.folded()) {
-                    let statics = served.zones.server();
+                authority.push_servers(reply, name.wire());
+                for server in authority.name_servers.iter().map(|server| server.folded()) {
+                    let statics = self.statics(authority);
                     if let Some(zone) = statics.filter(|s| s.static_name(server.wire()).is_some()) {
                         zones::write_host(zone.zone(), &server, reply);
-                    } else if server == served.own_name {
-                        self.push_own_addresses(reply);
+                    } else if server == authority.own_name {
+                        authority.push_own_addresses(reply, &self.served.addresses);
                     }
                 }
             }
@@ -245,21 +288,24 @@ impl<'q> Responder<'q> {
         Found::Answer
     }
 
+    fn listing(&self, reply: &mut Reply<'_>, listing: Listing, asked: &Asked<'_>) -> Found {
+        let (owner, ttl) = (asked.owner, self.served.default_ttl);
+        if listing::write(reply, listing, owner, asked.apex, self.views, ttl) {
+            Found::Answer
+        } else {
+            Found::NoData
+        }
+    }
+
     /// The addresses of this server where static data names it as a name server without them.
     fn push_own_glue(&self, reply: &mut Reply<'_>, found: &ZoneFound<'_>) {
-        let own = self.served.own_name.wire();
+        let home = &self.served.home;
+        let own = home.own_name.wire();
         let names_us = matches!(&found.end, ZoneEnd::Records(set)
             if set.rtype == rtype::NS && set.data.iter().any(|ns| ns.eq_ignore_ascii_case(own)));
         let statics = self.served.zones.server();
         if names_us && statics.is_none_or(|statics| statics.static_name(own).is_none()) {
-            self.push_own_addresses(reply);
-        }
-    }
-
-    fn push_own_addresses(&self, reply: &mut Reply<'_>) {
-        for address in &self.served.addresses {
-            let owner = self.served.own_name.wire();
-            push_address(reply, Section::Additional, owner, STATIC_TTL, *address);
+            home.push_own_addresses(reply, &self.served.addresses);
         }
     }
 
@@ -277,13 +323,11 @@ impl<'q> Responder<'q> {
     fn dynamic<W: Witness>(
         &mut self,
         reply: &mut Reply<'_>,
-        name: &Name,
+        asked: &Asked<'_>,
         kind: Kind,
         witness: &mut W,
     ) -> Found {
-        let folded = name.folded();
-        let mut buffer: [&[u8]; MAX_LABELS] = [&[]; MAX_LABELS];
-        let labels = relative_labels(folded.wire(), self.served.apex.wire(), &mut buffer);
+        let Asked { owner, labels, apex } = *asked;
         let room = reply.room();
         let asker = Asker {
             prefix: self.client,
@@ -292,56 +336,72 @@ impl<'q> Responder<'q> {
             now: self.now,
             peek: W::PEEKS,
         };
-        let (served, client) = (self.served, self.client);
-        resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
+        let client = self.client;
+        // Without EDNS there is nowhere to say it, and no service has data of other types.
+        let tells = self.query.head.edns.is_some() && kind != Kind::Other;
+        let mut reason = None;
+        let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
                 if let Outcome::Answer(answer) = &mut outcome {
-                    AnswerWriter { served, owner: name.wire(), client, view }.write(reply, answer);
+                    AnswerWriter { apex, owner, client, view }.write(reply, answer);
                 }
                 witness.found(view, labels, kind, &outcome);
+                if tells && matches!(outcome, Outcome::NoData) {
+                    reason = none_usable(view, labels);
+                }
             }
             match outcome {
                 Outcome::Answer(_) => Found::Answer,
                 Outcome::NoData => Found::NoData,
                 Outcome::NxDomain => Found::NxDomain,
             }
-        })
+        });
+        self.reason = reason;
+        found
     }
 
-    /// The SOA of the server's zone. Its serial is the registry's revision; its TTL is its MINIMUM
-    /// (RFC 2308 section 3). `false` when it does not fit.
-    fn push_soa(&self, reply: &mut Reply<'_>, section: Section) -> bool {
-        let Served { apex, primary, soa, negative_ttl, .. } = self.served;
-        let mut numbers = [0; 20];
+    fn push_soa(&self, reply: &mut Reply<'_>, section: Section, authority: &Authority) -> bool {
         let serial = self.views.revision().serial();
-        let fields = [serial, soa.refresh, soa.retry, soa.expire, *negative_ttl];
-        for (bytes, field) in numbers.chunks_exact_mut(4).zip(fields) {
-            bytes.copy_from_slice(&field.to_be_bytes());
-        }
-        let rdata = [primary.wire(), soa.rname.wire(), &numbers];
-        let soa =
-            Record { owner: apex.wire(), rtype: rtype::SOA, ttl: *negative_ttl, rdata: &rdata };
-        reply.push(section, &soa)
+        let apex = authority.apex.wire();
+        authority.push_soa(reply, section, apex, serial, self.served.negative_ttl)
     }
 }
 
-impl End {
+impl<'q> End<'q> {
     fn answered() -> Self {
-        Self { rcode: Rcode::NoError, authoritative: true, negative: false }
+        Self { rcode: Rcode::NoError, authoritative: true, negative: None }
     }
 
-    fn negative(rcode: Rcode) -> Self {
-        Self { rcode, authoritative: true, negative: true }
+    fn negative(rcode: Rcode, authority: &'q Authority) -> Self {
+        Self { rcode, authoritative: true, negative: Some(authority) }
     }
 
     fn refused() -> Self {
-        Self { rcode: Rcode::Refused, authoritative: false, negative: false }
+        Self { rcode: Rcode::Refused, authoritative: false, negative: None }
     }
 
-    fn of(outcome: zones::Outcome) -> Self {
+    fn of(outcome: zones::Outcome, home: &'q Authority) -> Self {
         let zones::Outcome { rcode, authoritative, needs_soa, .. } = outcome;
-        Self { rcode, authoritative, negative: needs_soa }
+        Self { rcode, authoritative, negative: needs_soa.then_some(home) }
     }
+}
+
+/// Why a service has nobody to answer with, where that is the case. An instance's own name is there
+/// whatever its status, so that it lacks data for another reason.
+fn none_usable(view: &ServiceView, labels: &[&[u8]]) -> Option<String> {
+    let instance = match labels {
+        [id, _] => str::from_utf8(id).is_ok_and(|id| view.instance(id).is_some()),
+        _ => false,
+    };
+    if instance || view.usable() > 0 {
+        return None;
+    }
+    let counts = view.unusable.iter().map(|(reason, count)| format!("{count} {reason}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    Some(match &counts[..] {
+        "" => "no instance".to_owned(),
+        counts => format!("no usable instance: {counts}"),
+    })
 }
 
 fn address_type(address: IpAddr) -> u16 {
@@ -354,6 +414,9 @@ fn kind(rtype: u16) -> Kind {
         rtype::AAAA => Kind::Aaaa,
         rtype::SRV => Kind::Srv,
         rtype::TXT => Kind::Txt,
+        rtype::SVCB => Kind::Svcb,
+        rtype::HTTPS => Kind::Https,
+        rtype::PTR => Kind::Ptr,
         _ => Kind::Other,
     }
 }
@@ -373,10 +436,15 @@ fn relative_labels<'b, 'n>(
     &buffer[..count]
 }
 
+/// What ANY looks for, in this order.
+const ANY_KINDS: [Kind; 7] =
+    [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb, Kind::Https, Kind::Ptr];
 /// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
 const MAX_LABELS: usize = 127;
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
+/// RFC 8914: other, which the text says.
+const EDE_OTHER: u16 = 0;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

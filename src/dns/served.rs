@@ -4,37 +4,43 @@
 
 use std::net::IpAddr;
 
-use crate::dns::name::Name;
+use crate::dns::authority::Authority;
+use crate::dns::name::{Name, is_within};
 use crate::dns::rtype;
-use crate::dns::zones::{End, ServerZone, SoaTimers, Zones};
-use crate::model::Network;
+use crate::dns::zones::{End, ServerZone, Zones};
+use crate::model::{Conduct, Network};
 
 /// Everything an answer needs that is not in the registry.
 #[derive(Debug, PartialEq)]
 pub struct Served {
-    /// The apex of the server's zone, in lower case.
-    pub apex: Name,
-    /// The server's own name below it.
-    pub own_name: Name,
+    /// The server's zone.
+    pub home: Authority,
+    /// The same names under other apexes; none is at, below or above another zone.
+    pub aliases: Vec<Authority>,
     /// The server's own label: NSID and `id.server`.
     pub identity: String,
     /// What the own name resolves to.
     pub addresses: Vec<IpAddr>,
-    /// The name servers, where no zone file says otherwise.
-    pub name_servers: Vec<Name>,
-    /// The primary of the zone: MNAME.
-    pub primary: Name,
     /// Static zones, and static records of the server's own zone.
     pub zones: Zones,
-    /// The SOA fields that are not the registry's.
-    pub soa: SoaTimers,
+    /// The TTL of services that give none, in seconds.
+    pub default_ttl: u32,
     /// TTL of the SOA, and of what does not exist (RFC 2308), in seconds.
     pub negative_ttl: u32,
     /// How many bits of an address count as one client, for v4 and v6.
     pub client_prefix: (u8, u8),
+    /// How who asks is treated.
+    pub conduct: Conduct,
 }
 
 impl Served {
+    /// The zone of the registry's names that `name`, in lower case, is in.
+    #[must_use]
+    pub fn authority(&self, name: &[u8]) -> Option<&Authority> {
+        let mut all = std::iter::once(&self.home).chain(&self.aliases);
+        all.find(|authority| is_within(name, authority.apex.wire()))
+    }
+
     /// What counts as one client: `address` cut to the configured prefix, or to `length` when that
     /// is shorter.
     #[must_use]
@@ -47,17 +53,14 @@ impl Served {
     }
 
     /// Whether static records take `name`, which is relative to the server's zone, from the
-    /// registry.
+    /// registry. Aliases have no static records.
     #[must_use]
     pub fn hides(&self, name: &str) -> bool {
         // What is no name in DNS is not hidden there either.
-        let Ok(name) = Name::from_text(name, Some(&self.apex)) else { return false };
+        let Ok(name) = Name::from_text(name, Some(&self.home.apex)) else { return false };
         let own = self.zones.server().map(ServerZone::zone);
         let claimed = own.and_then(|zone| zone.lookup_claimed(&name, rtype::A));
         claimed.is_some_and(|f| !f.aliases.is_empty() || !matches!(f.end, End::Unclaimed))
-            || self.zones.find(name.folded().wire(), self.apex.wire().len()).is_some()
+            || self.zones.find(name.folded().wire(), self.home.apex.wire().len()).is_some()
     }
 }
-
-/// TTL of what only a restart or a reload changes: NS and the server's own addresses, in seconds.
-pub(super) const STATIC_TTL: u32 = 300;

@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
+use crate::dns::datagrams::Kind;
+
 /// The sockets of one address.
 #[derive(Debug)]
 pub struct Bound {
@@ -35,6 +37,15 @@ pub fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErr
             result => return result,
         }
     }
+}
+
+/// Listens on `address` over TCP only: where an encrypted transport is spoken. Must be called within
+/// a tokio runtime.
+///
+/// # Errors
+/// When the address is in use, not this machine's, or not allowed.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    tcp_listener(address).map_err(|source| BindError { address, transport: "TCP", source })
 }
 
 /// Why an address cannot be bound.
@@ -88,6 +99,7 @@ fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     // More room for bursts, as far as the system allows; less is no reason not to start.
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
+    Kind::of(address).prepare(&socket)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -1,26 +1,41 @@
-//! DNS over TCP (RFC 7766): accepts connections, cuts streams into messages, answers in order.
+//! DNS over TCP (RFC 7766) and TLS (RFC 7858): accepts connections, cuts streams into messages,
+//! answers in order.
 //!
 //! Everything a client can hold is bounded: connections by number, a message by the time from its
 //! first byte, replies by the time to take them. A client that is slow only waits for itself.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::dns::connections::{Admission, Place};
 use crate::dns::counters::count;
 use crate::dns::serve::{ERROR_PAUSE, Handled, Shared, call, stopped};
 use crate::dns::transport::{Peer, Transport};
 
+/// What is spoken on the connections of an address.
+#[derive(Debug, Clone)]
+pub enum Protocol {
+    /// Messages with a length in front.
+    Tcp,
+    /// The same, encrypted.
+    Tls(Arc<ServerConfig>),
+}
+
 /// Accepts connections until told to stop, then waits for those that are open to end.
 pub(crate) async fn accept<H>(
     listener: TcpListener,
+    protocol: Protocol,
     handler: H,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
@@ -57,9 +72,9 @@ pub(crate) async fn accept<H>(
                 continue;
             }
         };
-        let peer = Peer { transport: Transport::Tcp, source };
-        let connection = Connection { stream, peer, place, shared: Arc::clone(&shared) };
-        connections.spawn(connection.run(handler.clone(), stop.clone()));
+        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        let connection = Connection { source, place, shared, stop };
+        connections.spawn(connection.run(stream, protocol.clone(), handler.clone()));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -71,35 +86,76 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// One connection, whatever is spoken on it.
 struct Connection {
-    stream: TcpStream,
-    peer: Peer,
+    source: SocketAddr,
     place: Place,
     shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
 }
 
 impl Connection {
     /// Serves the connection until it ends, for whatever reason: nobody needs to know which.
-    async fn run<H>(mut self, handler: H, mut stop: watch::Receiver<bool>)
+    async fn run<H>(mut self, mut stream: TcpStream, protocol: Protocol, handler: H)
     where
         H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
     {
         let shared = Arc::clone(&self.shared);
         shared.counters.tcp_open.fetch_add(1, Ordering::Relaxed);
         // Replies are whole; waiting for more to send would only delay them.
-        let _ = self.stream.set_nodelay(true);
-        tokio::select! {
-            biased;
-            () = self.place.evicted() => {}
-            _ = exchange(&mut self.stream, &handler, self.peer, &self.place, &shared, &mut stop) => {}
+        let _ = stream.set_nodelay(true);
+        match protocol {
+            Protocol::Tcp => self.messages(&mut stream, Transport::Tcp, &handler).await,
+            Protocol::Tls(config) => {
+                if let Some(mut stream) = self.handshake(stream, config).await {
+                    self.messages(&mut stream, Transport::Tls, &handler).await;
+                    // Says that nothing was cut off (RFC 8446 section 6.1), to who still listens.
+                    let _ = timeout(shared.timeouts.write, stream.shutdown()).await;
+                }
+            }
         }
         shared.counters.tcp_open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Agrees on keys within the time for a message. The place is one that can be taken away: a
+    /// client that has not said anything yet is idle.
+    async fn handshake(
+        &mut self,
+        stream: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> Option<TlsStream<TcpStream>> {
+        let agree = TlsAcceptor::from(config).accept(stream);
+        let agreed = tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => return None,
+            () = self.place.evicted() => return None,
+            agreed = timeout(self.shared.timeouts.message, agree) => agreed,
+        };
+        let Ok(Ok(stream)) = agreed else {
+            count(&self.shared.counters.tls_failures);
+            return None;
+        };
+        Some(stream)
+    }
+
+    async fn messages<H, S>(&mut self, stream: &mut S, transport: Transport, handler: &H)
+    where
+        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { source, place, shared, stop } = self;
+        let peer = Peer { transport, source: *source };
+        tokio::select! {
+            biased;
+            () = place.evicted() => {}
+            _ = exchange(stream, handler, peer, place, shared, stop) => {}
+        }
     }
 }
 
 /// Reads, answers and writes until the client is done or out of time, or the server stops.
-async fn exchange<H>(
-    stream: &mut TcpStream,
+async fn exchange<H, S>(
+    stream: &mut S,
     handler: &H,
     peer: Peer,
     place: &Place,
@@ -108,6 +164,7 @@ async fn exchange<H>(
 ) -> io::Result<()>
 where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let timeouts = shared.timeouts;
     let mut input = Vec::with_capacity(READ);
@@ -150,13 +207,13 @@ where
                 }
             }
             if output.len() >= FLUSH {
-                timeout(timeouts.write, stream.write_all(&output)).await??;
+                timeout(timeouts.write, send(stream, &output)).await??;
                 output.clear();
             }
         }
         input.drain(..answered);
         if !output.is_empty() {
-            timeout(timeouts.write, stream.write_all(&output)).await??;
+            timeout(timeouts.write, send(stream, &output)).await??;
             output.clear();
             output.shrink_to(FLUSH);
         }
@@ -176,6 +233,12 @@ where
         begun = !input.is_empty();
         input.reserve(READ);
     }
+}
+
+/// Writes `replies` and sees them off: what encrypts keeps some of them back until it is told.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), replies: &[u8]) -> io::Result<()> {
+    stream.write_all(replies).await?;
+    stream.flush().await
 }
 
 enum Frame<'b> {
@@ -205,7 +268,6 @@ const FLUSH: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::time::Duration;
 
     use super::*;
@@ -232,7 +294,7 @@ mod tests {
         let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections) });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, echo, Arc::clone(&shared), stopped));
+        tasks.spawn(accept(listener, Protocol::Tcp, echo, Arc::clone(&shared), stopped));
         Server { address, shared, stop, tasks }
     }
 

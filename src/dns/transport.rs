@@ -1,6 +1,7 @@
 //! How a query came and what that allows its reply.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::dns::edns::Edns;
 
@@ -35,6 +36,25 @@ impl Transport {
         }
     }
 
+    /// Whether the client may be told how long an idle connection stays open: it is TCP that it sees
+    /// (RFC 7828 section 3.2, RFC 9250 section 5.5.2).
+    #[must_use]
+    pub fn keeps_alive(self) -> bool {
+        match self {
+            Self::Tcp | Self::Tls => true,
+            Self::Udp | Self::Https | Self::Quic => false,
+        }
+    }
+
+    /// Whether the source of a query may be forged.
+    #[must_use]
+    pub fn forgeable(self) -> bool {
+        match self {
+            Self::Udp => true,
+            Self::Tcp | Self::Tls | Self::Https | Self::Quic => false,
+        }
+    }
+
     /// Whether nobody on the way can read along: what decides on padding (RFC 8467).
     #[must_use]
     pub fn encrypted(self) -> bool {
@@ -57,6 +77,9 @@ pub struct Peer {
 /// The largest UDP reply, which is also the size that replies advertise: it is not fragmented on
 /// any path that matters (DNS flag day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
+
+/// How long a TCP connection may be idle between two messages.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every UDP client takes (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
 const UDP_MINIMUM: u16 = 512;

@@ -5,6 +5,7 @@
 
 mod address;
 mod change;
+mod conduct;
 mod declared;
 mod duration;
 mod instance;
@@ -20,6 +21,7 @@ mod zone_name;
 
 pub use address::{Address, AddressError};
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
+pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
 pub use instance::{

@@ -48,6 +48,16 @@ impl ZoneName {
         &self.0
     }
 
+    /// Whether one of the two zones is the other or lies below it.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let below = |name: &Self, apex: &Self| {
+            let left = name.0.strip_suffix(&*apex.0);
+            left.is_some_and(|left| left.is_empty() || left.ends_with('.'))
+        };
+        below(self, other) || below(other, self)
+    }
+
     /// The labels, leftmost first; at least one.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('.')
@@ -148,6 +158,17 @@ mod tests {
         for text in ["internal", "_x.example", "a-.b", "3.2.example", "service.local"] {
             assert_eq!(ZoneName::new(text).unwrap().as_str(), text);
         }
+    }
+
+    #[test]
+    fn zones_overlap_at_label_borders() {
+        let overlap = |a, b| ZoneName::new(a).unwrap().overlaps(&ZoneName::new(b).unwrap());
+
+        assert!(overlap("svc.internal", "svc.internal"));
+        assert!(overlap("a.svc.internal", "internal"));
+        assert!(overlap("internal", "a.svc.internal"));
+        assert!(!overlap("asvc.internal", "svc.internal"));
+        assert!(!overlap("a.internal", "b.internal"));
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Clock {
         self.start + time.min(FAR).since(START)
     }
 
-    /// The wall clock, as time since 1970. For people to read; nothing is decided by it.
+    /// The wall clock, as time since 1970. For people, and for what servers exchange among themselves
+    /// (cookies); nothing of the registry is decided by it.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn wall(self) -> Duration {

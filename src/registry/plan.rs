@@ -29,7 +29,7 @@ pub struct Policy {
 /// The names that an instance's must not collide with or outgrow; fixed for the process.
 #[derive(Debug, Clone)]
 pub struct Names {
-    /// Length of the zone's name in characters.
+    /// Length in characters of the longest apex that names are served under.
     pub zone_length: usize,
     /// The server's own name, which no service may have.
     pub server: String,

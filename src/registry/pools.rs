@@ -43,6 +43,8 @@ pub enum PortChoice<'q> {
     MainOf(Protocol),
     /// The port of this name and protocol.
     Named(&'q str, Protocol),
+    /// The same, for service bindings: each record type takes turns of its own.
+    Bound(&'q str, Protocol),
 }
 
 impl PortChoice<'_> {
@@ -52,7 +54,9 @@ impl PortChoice<'_> {
         let port = match self {
             Self::Main => instance.main_port(),
             Self::MainOf(protocol) => instance.main_port().filter(|p| p.protocol == protocol),
-            Self::Named(name, protocol) => instance.named_port(name, protocol),
+            Self::Named(name, protocol) | Self::Bound(name, protocol) => {
+                instance.named_port(name, protocol)
+            }
         };
         port.map(|p| p.port.get())
     }
@@ -210,12 +214,13 @@ pub struct Selection {
     texts: OnceLock<Box<[u32]>>,
 }
 
-/// A port that some instance of the selection has, or the main one.
+/// A port that some instance of the selection has, or the main one; see [`PortChoice`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum PortKey {
     Main,
     MainOf(Protocol),
     Named(PortName, Protocol),
+    Bound(PortName, Protocol),
 }
 
 impl PortKey {
@@ -223,7 +228,8 @@ impl PortKey {
         match (self, choice) {
             (Self::Main, PortChoice::Main) => true,
             (Self::MainOf(mine), PortChoice::MainOf(theirs)) => *mine == theirs,
-            (Self::Named(name, mine), PortChoice::Named(asked, theirs)) => {
+            (Self::Named(name, mine), PortChoice::Named(asked, theirs))
+            | (Self::Bound(name, mine), PortChoice::Bound(asked, theirs)) => {
                 name.as_str() == asked && *mine == theirs
             }
             _ => false,
@@ -235,6 +241,7 @@ impl PortKey {
             Self::Main => PortChoice::Main,
             Self::MainOf(protocol) => PortChoice::MainOf(*protocol),
             Self::Named(name, protocol) => PortChoice::Named(name.as_str(), *protocol),
+            Self::Bound(name, protocol) => PortChoice::Bound(name.as_str(), *protocol),
         }
     }
 }
@@ -261,9 +268,11 @@ impl Selection {
         for i in &usable {
             let instance = &stock.instances[*i as usize].instance;
             ports.extend(instance.main_port().map(|port| PortKey::MainOf(port.protocol)));
-            ports.extend(instance.ports.iter().filter_map(|port| {
-                port.name.clone().map(|name| PortKey::Named(name, port.protocol))
-            }));
+            for port in &instance.ports {
+                let Some(name) = &port.name else { continue };
+                ports.insert(PortKey::Named(name.clone(), port.protocol));
+                ports.insert(PortKey::Bound(name.clone(), port.protocol));
+            }
         }
         Self {
             usable: usable.into(),

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use crate::balance::meter::{Meter, REPORT_TTL};
 use crate::balance::weights::idle_capacity;
 use crate::model::{Balance, InstanceId, Millis, RecordTtl, ServiceName, Settings};
+use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
@@ -19,6 +20,7 @@ use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
+    indexer: Indexer,
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
@@ -35,21 +37,28 @@ struct Reports {
 
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
-        Self { views, journal, rng, reporting: BTreeMap::new() }
+        let indexer = Indexer::default();
+        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
     }
 
     /// Publishes everything that changed since the last call.
     pub(crate) fn publish(&mut self, state: &mut State, now: Millis) {
         let (events, touched) = state.take_changes();
         for name in &touched {
+            let before = self.views.service(name.as_str());
             match state.services.get(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
+                    self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                 }
-                None => self.views.forget(name),
+                None => {
+                    self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.views.forget(name);
+                }
             }
         }
+        self.indexer.publish(self.views.index());
         if self.views.revision() != state.revision {
             self.views.set_revision(state.revision);
             self.journal.append(events, state.revision);

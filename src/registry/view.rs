@@ -3,7 +3,8 @@
 //! Readers never wait: a lookup is one wait-free map read. What changes without a new view (the
 //! end of a lease, load) lives in atomics that all views of an instance share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::model::{
     SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
+use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::pools::{
     Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
 };
@@ -153,7 +155,11 @@ pub struct ServiceView {
     pub instances: Box<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
+    /// Why instances are not usable, and how many for each reason: the first that an instance has.
+    pub unusable: Box<[(&'static str, usize)]>,
     ports: Box<[(PortName, Protocol)]>,
+    /// The protocols of main ports.
+    mains: Box<[Protocol]>,
     pools: Pools,
 }
 
@@ -166,7 +172,27 @@ impl ServiceView {
         let ports: BTreeSet<_> =
             named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
         let ports = ports.into_iter().collect();
-        Self { name, revision, declared, settings, overrides, instances, weights, ports, pools }
+        let mut unusable = BTreeMap::new();
+        for reason in instances.iter().filter_map(|i| i.reasons().into_iter().next()) {
+            *unusable.entry(reason).or_insert(0) += 1;
+        }
+        let unusable = unusable.into_iter().collect();
+        let mains = instances.iter().filter_map(|view| view.instance.main_port());
+        let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
+        let mains = mains.into_iter().collect();
+        Self {
+            name,
+            revision,
+            declared,
+            settings,
+            overrides,
+            instances,
+            weights,
+            unusable,
+            ports,
+            mains,
+            pools,
+        }
     }
 
     /// Whether any registered instance, usable or not, has the port.
@@ -174,6 +200,20 @@ impl ServiceView {
     pub fn has_port(&self, name: &str, protocol: Protocol) -> bool {
         let asked = (name, protocol);
         self.ports.binary_search_by(|(own, of)| (own.as_str(), *of).cmp(&asked)).is_ok()
+    }
+
+    /// Whether the main port of any registered instance, usable or not, has this protocol.
+    #[must_use]
+    pub fn has_main(&self, protocol: Protocol) -> bool {
+        self.mains.contains(&protocol)
+    }
+
+    /// The protocol of the port `name`: TCP where any registered instance has it so, else UDP, else
+    /// SCTP. One for the whole service, so that nobody is sent to a port of another transport.
+    #[must_use]
+    pub fn port_protocol(&self, name: &str) -> Option<Protocol> {
+        let first = self.ports.partition_point(|(own, _)| own.as_str() < name);
+        self.ports.get(first).filter(|(own, _)| own.as_str() == name).map(|(_, of)| *of)
     }
 
     /// The usable instances that `selector` matches.
@@ -232,7 +272,7 @@ impl ServiceView {
     /// How many instances may be answered.
     #[must_use]
     pub fn usable(&self) -> usize {
-        self.instances.iter().filter(|i| i.usable()).count()
+        self.instances.len() - self.unusable.iter().map(|(_, count)| count).sum::<usize>()
     }
 }
 
@@ -251,12 +291,17 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub struct Views {
     services: papaya::HashMap<ServiceName, Arc<ServiceView>, foldhash::fast::RandomState>,
+    index: Index,
     revision: AtomicU64,
 }
 
 impl Views {
     pub(crate) fn new() -> Self {
-        Self { services: papaya::HashMap::default(), revision: AtomicU64::new(0) }
+        Self {
+            services: papaya::HashMap::default(),
+            index: Index::default(),
+            revision: AtomicU64::new(0),
+        }
     }
 
     /// Calls `read` with the view of the service `name`, without waiting and without touching a
@@ -278,6 +323,18 @@ impl Views {
         self.services.pin().values().cloned().collect()
     }
 
+    /// Calls `read` with the types of service that there are, sorted; of very many the first, more
+    /// than a reply can hold.
+    pub fn read_types<R>(&self, read: impl FnOnce(&[ServiceType]) -> R) -> R {
+        self.index.types(read)
+    }
+
+    /// Calls `read` with the instances that have `address`, usable or not, sorted; of very many the
+    /// first, more than a reply can hold. They may be gone from their service's view by now.
+    pub fn read_owners<R>(&self, address: IpAddr, read: impl FnOnce(&[Owner]) -> R) -> R {
+        self.index.owners(address, read)
+    }
+
     /// How many services are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -294,6 +351,10 @@ impl Views {
     #[must_use]
     pub fn revision(&self) -> Revision {
         Revision(self.revision.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     pub(crate) fn publish(&self, view: ServiceView) {

@@ -7,7 +7,8 @@ use rand::Rng;
 
 use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTiers};
 use crate::registry::{Family, PortChoice, ServiceView};
-use crate::resolve::name::{Choice, Name, Part};
+use crate::resolve::name::{Choice, Form, Name, Part};
+use crate::resolve::targets::HTTPS_PORT;
 use crate::resolve::{Answer, Data, Kind, Outcome};
 
 /// How an answer came about.
@@ -48,7 +49,7 @@ pub fn explain(
 ) -> Explanation {
     let part = match Name::parse(labels) {
         Name::Of(_, part) => part,
-        Name::Branch | Name::Nothing => Part::Nothing,
+        Name::Listed(_) | Name::Branch | Name::Nothing => Part::Nothing,
     };
     let (answer, k) = shape(view, &part, kind, outcome, rng);
     let stages = Stages::new(view, &part, kind, outcome, answer);
@@ -71,8 +72,8 @@ fn shape(
     rng: &mut impl Rng,
 ) -> (AnswerMode, usize) {
     match (part, family(kind), outcome) {
-        (Part::Pool(Choice::Key(_), None), Some(_), _) => (AnswerMode::Single, 1),
-        (Part::Pool(choice, None), Some(family), _) => {
+        (Part::Pool(Choice::Key(_), Form::Plain), Some(_), _) => (AnswerMode::Single, 1),
+        (Part::Pool(choice, Form::Plain), Some(family), _) => {
             let selection = view.select(choice.selector());
             let pool = &view.addresses(&selection, family, rng).pool;
             (pool.mode(), pool.k())
@@ -108,7 +109,9 @@ impl<'e> Stages<'e> {
             Part::Pool(choice, _) => {
                 view.select(choice.selector()).active().iter().copied().collect()
             }
-            Part::Instance(id) => view.instance(id).map(|(index, _)| index).into_iter().collect(),
+            Part::Instance(id) | Part::Browsed(id, _) => {
+                view.instance(id).map(|(index, _)| index).into_iter().collect()
+            }
             Part::Branch | Part::Nothing => HashSet::new(),
         };
         let data = match outcome {
@@ -125,7 +128,12 @@ impl<'e> Stages<'e> {
                 let has = |i: &u32| own(i).any(|address| records.contains(&address.ip()));
                 active.iter().copied().filter(has).collect()
             }
-            Some(Data::Srv(records)) => records.iter().map(|srv| srv.instance).collect(),
+            Some(
+                Data::Srv(records)
+                | Data::Svcb(records)
+                | Data::Https(records)
+                | Data::Ptr(records),
+            ) => records.iter().map(|srv| srv.instance).collect(),
             Some(Data::Txt(instances)) => {
                 texts.extend(instances.iter().map(|i| view.published(*i).collect()));
                 instances.iter().copied().collect()
@@ -145,22 +153,25 @@ impl<'e> Stages<'e> {
                 return vec!["not selected by the name"];
             }
             Part::Pool(_, _) if !own.usable() => return own.reasons(),
-            Part::Pool(_, port) => port.unwrap_or(PortChoice::Main),
-            Part::Instance(_) if !self.active.contains(&index) => {
+            Part::Pool(_, form) => self.port(*form),
+            Part::Instance(_) | Part::Browsed(_, _) if !self.active.contains(&index) => {
                 return vec!["another instance was asked for"];
             }
-            Part::Instance(_) => PortChoice::Main,
+            Part::Instance(_) => Some(PortChoice::Main),
+            Part::Browsed(_, protocol) => Some(PortChoice::MainOf(*protocol)),
             Part::Branch | Part::Nothing => return vec!["the name stands for no instance"],
         };
         let has = |family: Family| own.instance.addresses.iter().any(|a| family.has(a.ip()));
-        let all_tiers = self.kind == Kind::Srv && self.view.settings.srv_tiers == SrvTiers::All;
+        let all_tiers = lists_ports(self.kind) && self.view.settings.srv_tiers == SrvTiers::All;
         vec![match (self.kind, self.part) {
-            (Kind::Other, _) | (Kind::A | Kind::Aaaa | Kind::Txt, Part::Pool(_, Some(_))) => {
-                "no records of this type"
-            }
+            _ if !self.has_type() => "no records of this type",
             (Kind::A, _) if !has(Family::V4) => "no IPv4 address",
             (Kind::Aaaa, _) if !has(Family::V6) => "no IPv6 address",
-            (Kind::Srv, _) if port.of(&own.instance).is_none() => "no such port",
+            (Kind::Srv | Kind::Svcb | Kind::Https | Kind::Ptr, _) | (_, Part::Browsed(_, _))
+                if port.and_then(|port| port.of(&own.instance)).is_none() =>
+            {
+                "no such port"
+            }
             _ if !self.active.contains(&index) && !all_tiers => "not in the active tier",
             (Kind::Txt, Part::Pool(Choice::Key(_), _)) => "not chosen this time",
             (Kind::Txt, _)
@@ -169,8 +180,51 @@ impl<'e> Stages<'e> {
                 "same text as another"
             }
             (Kind::A | Kind::Aaaa, _) if self.mode != AnswerMode::All => "not chosen this time",
-            (Kind::A | Kind::Aaaa | Kind::Srv | Kind::Txt, _) => "no room in the reply",
+            (
+                Kind::A
+                | Kind::Aaaa
+                | Kind::Srv
+                | Kind::Txt
+                | Kind::Svcb
+                | Kind::Https
+                | Kind::Ptr
+                | Kind::Other,
+                _,
+            ) => "no room in the reply",
         }]
+    }
+
+    /// Whether names like this one have records of the type at all.
+    fn has_type(&self) -> bool {
+        match (self.kind, self.part) {
+            (Kind::A | Kind::Aaaa | Kind::Srv | Kind::Txt, Part::Instance(_)) => true,
+            (Kind::Srv | Kind::Txt, Part::Browsed(_, _)) => true,
+            (Kind::A | Kind::Aaaa, Part::Browsed(_, _))
+            | (Kind::Svcb | Kind::Https | Kind::Ptr, Part::Instance(_) | Part::Browsed(_, _)) => {
+                false
+            }
+            (Kind::Ptr, Part::Pool(_, form)) => {
+                matches!(form, Form::Port(PortChoice::MainOf(_)))
+            }
+            (Kind::A | Kind::Aaaa | Kind::Txt | Kind::Https, Part::Pool(_, form)) => {
+                *form == Form::Plain
+            }
+            (Kind::Srv, Part::Pool(_, form)) => !matches!(form, Form::Binding(_)),
+            (Kind::Svcb, Part::Pool(_, form)) => matches!(form, Form::Binding(_)),
+            (Kind::Other, _) | (_, Part::Branch | Part::Nothing) => false,
+        }
+    }
+
+    /// The port that the name and the type are about.
+    fn port(&self, form: Form<'e>) -> Option<PortChoice<'e>> {
+        match form {
+            Form::Plain if self.kind == Kind::Https => Some(HTTPS_PORT),
+            Form::Plain => Some(PortChoice::Main),
+            Form::Port(port) => Some(port),
+            Form::Binding(name) => {
+                self.view.port_protocol(name).map(|of| PortChoice::Bound(name, of))
+            }
+        }
     }
 }
 
@@ -186,6 +240,14 @@ fn family(kind: Kind) -> Option<Family> {
     match kind {
         Kind::A => Some(Family::V4),
         Kind::Aaaa => Some(Family::V6),
-        Kind::Srv | Kind::Txt | Kind::Other => None,
+        Kind::Srv | Kind::Txt | Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other => None,
+    }
+}
+
+/// Whether records of the type are of ports, and so of the tiers that SRV lists.
+fn lists_ports(kind: Kind) -> bool {
+    match kind {
+        Kind::Srv | Kind::Svcb | Kind::Https | Kind::Ptr => true,
+        Kind::A | Kind::Aaaa | Kind::Txt | Kind::Other => false,
     }
 }

@@ -6,6 +6,7 @@
 mod explain;
 mod name;
 mod resolution;
+mod targets;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,13 +14,15 @@ use std::time::Duration;
 use rand::Rng;
 
 pub use explain::{Explanation, InstanceExplanation, explain};
+pub use name::Listing;
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 
 use crate::balance::hash::{client_hash, instance_hash, key_hash};
 use crate::balance::pool::Ask;
-use crate::model::{AnswerMode, Balance, Millis, Network, RecordTtl};
+use crate::model::{AnswerMode, Balance, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
-use name::{Choice, Name, Part};
+use name::{Choice, Form, Name, Part};
+use targets::{https, own_srv, ptr, srv, svcb};
 
 /// A record type that services have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,12 @@ pub enum Kind {
     Srv,
     /// TXT.
     Txt,
+    /// SVCB.
+    Svcb,
+    /// HTTPS.
+    Https,
+    /// PTR.
+    Ptr,
     /// Any other: no service has it.
     Other,
 }
@@ -82,11 +91,17 @@ pub enum Data {
     Addresses(Vec<IpAddr>),
     /// SRV; the target is the instance's own name.
     Srv(Vec<Srv>),
+    /// SVCB: bindings to the instance's own name, by priorities of SVCB; weights are not told.
+    Svcb(Vec<Srv>),
+    /// HTTPS, in the same way.
+    Https(Vec<Srv>),
+    /// PTR to the instances as browsing shows them; each with its own SRV record.
+    Ptr(Vec<Srv>),
     /// TXT: one record for each of these instances.
     Txt(Vec<u32>),
 }
 
-/// One SRV record.
+/// One SRV record, or the part of another record that is like it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Srv {
     /// Lower first.
@@ -111,11 +126,20 @@ pub fn resolve<R>(
 ) -> R {
     match Name::parse(labels) {
         Name::Nothing => write(Outcome::NxDomain, None),
-        Name::Branch => write(Outcome::NoData, None),
+        Name::Branch | Name::Listed(_) => write(Outcome::NoData, None),
         Name::Of(service, part) => views.read(service, |view| match view {
             None => write(Outcome::NxDomain, None),
             Some(view) => write(answer(view, &part, kind, asker, rng), Some(view)),
         }),
+    }
+}
+
+/// What of the zone as a whole the name made of `labels` lists.
+#[must_use]
+pub fn listing(labels: &[&[u8]]) -> Option<Listing> {
+    match Name::parse(labels) {
+        Name::Listed(listing) => Some(listing),
+        Name::Of(_, _) | Name::Branch | Name::Nothing => None,
     }
 }
 
@@ -124,15 +148,14 @@ pub fn resolve<R>(
 pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {
     match Name::parse(labels) {
         Name::Nothing => false,
-        Name::Branch => true,
+        Name::Branch | Name::Listed(_) => true,
         Name::Of(service, part) => views.read(service, |view| {
             view.is_some_and(|view| match part {
                 Part::Nothing => false,
                 Part::Branch => true,
                 Part::Instance(id) => view.instance(id).is_some(),
-                Part::Pool(Choice::Whole, Some(PortChoice::Named(name, of))) => {
-                    view.has_port(name, of)
-                }
+                Part::Browsed(id, protocol) => browsed(view, id, protocol).is_some(),
+                Part::Pool(Choice::Whole, form) => has_form(view, form),
                 Part::Pool(_, _) => true,
             })
         }),
@@ -153,24 +176,55 @@ fn answer(
             Some((index, _)) => of_instance(view, index, kind, asker.now),
             None => Outcome::NxDomain,
         },
+        Part::Browsed(id, protocol) => match (browsed(view, id, *protocol), kind) {
+            (None, _) => Outcome::NxDomain,
+            (Some(index), Kind::Srv | Kind::Txt) => of_instance(view, index, kind, asker.now),
+            (
+                Some(_),
+                Kind::A | Kind::Aaaa | Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other,
+            ) => Outcome::NoData,
+        },
         // Below `tag` and `key` any label may stand, also left of a port: those names exist.
-        Part::Pool(Choice::Whole, Some(PortChoice::Named(name, protocol)))
-            if !view.has_port(name, *protocol) =>
-        {
-            Outcome::NxDomain
-        }
-        Part::Pool(choice, port) => {
-            let answer = match (kind, port) {
-                (Kind::Srv, port) => {
-                    srv(view, choice, port.unwrap_or(PortChoice::Main), asker, rng)
+        Part::Pool(Choice::Whole, form) if !has_form(view, *form) => Outcome::NxDomain,
+        Part::Pool(choice, form) => {
+            let answer = match (kind, *form) {
+                (Kind::A, Form::Plain) => addresses(view, choice, Family::V4, asker, rng),
+                (Kind::Aaaa, Form::Plain) => addresses(view, choice, Family::V6, asker, rng),
+                (Kind::Txt, Form::Plain) => texts(view, choice, asker, rng),
+                (Kind::Srv, Form::Plain) => srv(view, choice, PortChoice::Main, asker, rng),
+                (Kind::Srv, Form::Port(port)) => srv(view, choice, port, asker, rng),
+                (Kind::Https, Form::Plain) => https(view, choice, asker, rng),
+                (Kind::Svcb, Form::Binding(port)) => svcb(view, choice, port, asker, rng),
+                (Kind::Ptr, Form::Port(PortChoice::MainOf(protocol))) => {
+                    ptr(view, choice, protocol, asker, rng)
                 }
-                (Kind::A, None) => addresses(view, choice, Family::V4, asker, rng),
-                (Kind::Aaaa, None) => addresses(view, choice, Family::V6, asker, rng),
-                (Kind::Txt, None) => texts(view, choice, asker, rng),
-                (Kind::A | Kind::Aaaa | Kind::Txt, Some(_)) | (Kind::Other, _) => None,
+                (Kind::A | Kind::Aaaa | Kind::Txt, Form::Port(_) | Form::Binding(_))
+                | (Kind::Srv, Form::Binding(_))
+                | (Kind::Svcb, Form::Plain | Form::Port(_))
+                | (Kind::Https, Form::Port(_) | Form::Binding(_))
+                | (Kind::Ptr, Form::Plain | Form::Port(_) | Form::Binding(_))
+                | (Kind::Other, _) => None,
             };
             answer.map_or(Outcome::NoData, Outcome::Answer)
         }
+    }
+}
+
+/// Where the instance is that browsing for main ports of `protocol` shows as `id`.
+fn browsed(view: &ServiceView, id: &str, protocol: Protocol) -> Option<u32> {
+    let (index, found) = view.instance(id)?;
+    PortChoice::MainOf(protocol).of(&found.instance).map(|_| index)
+}
+
+/// Whether a name of this form, left of the service's own, exists: while a registered instance has
+/// such a port, usable or not.
+fn has_form(view: &ServiceView, form: Form<'_>) -> bool {
+    match form {
+        Form::Port(PortChoice::Named(name, protocol) | PortChoice::Bound(name, protocol)) => {
+            view.has_port(name, protocol)
+        }
+        Form::Binding(name) => view.port_protocol(name).is_some(),
+        Form::Plain | Form::Port(PortChoice::Main | PortChoice::MainOf(_)) => true,
     }
 }
 
@@ -184,20 +238,12 @@ fn of_instance(view: &ServiceView, index: u32, kind: Kind, now: Millis) -> Outco
     let data = match kind {
         Kind::A => own(Family::V4),
         Kind::Aaaa => own(Family::V6),
-        Kind::Srv => Data::Srv(
-            PortChoice::Main
-                .of(instance)
-                .map(|port| Srv {
-                    priority: instance.tier.get(),
-                    weight: 256,
-                    port,
-                    instance: index,
-                })
-                .into_iter()
-                .collect(),
-        ),
+        Kind::Srv => {
+            let port = PortChoice::Main.of(instance);
+            Data::Srv(port.map(|port| own_srv(view, index, port)).into_iter().collect())
+        }
         Kind::Txt => Data::Txt(vec![index]),
-        Kind::Other => return Outcome::NoData,
+        Kind::Svcb | Kind::Https | Kind::Ptr | Kind::Other => return Outcome::NoData,
     };
     if data.is_empty() {
         return Outcome::NoData;
@@ -248,62 +294,6 @@ fn addresses(
     })
 }
 
-fn srv(
-    view: &ServiceView,
-    choice: &Choice<'_>,
-    port: PortChoice<'_>,
-    asker: &Asker,
-    rng: &mut impl Rng,
-) -> Option<Answer> {
-    let selection = view.select(choice.selector());
-    let targets = view.targets(&selection, port, rng)?;
-    let mut units = Vec::new();
-    let ask = asker.ask(usize::MAX);
-    let keyed = matches!(choice, Choice::Key(_));
-    let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
-    // No record is smaller than A.
-    let fit = asker.fit_v4;
-    match choice {
-        Choice::Key(key) => targets.pool.ranked(key_hash(key), &ask, &mut units),
-        Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
-            if !ranked && targets.pool.len() > fit =>
-        {
-            let hash = |unit: u32| targets.pool.members()[unit as usize].hash;
-            let tier = |unit: u32| targets.targets[unit as usize].tier;
-            units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
-        }
-        Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
-            targets.pool.order(&ask, rng, &mut units);
-        }
-    }
-    if ranked {
-        // Rank becomes priority, and no backup may come before the active tier.
-        units.sort_by_key(|unit| targets.targets[*unit as usize].tier);
-    }
-    if units.is_empty() {
-        return None;
-    }
-    let records = units.iter().enumerate().map(|(rank, unit)| {
-        let target = targets.targets[*unit as usize];
-        // Rank survives every cache as priority, which order does not.
-        let rank = u16::try_from(rank).unwrap_or(u16::MAX);
-        Srv {
-            priority: if ranked { rank } else { target.tier },
-            weight: target.weight,
-            port: target.port,
-            instance: target.instance,
-        }
-    });
-    let data = Data::Srv(records.collect());
-    let instances = units.iter().map(|unit| targets.targets[*unit as usize].instance);
-    Some(Answer {
-        ttl: ttl(view, instances, asker.now),
-        data,
-        by_client: ranked && !keyed,
-        whole: true,
-    })
-}
-
 /// One TXT record for each distinct set of published pairs among the active instances.
 fn texts(
     view: &ServiceView,
@@ -335,10 +325,15 @@ impl Answer {
             Data::Addresses(addresses) => {
                 first_by(addresses, most, |ip| mix(client, address_hash(*ip)));
             }
-            Data::Srv(records) => first_by(records, most, |srv| {
-                let id = view.instances[srv.instance as usize].instance.id.as_str();
-                (srv.priority, mix(client, instance_hash(id)))
-            }),
+            Data::Srv(records)
+            | Data::Svcb(records)
+            | Data::Https(records)
+            | Data::Ptr(records) => {
+                first_by(records, most, |srv| {
+                    let id = view.instances[srv.instance as usize].instance.id.as_str();
+                    (srv.priority, mix(client, instance_hash(id)))
+                });
+            }
             // Always in the same order, whoever asks.
             Data::Txt(instances) => return instances.truncate(most),
         }
@@ -352,7 +347,10 @@ impl Data {
     pub fn len(&self) -> usize {
         match self {
             Self::Addresses(records) => records.len(),
-            Self::Srv(records) => records.len(),
+            Self::Srv(records)
+            | Self::Svcb(records)
+            | Self::Https(records)
+            | Self::Ptr(records) => records.len(),
             Self::Txt(records) => records.len(),
         }
     }
@@ -367,7 +365,12 @@ impl Data {
     pub fn truncate(&mut self, most: usize) {
         match self {
             Self::Addresses(records) => records.truncate(most),
-            Self::Srv(records) => records.truncate(most),
+            Self::Srv(records)
+            | Self::Svcb(records)
+            | Self::Https(records)
+            | Self::Ptr(records) => {
+                records.truncate(most);
+            }
             Self::Txt(records) => records.truncate(most),
         }
     }

@@ -6,6 +6,10 @@
 //! | `web-1.web`                         | one instance                                 |
 //! | `_http._tcp.web`                    | its port http                                |
 //! | `_web._tcp`                         | its main port where that is TCP (RFC 2782)   |
+//! | `_grpc.web`                         | the binding of its port grpc (RFC 9460)      |
+//! | `web-1._web._tcp`                   | the instance, its main port being TCP        |
+//! | `_services._dns-sd._udp`            | every type of service (RFC 6763 section 9)   |
+//! | `b`, `db`, `lb` + `._dns-sd._udp`   | where to browse (RFC 6763 section 11)        |
 //! | `a.b.tag.web`                       | instances with tags a and b                  |
 //! | `eu-1a.zone.web`                    | instances of that locality zone              |
 //! | `user-42.key.web`                   | one instance, by consistent hash of the key  |
@@ -20,6 +24,8 @@ use crate::registry::PortChoice;
 pub(crate) enum Name<'q> {
     /// Something of a service.
     Of(&'q str, Part<'q>),
+    /// A list of the zone as a whole.
+    Listed(Listing),
     /// Exists without data, whatever is registered.
     Branch,
     /// No such name can exist.
@@ -30,13 +36,35 @@ pub(crate) enum Name<'q> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part<'q> {
     /// Its pool, or a selection of it.
-    Pool(Choice<'q>, Option<PortChoice<'q>>),
+    Pool(Choice<'q>, Form<'q>),
     /// One instance.
     Instance(&'q str),
+    /// One instance whose main port has this protocol, as browsing shows it.
+    Browsed(&'q str, Protocol),
     /// Exists without data while the service does.
     Branch,
     /// Cannot exist.
     Nothing,
+}
+
+/// What DNS-SD lists of a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Every type of service.
+    Types,
+    /// The domains to browse: the zone itself.
+    Domains,
+}
+
+/// Which records of a pool the name has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form<'q> {
+    /// Addresses, TXT, SRV of the main port, HTTPS of the port https.
+    Plain,
+    /// SRV of this port.
+    Port(PortChoice<'q>),
+    /// SVCB of the port of this name.
+    Binding(&'q str),
 }
 
 /// How a pool is narrowed.
@@ -56,10 +84,16 @@ impl<'q> Name<'q> {
         if let Some(protocol) = protocol(last) {
             return match left {
                 [] => Self::Branch,
+                // Taken from a service named dns-sd, which has its other names.
+                [above @ .., b"_dns-sd"] if protocol == Protocol::Udp => Self::listing(above),
+                [id, service] => match (text(id), port_label(service)) {
+                    (Some(id), Some(service)) => Self::Of(service, Part::Browsed(id, protocol)),
+                    _ => Self::Nothing,
+                },
                 [service] => match port_label(service) {
                     Some(service) => {
-                        let port = Some(PortChoice::MainOf(protocol));
-                        Self::Of(service, Part::Pool(Choice::Whole, port))
+                        let port = PortChoice::MainOf(protocol);
+                        Self::Of(service, Part::Pool(Choice::Whole, Form::Port(port)))
                     }
                     None => Self::Nothing,
                 },
@@ -71,17 +105,27 @@ impl<'q> Name<'q> {
             None => Self::Nothing,
         }
     }
+
+    /// Reads what is left of `_dns-sd._udp`.
+    fn listing(labels: &[&[u8]]) -> Self {
+        match labels {
+            [] => Self::Branch,
+            [b"_services"] => Self::Listed(Listing::Types),
+            [b"b" | b"db" | b"lb"] => Self::Listed(Listing::Domains),
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl<'q> Part<'q> {
     fn parse(labels: &[&'q [u8]]) -> Self {
         let Some((last, left)) = labels.split_last() else {
-            return Self::Pool(Choice::Whole, None);
+            return Self::Pool(Choice::Whole, Form::Plain);
         };
         if protocol(last).is_some() {
             return match (left, port_choice(labels)) {
                 ([], _) => Self::Branch,
-                ([_], Some(port)) => Self::Pool(Choice::Whole, Some(port)),
+                ([_], Some(port)) => Self::Pool(Choice::Whole, Form::Port(port)),
                 _ => Self::Nothing,
             };
         }
@@ -89,11 +133,16 @@ impl<'q> Part<'q> {
             b"tag" | b"zone" | b"key" => *last,
             // What is below an instance's own name does not exist.
             _ if !left.is_empty() => return Self::Nothing,
+            // No id begins with it, so this is no instance.
+            label if label.starts_with(b"_") => {
+                let binding = |port| Self::Pool(Choice::Whole, Form::Binding(port));
+                return port_label(label).map_or(Self::Nothing, binding);
+            }
             id => return text(id).map_or(Self::Nothing, Self::Instance),
         };
-        let (port, selected) = match port_choice(left) {
-            Some(port) => (Some(port), &left[2..]),
-            None => (None, left),
+        let (form, selected) = match port_choice(left) {
+            Some(port) => (Form::Port(port), &left[2..]),
+            None => (Form::Plain, left),
         };
         if selected.is_empty() || (selector != b"key" && selected[0].starts_with(b"_")) {
             return Self::Branch;
@@ -106,7 +155,7 @@ impl<'q> Part<'q> {
             (b"zone", _) => return Self::Nothing,
             (_, key) => Choice::Key(wire(key)),
         };
-        Self::Pool(choice, port)
+        Self::Pool(choice, form)
     }
 }
 
@@ -146,30 +195,36 @@ mod tests {
         Name::parse(&name.split('.').map(str::as_bytes).collect::<Vec<_>>())
     }
 
-    fn pool<'q>(choice: Choice<'q>, port: Option<PortChoice<'q>>) -> Name<'q> {
-        Name::Of("web", Part::Pool(choice, port))
+    fn pool<'q>(choice: Choice<'q>, form: Form<'q>) -> Name<'q> {
+        Name::Of("web", Part::Pool(choice, form))
     }
 
     #[test]
     fn every_form_of_the_table_is_read() {
-        let http = Some(PortChoice::Named("http", Protocol::Tcp));
+        let http = Form::Port(PortChoice::Named("http", Protocol::Tcp));
 
-        assert_eq!(parse("web"), pool(Choice::Whole, None));
+        assert_eq!(parse("web"), pool(Choice::Whole, Form::Plain));
         assert_eq!(parse("web-1.web"), Name::Of("web", Part::Instance("web-1")));
         assert_eq!(parse("_http._tcp.web"), pool(Choice::Whole, http));
-        let main = Some(PortChoice::MainOf(Protocol::Udp));
+        let main = Form::Port(PortChoice::MainOf(Protocol::Udp));
         assert_eq!(parse("_web._udp"), pool(Choice::Whole, main));
-        assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), None));
+        assert_eq!(parse("_grpc.web"), pool(Choice::Whole, Form::Binding("grpc")));
+        let browsed = Part::Browsed("web-1", Protocol::Tcp);
+        assert_eq!(parse("web-1._web._tcp"), Name::Of("web", browsed));
+        assert_eq!(parse("_services._dns-sd._udp"), Name::Listed(Listing::Types));
+        assert_eq!(parse("lb._dns-sd._udp"), Name::Listed(Listing::Domains));
+        assert_eq!(parse("a.b.tag.web"), pool(Choice::Tags(vec!["a", "b"]), Form::Plain));
         assert_eq!(parse("_http._tcp.a.tag.web"), pool(Choice::Tags(vec!["a"]), http));
-        assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), None));
+        assert_eq!(parse("eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), Form::Plain));
         assert_eq!(parse("_http._tcp.eu-1a.zone.web"), pool(Choice::Zone("eu-1a"), http));
-        assert_eq!(parse("a.b.key.web"), pool(Choice::Key(b"\x01a\x01b".to_vec()), None));
+        assert_eq!(parse("a.b.key.web"), pool(Choice::Key(b"\x01a\x01b".to_vec()), Form::Plain));
         assert_eq!(parse("_http._tcp.a.key.web"), pool(Choice::Key(b"\x01a".to_vec()), http));
     }
 
     #[test]
     fn what_lies_between_exists_without_data() {
         assert_eq!(parse("_tcp"), Name::Branch);
+        assert_eq!(parse("_dns-sd._udp"), Name::Branch);
         for name in
             ["_tcp.web", "tag.web", "zone.web", "key.web", "_tcp.a.tag.web", "_http._tcp.tag.web"]
         {
@@ -179,12 +234,19 @@ mod tests {
 
     #[test]
     fn what_no_form_covers_does_not_exist() {
-        for name in
-            ["x.web-1.web", "x._http._tcp.web", "http._tcp.web", "a.b.zone.web", "_._tcp.web"]
-        {
+        for name in [
+            "x.web-1.web",
+            "x._http._tcp.web",
+            "http._tcp.web",
+            "a.b.zone.web",
+            "_._tcp.web",
+            "_.web",
+            "x._http.web",
+        ] {
             assert_eq!(parse(name), Name::Of("web", Part::Nothing), "{name}");
         }
-        assert_eq!(parse("web._tcp"), Name::Nothing);
-        assert_eq!(parse("x._web._tcp"), Name::Nothing);
+        for name in ["web._tcp", "x.y._web._tcp", "x.web._tcp", "x._dns-sd._udp"] {
+            assert_eq!(parse(name), Name::Nothing, "{name}");
+        }
     }
 }

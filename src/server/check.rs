@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::config::{self, Config};
 use crate::dns::served::Served;
 use crate::model::{Declared, DeclaredService, InstanceId, ServiceName};
-use crate::server::ServeError;
 use crate::server::zone::served;
+use crate::server::{ServeError, encrypted};
 
 /// What a legal configuration declares, and what is hardly meant.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct Checked {
 pub fn check(file: &Path) -> Result<Checked, ServeError> {
     let Config { boot, live, mut warnings } = config::load(file)?;
     let served = served(&boot, &live)?;
+    encrypted::configured(&live)?;
     warnings.extend(all_hidden(&served, &live.declared));
     let services = &live.declared.services;
     Ok(Checked {
@@ -45,21 +46,22 @@ pub(super) fn all_hidden(served: &Served, declared: &Declared) -> Vec<String> {
             let instances = instances.iter().map(move |i| instance_name(service, &i.id));
             iter::once(service.to_string()).chain(instances)
         });
-    names.filter(|name| served.hides(name)).map(|name| hides(&name)).collect()
+    names.filter(|name| served.hides(name)).map(|name| hides(served, &name)).collect()
 }
 
 /// The same for one instance: what hides it, or all of its service.
 pub(super) fn hidden(served: &Served, service: &ServiceName, id: &InstanceId) -> Option<String> {
     let names = [service.to_string(), instance_name(service, id)];
-    names.iter().find(|name| served.hides(name)).map(|name| hides(name))
+    names.iter().find(|name| served.hides(name)).map(|name| hides(served, name))
 }
 
 fn instance_name(service: &ServiceName, id: &InstanceId) -> String {
     format!("{id}.{service}")
 }
 
-fn hides(name: &str) -> String {
-    format!("{name} has a static record in a zone file, which hides it from DNS")
+fn hides(served: &Served, name: &str) -> String {
+    let but = if served.aliases.is_empty() { "" } else { ", but not under the aliases" };
+    format!("{name} has a static record in a zone file, which hides it from DNS{but}")
 }
 
 impl fmt::Display for Checked {

@@ -4,14 +4,15 @@
 //! End: stop accepting, finish what is in flight, make the rest durable, close the store.
 
 mod check;
+mod encrypted;
 mod log;
 mod metrics;
 mod persist;
 mod reload;
+mod still;
 mod zone;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -27,7 +28,9 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use check::{Checked, check};
+pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use still::still;
 pub use zone::ServedError;
 
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
@@ -35,10 +38,12 @@ use crate::dns;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
+use crate::dns::tls::{Certificate, CertificateError};
 use crate::http::{self, App, BadQuestion, Hooks, ReloadReply, ResolveRequest};
 use crate::model::Limits;
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
+use encrypted::Encrypted;
 use persist::Persister;
 use reload::Reloader;
 
@@ -47,10 +52,8 @@ use reload::Reloader;
 pub struct Options {
     /// The configuration file; `None`: the built-in defaults.
     pub config: Option<PathBuf>,
-    /// In place of the file's `dns.listen`, unless empty.
-    pub dns: Vec<SocketAddr>,
-    /// In place of the file's `http.listen`, unless empty.
-    pub http: Vec<SocketAddr>,
+    /// In place of what the file says.
+    pub flags: Flags,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -67,6 +70,12 @@ pub enum ServeError {
     /// The DNS front cannot serve the configuration.
     #[error(transparent)]
     Served(#[from] ServedError),
+    /// There is no certificate to encrypt with.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// No certificate could be made for trying out.
+    #[error(transparent)]
+    DevTls(#[from] DevTlsError),
     /// A DNS address cannot be listened on.
     #[error(transparent)]
     Dns(#[from] dns::sockets::BindError),
@@ -87,10 +96,9 @@ pub enum ServeError {
 /// When it cannot start, or could not end cleanly.
 pub fn serve(options: Options) -> Result<(), ServeError> {
     log::start(options.log_format);
-    let flags = Flags { dns: options.dns, http: options.http };
-    let config = reload::load(options.config.clone(), &flags)?;
+    let config = reload::load(options.config.clone(), &options.flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(options.config, flags, config))
+    runtime.block_on(run(options.config, options.flags, config))
 }
 
 async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
@@ -99,6 +107,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         tracing::warn!("{warning}");
     }
     let served = zone::served(&boot, &live)?;
+    let certificate = encrypted::configured(&live)?;
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
@@ -109,8 +118,8 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     let image = store.load()?;
     // After the store, which may take seconds to read: until then clients turn to other servers.
-    let (dns_sockets, http_sockets) = match bind(&boot, workers) {
-        Ok(sockets) => sockets,
+    let (sockets, encrypted) = match bind(&boot, workers, certificate) {
+        Ok(bound) => bound,
         Err(error) => {
             // Nothing was handed out, so that the next start need not skip any revision.
             store.close(image.revision)?;
@@ -120,7 +129,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let (commits, requests) = mpsc::channel(1);
     let (persister, store_ended) = Persister::start(store, requests)?;
-    let names = Names { zone_length: boot.zone.length(), server: boot.name.to_string() };
+    let names = Names { zone_length: boot.longest_zone(), server: boot.name.to_string() };
     let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (engine, engine_ended) = start_engine(engine)?;
 
@@ -134,6 +143,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         boot,
         registry: registry.clone(),
         front: Arc::clone(&front),
+        certificates: Arc::clone(&encrypted.certificates),
         limits: Arc::clone(&limits),
         gate: Mutex::new(()),
     });
@@ -151,14 +161,13 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     });
 
     let mut tasks = JoinSet::new();
-    announce(&dns_sockets, &http_sockets)?;
-    for bound in dns_sockets {
-        let front = Arc::clone(&front);
-        let handler =
-            move |packet: &[u8], peer, reply: &mut Vec<u8>| front.handle(packet, peer, reply);
+    announce(&sockets, &encrypted)?;
+    let handler = move |packet: &[u8], peer, reply: &mut Vec<u8>| front.handle(packet, peer, reply);
+    for bound in sockets.dns {
         dns::serve::serve(bound, &handler, &shared, &stopped, &mut tasks);
     }
-    for listener in http_sockets {
+    encrypted.serve(&handler, &shared, &stopped, &mut tasks);
+    for listener in sockets.http {
         tasks.spawn(http::serve(listener, Arc::clone(&app)));
     }
     ready.store(true, Ordering::Release);
@@ -189,11 +198,22 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     ended
 }
 
-fn bind(boot: &Boot, workers: NonZeroUsize) -> Result<(Vec<Bound>, Vec<TcpListener>), ServeError> {
+/// What carries no encryption.
+struct Sockets {
+    dns: Vec<Bound>,
+    http: Vec<TcpListener>,
+}
+
+fn bind(
+    boot: &Boot,
+    workers: NonZeroUsize,
+    certificate: Option<Certificate>,
+) -> Result<(Sockets, Encrypted), ServeError> {
     let dns = boot.dns_listen.iter().map(|address| dns::sockets::bind(*address, workers));
     let dns = dns.collect::<Result<Vec<_>, _>>()?;
     let http = boot.http_listen.iter().map(|address| http::bind(*address));
-    Ok((dns, http.collect::<Result<Vec<_>, _>>()?))
+    let sockets = Sockets { dns, http: http.collect::<Result<Vec<_>, _>>()? };
+    Ok((sockets, Encrypted::bind(boot, certificate)?))
 }
 
 /// Everything that the side-port is made of.
@@ -261,7 +281,7 @@ fn reply(reloaded: reload::Reloaded) -> ReloadReply {
 fn refused(error: reload::ReloadError) -> http::ReloadError {
     let place = match &error {
         reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
-        reload::ReloadError::Served(_) => None,
+        reload::ReloadError::Certificate(_) | reload::ReloadError::Served(_) => None,
         reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
     };
     http::ReloadError::BadConfig { message: error.to_string(), place }
@@ -307,12 +327,13 @@ async fn until_told_to_stop(
 }
 
 /// One line for each address, on stdout.
-fn announce(dns: &[Bound], http: &[TcpListener]) -> std::io::Result<()> {
+fn announce(sockets: &Sockets, encrypted: &Encrypted) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    for bound in dns {
+    for bound in &sockets.dns {
         writeln!(out, "dns   {} (udp, tcp)", bound.address)?;
     }
-    for listener in http {
+    encrypted.announce(&mut out)?;
+    for listener in &sockets.http {
         writeln!(out, "http  {}", listener.local_addr()?)?;
     }
     out.flush()

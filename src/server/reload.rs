@@ -8,8 +8,10 @@ use tokio::sync::Mutex;
 
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
+use crate::dns::tls::{CertificateError, Certificates};
 use crate::model::{Limits, Revision};
 use crate::registry::{Refusal, Registry};
+use crate::server::encrypted;
 use crate::server::zone::{ServedError, policy, served};
 
 /// Reads the configuration again and puts it in force.
@@ -21,6 +23,7 @@ pub(super) struct Reloader {
     pub(super) boot: Boot,
     pub(super) registry: Registry,
     pub(super) front: Arc<Front>,
+    pub(super) certificates: Arc<Certificates>,
     pub(super) limits: Arc<ArcSwap<Limits>>,
     /// One reload at a time, or an older file could win over a newer one.
     pub(super) gate: Mutex<()>,
@@ -42,6 +45,8 @@ pub(super) enum ReloadError {
     #[error(transparent)]
     Served(#[from] ServedError),
     #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
@@ -52,11 +57,12 @@ impl Reloader {
         let read = move || -> Result<_, ReloadError> {
             let config = load(path, &flags)?;
             let served = served(&boot, &config.live)?;
-            Ok((config, served))
+            let certificate = encrypted::configured(&config.live)?;
+            Ok((config, served, certificate))
         };
         // Files block. A task that panicked has read nothing.
         let read = tokio::task::spawn_blocking(read).await;
-        let (config, served) = read.map_err(|_| Refusal::ShuttingDown)??;
+        let (config, served, certificate) = read.map_err(|_| Refusal::ShuttingDown)??;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -65,6 +71,11 @@ impl Reloader {
         self.front.serve(served);
         let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
         self.limits.store(Arc::new(config.live.limits));
+        if let Some(certificate) = certificate
+            && self.certificates.replace(certificate)
+        {
+            tracing::info!("certificate replaced");
+        }
         Ok(Reloaded {
             revision: reloaded.revision,
             changed: reloaded.changed,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Boot, Live};
-use crate::dns::name::{Name, NameTextError};
+use crate::dns::authority::Authority;
+use crate::dns::name::{Name, NameTextError, is_within, text};
 use crate::dns::served::Served;
 use crate::dns::zones::{self, ServerZone, SoaTimers, ZoneError};
+use crate::model::ZoneName;
 use crate::registry::Policy;
 
 /// Why the DNS front cannot serve this configuration.
@@ -15,6 +17,14 @@ pub enum ServedError {
     /// A name does not fit DNS.
     #[error("server.name, server.ns or server.zone does not fit DNS: {0}")]
     Name(#[from] NameTextError),
+    /// A zone file is for names that an alias serves.
+    #[error("server.aliases: {alias} and {origin}, which a zone file is for, overlap")]
+    Alias {
+        /// The alias.
+        alias: String,
+        /// The zone of the file.
+        origin: String,
+    },
     /// A zone file cannot be used.
     #[error(transparent)]
     Zone(#[from] ZoneError),
@@ -27,6 +37,35 @@ pub enum ServedError {
 pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
     let apex = Name::from_text(&format!("{}.", boot.zone.as_str()), None)?;
     let zones = zones::load(&live.zones, &apex)?;
+    let mut home = authority(boot, &boot.zone)?;
+    if let Some(timers) = zones.server().and_then(ServerZone::timers) {
+        home.soa = timers.clone();
+    }
+    let aliases = boot.aliases.iter().map(|alias| authority(boot, alias));
+    let aliases = aliases.collect::<Result<Vec<_>, _>>()?;
+    for (alias, origin) in aliases.iter().flat_map(|a| zones.origins().map(|o| (a.apex.wire(), o)))
+    {
+        if is_within(alias, origin) || is_within(origin, alias) {
+            let (alias, origin) = (text(alias).to_string(), text(origin).to_string());
+            return Err(ServedError::Alias { alias, origin });
+        }
+    }
+    Ok(Served {
+        home,
+        aliases,
+        identity: boot.name.to_string(),
+        addresses: boot.addresses.iter().map(|address| address.ip()).collect(),
+        default_ttl: seconds(live.declared.defaults.ttl.get()),
+        negative_ttl: seconds(live.negative_ttl),
+        client_prefix: live.client_prefix,
+        conduct: live.conduct.clone(),
+        zones,
+    })
+}
+
+/// What a zone of the registry's names says of itself, zone files aside.
+fn authority(boot: &Boot, zone: &ZoneName) -> Result<Authority, NameTextError> {
+    let apex = Name::from_text(&format!("{zone}."), None)?;
     let name_servers = boot.ns.iter().map(|server| {
         // One label is below the apex; more are the whole name.
         if server.contains('.') {
@@ -37,25 +76,16 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
     });
     let name_servers = name_servers.collect::<Result<Vec<_>, _>>()?;
     let own_name = Name::from_text(boot.name.as_str(), Some(&apex))?;
-    let soa = match zones.server().and_then(ServerZone::timers) {
-        Some(timers) => timers.clone(),
-        None => SoaTimers {
+    Ok(Authority {
+        own_name,
+        primary: name_servers.first().copied().unwrap_or(own_name),
+        name_servers,
+        soa: SoaTimers {
             rname: Name::from_text("hostmaster", Some(&apex))?,
             refresh: 3_600,
             retry: 600,
             expire: 86_400,
         },
-    };
-    Ok(Served {
-        own_name,
-        identity: boot.name.to_string(),
-        addresses: boot.addresses.iter().map(|address| address.ip()).collect(),
-        primary: name_servers.first().copied().unwrap_or(own_name),
-        name_servers,
-        soa,
-        negative_ttl: seconds(live.negative_ttl),
-        client_prefix: live.client_prefix,
-        zones,
         apex,
     })
 }

@@ -105,6 +105,11 @@ rows! {
             "an child.corp.example. 60 SOA a.child.corp.example. b.child.corp.example. 1 2 3 4 5",
         ]),
         ask("service.local", "DS").gets(NODATA),
+        // The zone above knows nothing of this one: it must not deny its name.
+        ask("inner.service.local", "DS").gets(&[
+            "NOERROR qr aa 1/0/1/0",
+            "ns inner.service.local. 5 SOA a.inner.service.local. b.inner.service.local. 1 2 3 4 5",
+        ]),
     ];
     row_34_an_address_is_given_once: [
         ask("shared.service.local", "A")

@@ -31,7 +31,7 @@ fn start() -> Server {
     }
     let builder = Server::builder(&config);
     let builder = builder.file("zones/own.zone", OWN_ZONE).file("zones/corp.zone", CORP_ZONE);
-    builder.file("zones/child.zone", CHILD_ZONE).start()
+    builder.file("zones/child.zone", CHILD_ZONE).file("zones/inner.zone", INNER_ZONE).start()
 }
 
 const SERVICES: &str = r#"
@@ -121,7 +121,10 @@ svcb      SVCB 1 www port=53
 child     NS a.child
 ";
 
-/// A zone below it.
+/// A zone below the server's own, which does not say so.
+const INNER_ZONE: &str = "$ORIGIN inner.service.local.\n$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\n";
+
+/// A zone below corp.example.
 const CHILD_ZONE: &str = "$ORIGIN child.corp.example.\n$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\n";
 
 /// What remains of other queries when they have one question and no EDNS.

@@ -207,12 +207,44 @@ impl Reader<'_> {
                 }
                 strings.join(" ")
             }
+            "SVCB" | "HTTPS" => {
+                let mut text = format!("{} {}", self.u16(), self.name());
+                while self.at < end {
+                    text.push(' ');
+                    text += &self.parameter();
+                }
+                text
+            }
             _ => {
                 let length = end - self.at;
                 let hex = |hex: String, byte: &u8| hex + &format!("{byte:02x}");
                 self.take(length).iter().fold(format!("\\# {length} "), hex)
             }
         }
+    }
+}
+
+impl Reader<'_> {
+    /// A parameter of SVCB (RFC 9460 section 2.1): `port=8443`.
+    fn parameter(&mut self) -> String {
+        let (key, length) = (self.u16(), self.u16());
+        let end = self.at + usize::from(length);
+        let mut values = Vec::new();
+        while self.at < end {
+            values.push(match key {
+                1 => {
+                    let length = self.u8();
+                    text(self.take(length.into()))
+                }
+                3 => self.u16().to_string(),
+                4 => Ipv4Addr::from_bits(self.u32()).to_string(),
+                6 => Ipv6Addr::from(<[u8; 16]>::try_from(self.take(16)).unwrap()).to_string(),
+                _ => panic!("nothing publishes key{key}"),
+            });
+        }
+        assert_eq!(self.at, end, "the value is as long as it says");
+        let name = ["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint"];
+        format!("{}={}", name[usize::from(key)], values.join(","))
     }
 }
 

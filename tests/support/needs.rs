@@ -27,6 +27,21 @@ pub(crate) fn mounts() -> Option<&'static [&'static str]> {
     way
 }
 
+/// What to put before a command that needs a network of its own, as root or in a user namespace;
+/// what it starts ends with it. `None`, and said, where there is neither.
+pub(crate) fn networks() -> Option<&'static [&'static str]> {
+    let ways: [&[&str]; 2] = [
+        &["unshare", "--net", "--pid", "--fork", "--kill-child"],
+        &["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"],
+    ];
+    let up = ["ip", "link", "set", "lo", "up"];
+    let way = ways.into_iter().find(|way| succeeds(&[way, &up[..]].concat()));
+    if way.is_none() {
+        skipped("no network of its own may be made here");
+    }
+    way
+}
+
 /// Says that a test proves nothing here, past the harness, which keeps what passing tests print.
 pub(crate) fn skipped(reason: &str) {
     let thread = std::thread::current();

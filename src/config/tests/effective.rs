@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Balance, Declared, Label, Limits, MaxAnswers, RecordTtl, Settings, ZoneName,
+    AnswerMode, Balance, Conduct, Declared, Label, Limits, MaxAnswers, RateLimit, RecordTtl,
+    Settings, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -37,6 +38,10 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             addresses: vec!["127.0.0.1".parse().unwrap()],
             data_dir: "/nonexistent/data".into(),
             dns_listen: sockets(&["127.0.0.1:8053"]),
+            tls_listen: vec![],
+            https_listen: vec![],
+            quic_listen: vec![],
+            dev_tls: false,
             http_listen: sockets(&["127.0.0.1:8054"]),
             allow_insecure: false,
             store: StoreKind::Embedded,
@@ -44,8 +49,21 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
         live: Live {
             negative_ttl: Duration::from_secs(1),
             client_prefix: (24, 56),
+            certificate: None,
             reverse: vec![],
             zones: vec![],
+            conduct: Conduct {
+                chaos: true,
+                version: String::new(),
+                cookies: true,
+                cookie_secrets: vec![],
+                rate_limit: RateLimit {
+                    per_address: 1_000,
+                    per_prefix: 4_000,
+                    slip: 2,
+                    exempt: RateLimit::LOCAL.map(|text| text.parse().unwrap()).into(),
+                },
+            },
             forget_after: Duration::from_secs(600),
             limits: Limits {
                 instances: 1_000_000,
@@ -180,7 +198,8 @@ fn allow_insecure_opens_the_side_port() {
 #[test]
 fn flags_replace_the_lists_of_the_file() {
     let text = "[dns]\nlisten = [\"0.0.0.0:53\"]\n[http]\nlisten = [\"0.0.0.0:80\"]";
-    let flags = Flags { dns: sockets(&["[::1]:0"]), http: sockets(&["127.0.0.1:0"]) };
+    let flags =
+        Flags { dns: sockets(&["[::1]:0"]), http: sockets(&["127.0.0.1:0"]), ..Flags::default() };
 
     let config = parse_with(text, elsewhere(), &flags).unwrap();
 

@@ -116,9 +116,11 @@ fn each_key_is_in_the_example() {
     for header in [
         "[server]",
         "[dns]",
+        "[tls]",
         "[http]",
         "[store]",
         "[registry]",
+        "[rate_limit]",
         "[limits]",
         "[defaults]",
         "[[services.web.instances]]",

@@ -2,5 +2,6 @@
 
 mod bad_files;
 mod effective;
+mod encrypted;
 mod example;
 mod noise;

@@ -40,13 +40,24 @@ pub struct Zones {
 /// # Errors
 /// The first file that cannot be used, with the line when it is about one.
 pub fn load(paths: &[PathBuf], server_zone: &Name) -> Result<Zones, ZoneError> {
+    let read = |path: &PathBuf| match std::fs::read(path) {
+        Ok(text) => Ok((path.clone(), text)),
+        Err(source) => Err(ZoneError::Read { file: path.clone(), source }),
+    };
+    let files = paths.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    parse(&files, server_zone)
+}
+
+/// [`load`], of files that were read: each with its path, for the errors.
+///
+/// # Errors
+/// The first file that cannot be used, with the line when it is about one.
+pub fn parse(files: &[(PathBuf, Vec<u8>)], server_zone: &Name) -> Result<Zones, ZoneError> {
     let server_zone = server_zone.folded();
     let mut zones = Zones::default();
     let mut origins: Vec<(Name, &Path)> = Vec::new();
-    for path in paths {
-        let text =
-            std::fs::read(path).map_err(|source| ZoneError::Read { file: path.clone(), source })?;
-        let file = file::read(&text)
+    for (path, text) in files {
+        let file = file::read(text)
             .map_err(|(line, error)| ZoneError::at(path, line, EntryProblem::Entry(error)))?;
         let origin = origin(&file, path, &server_zone)?;
         if let Some((_, first)) = origins.iter().find(|(known, _)| *known == origin) {

@@ -1,0 +1,5 @@
+//! Feeds the target `packet`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::packet(bytes));

@@ -1,0 +1,5 @@
+//! Feeds the target `zone`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::zone(bytes));

@@ -1,0 +1,84 @@
+//! A packet from anybody to the handler that all transports share.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use hickory_proto::op::Message;
+use signpost::config;
+use signpost::dns::front::Front;
+use signpost::dns::transport::{Peer, Transport};
+use signpost::server::still;
+
+/// Answers `bytes` as if they had come by each transport, and holds the replies to the laws.
+pub fn packet(bytes: &[u8]) {
+    let front = FRONT.get_or_init(front);
+    let mut reply = Vec::new();
+    let mut codes = Vec::new();
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Https] {
+        let peer = Peer { transport, source: SocketAddr::from(([192, 0, 2, 1], 5353)) };
+        if front.handle(bytes, peer, &mut reply) {
+            check(bytes, transport, &reply);
+            codes.push(reply[3] & 0x0f);
+        } else {
+            assert!(bytes.len() < HEADER || bytes[2] & QR != 0, "silence to a query: {bytes:?}");
+        }
+    }
+    assert!(codes.is_empty() || codes.len() == 3, "silence by transport: {bytes:?}");
+}
+
+fn check(query: &[u8], transport: Transport, reply: &[u8]) {
+    assert!(reply.len() >= HEADER, "no header: {reply:?}");
+    assert_eq!(reply[..2], query[..2], "the id");
+    assert_eq!(reply[2] & QR, QR, "QR");
+    assert_eq!(reply[2] & (OPCODE | RD), query[2] & (OPCODE | RD), "opcode and RD");
+    assert_eq!(reply[3] & 0xf0, 0, "RA, Z, AD and CD are 0");
+    let message = match Message::from_vec(reply) {
+        Ok(message) => message,
+        // `dig +subnet=0` sends a client subnet of family 0, which comes back; hickory knows none.
+        Err(error) if error.to_string().contains("address family: 0x0") => return,
+        Err(error) => panic!("{error}: {reply:?} to {query:?}"),
+    };
+    if let [_] = &message.queries[..] {
+        let end = HEADER + question_length(&reply[HEADER..]);
+        assert_eq!(reply[HEADER..end], query[HEADER..end], "the question");
+    }
+
+    let asked = Message::from_vec(query).ok();
+    let edns = asked.as_ref().and_then(|asked| asked.edns.as_ref());
+    let limit = match (transport, edns) {
+        (Transport::Udp, None) => 512.max(UDP_PAYLOAD * usize::from(asked.is_none())),
+        (Transport::Udp, Some(edns)) => usize::from(edns.max_payload()).clamp(512, UDP_PAYLOAD),
+        _ => usize::from(u16::MAX),
+    };
+    assert!(reply.len() <= limit, "{} bytes to {query:?}", reply.len());
+    if asked.is_some() {
+        assert_eq!(message.edns.is_some(), edns.is_some(), "one OPT for an OPT: {query:?}");
+    }
+}
+
+/// The bytes of an uncompressed question.
+fn question_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while bytes[at] != 0 {
+        at += 1 + usize::from(bytes[at]);
+    }
+    at + 5
+}
+
+fn front() -> Front {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The package's own folder, or that of the fuzzer's beside it.
+    let example = ["fuzz/example/registry.toml", "example/registry.toml"];
+    let file = example.iter().map(|file| folder.join(file)).find(|file| file.exists());
+    let config = config::load(&file.expect("the example is there")).expect("the example is legal");
+    still(&config).expect("its zone files are legal")
+}
+
+static FRONT: OnceLock<Front> = OnceLock::new();
+
+const HEADER: usize = 12;
+const UDP_PAYLOAD: usize = 1_232;
+const QR: u8 = 0x80;
+const OPCODE: u8 = 0x78;
+const RD: u8 = 0x01;

@@ -1,0 +1,85 @@
+//! TLS for the encrypted transports: the certificate in force, and what each transport negotiates.
+//!
+//! One library and one provider (ring) for DoT, DoH and DoQ, given explicitly: nothing here depends
+//! on a process-wide default.
+
+mod certificate;
+mod dev;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+pub use certificate::{Certificate, CertificateError};
+pub use dev::{SelfSigned, SelfSignedError, self_signed};
+
+/// The certificate in force. Handshakes that begin after a change have the new one; connections
+/// that are open stay.
+#[derive(Debug, Default)]
+pub struct Certificates(ArcSwapOption<CertifiedKey>);
+
+impl Certificates {
+    /// Puts `certificate` in force; says whether it is another one.
+    pub fn replace(&self, certificate: Certificate) -> bool {
+        let chain = |key: &Option<Arc<CertifiedKey>>| key.as_ref().map(|key| key.cert.clone());
+        let new = Some(certificate.0);
+        let chain_of_new = chain(&new);
+        chain(&self.0.swap(new)) != chain_of_new
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Whatever name the client asks for: most DNS clients know their server by its address.
+        self.0.load_full()
+    }
+}
+
+/// For DNS over TLS (RFC 7858).
+#[must_use]
+pub fn dot(certificates: Arc<Certificates>) -> ServerConfig {
+    config(certificates, &[&TLS13, &TLS12], &[b"dot"])
+}
+
+/// For DNS over HTTPS (RFC 8484), HTTP/2 rather than 1.1.
+#[must_use]
+pub fn doh(certificates: Arc<Certificates>) -> ServerConfig {
+    config(certificates, &[&TLS13, &TLS12], &[b"h2", b"http/1.1"])
+}
+
+/// For DNS over QUIC (RFC 9250), which needs TLS 1.3 (RFC 9001).
+#[must_use]
+pub fn doq(certificates: Arc<Certificates>) -> ServerConfig {
+    config(certificates, &[&TLS13], &[b"doq"])
+}
+
+/// Early data stays off, which is the default: what can be replayed cannot be told from a question.
+fn config(
+    certificates: Arc<Certificates>,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&[u8]],
+) -> ServerConfig {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    config
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// How many sessions can be resumed, the oldest forgotten first. About 1 KiB each.
+const SESSIONS: usize = 4_096;
+
+#[cfg(test)]
+mod tests;

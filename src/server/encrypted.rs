@@ -1,0 +1,126 @@
+//! The encrypted side of the DNS front: which certificate, which sockets, what is said of them.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Boot, Live};
+use crate::dns::serve::{Shared, serve_streams};
+use crate::dns::sockets;
+use crate::dns::tcp::Protocol;
+use crate::dns::tls::{self, Certificate, CertificateError, Certificates, SelfSignedError};
+use crate::dns::transport::Peer;
+use crate::registry::Clock;
+use crate::server::ServeError;
+
+/// The bound sockets and what they prove themselves by.
+pub(super) struct Encrypted {
+    pub(super) certificates: Arc<Certificates>,
+    tls: Vec<TcpListener>,
+    /// The certificate made for trying out, without its key.
+    made: Option<PathBuf>,
+}
+
+/// The certificate that the file names. Blocks.
+///
+/// # Errors
+/// When it cannot be used.
+pub(super) fn configured(live: &Live) -> Result<Option<Certificate>, CertificateError> {
+    let files = live.certificate.as_ref();
+    files.map(|files| Certificate::load(&files.certificate, &files.key)).transpose()
+}
+
+impl Encrypted {
+    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate first.
+    ///
+    /// # Errors
+    /// When an address cannot be had, or no certificate can be made.
+    pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
+        let certificates = Arc::new(Certificates::default());
+        let (certificate, made) = if boot.dev_tls {
+            let (certificate, path) = make(boot)?;
+            (Some(certificate), Some(path))
+        } else {
+            (certificate, None)
+        };
+        if let Some(certificate) = certificate {
+            certificates.replace(certificate);
+        }
+        let tls = boot.tls_listen.iter().map(|address| sockets::listen(*address));
+        Ok(Self { certificates, tls: tls.collect::<Result<_, _>>()?, made })
+    }
+
+    /// One line for each address.
+    pub(super) fn announce(&self, out: &mut impl Write) -> io::Result<()> {
+        for listener in &self.tls {
+            writeln!(out, "dot   {} (tls)", listener.local_addr()?)?;
+        }
+        if let Some(path) = &self.made {
+            writeln!(out, "cert  {} (self-signed, for clients to trust)", path.display())?;
+        }
+        Ok(())
+    }
+
+    /// Serves every address until `stop`; `tasks` gets the loops.
+    pub(super) fn serve<H>(
+        self,
+        handler: &H,
+        shared: &Arc<Shared>,
+        stop: &watch::Receiver<bool>,
+        tasks: &mut JoinSet<()>,
+    ) where
+        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+    {
+        let dot = Arc::new(tls::dot(Arc::clone(&self.certificates)));
+        for listener in self.tls {
+            let protocol = Protocol::Tls(Arc::clone(&dot));
+            serve_streams(listener, protocol, handler, shared, stop, tasks);
+        }
+    }
+}
+
+/// Why there is no certificate for trying out.
+#[derive(Debug, thiserror::Error)]
+pub enum DevTlsError {
+    /// It could not be made.
+    #[error(transparent)]
+    Make(#[from] SelfSignedError),
+    /// It could not be stored for clients.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: io::Error,
+    },
+}
+
+/// A certificate for all that this server is reached by, and the file that clients can trust.
+fn make(boot: &Boot) -> Result<(Certificate, PathBuf), DevTlsError> {
+    let Boot { name, zone, .. } = boot;
+    let zone = zone.as_str();
+    let names = [format!("{name}.{zone}"), zone.to_owned(), format!("*.{zone}"), LOCALHOST.into()];
+    let listen = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
+    let mut addresses: Vec<_> = listen.into_iter().flatten().map(|socket| socket.ip()).collect();
+    addresses.extend(boot.addresses.iter().map(|address| address.ip()));
+    addresses.retain(|address| !address.is_unspecified());
+    let made = tls::self_signed(&names, &addresses, Clock::start().wall())?;
+
+    let path = boot.data_dir.join("dev-tls.pem");
+    let written = std::fs::create_dir_all(&boot.data_dir).and_then(|()| {
+        // All at once: a client may be reading that of the last start.
+        let new = boot.data_dir.join("dev-tls.pem.new");
+        std::fs::write(&new, &made.pem)?;
+        std::fs::rename(&new, &path)
+    });
+    match written {
+        Ok(()) => Ok((made.certificate, path)),
+        Err(reason) => Err(DevTlsError::Write { path, reason }),
+    }
+}
+
+const LOCALHOST: &str = "localhost";

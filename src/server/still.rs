@@ -1,0 +1,25 @@
+//! A DNS front over what a configuration declares: no store, no sockets, and nothing changes.
+//!
+//! For benches and fuzzing, which want the very answers of a server without one.
+
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::dns::front::Front;
+use crate::model::Image;
+use crate::registry::{Names, Registry};
+use crate::server::zone::{ServedError, policy, served};
+
+/// The front of a server that was just started with `config`, all leases as they begin.
+///
+/// # Errors
+/// When a name does not fit DNS, or a zone file cannot be used.
+pub fn still(config: &Config) -> Result<Front, ServedError> {
+    let Config { boot, live, .. } = config;
+    let served = served(boot, live)?;
+    let names = Names { zone_length: boot.zone.length(), server: boot.name.to_string() };
+    let commits = mpsc::channel(1).0;
+    // Without its engine the registry stays what it was at first.
+    let (registry, _engine) = Registry::new(Image::default(), policy(live), names, commits);
+    Ok(Front::new(registry, served))
+}
