@@ -13,6 +13,8 @@ pub struct Counters {
     pub panics: AtomicU64,
     /// Connections that came to no agreement on keys, or not in time.
     pub tls_failures: AtomicU64,
+    /// HTTP requests that were not a question, or too large or slow.
+    pub https_refused: AtomicU64,
     /// TCP connections open now, encrypted ones too.
     pub tcp_open: AtomicU64,
     /// TCP connections closed at once because all others were busy.

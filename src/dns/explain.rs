@@ -2,16 +2,16 @@
 //! moves and nothing is handed out.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 
 use hickory_proto::op::Message;
-use hickory_proto::rr::{Name as WireName, RData, Record, RecordType};
+use hickory_proto::rr::Record;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::dns::edns::Edns;
 use crate::dns::front::Front;
 use crate::dns::name::Name;
+use crate::dns::present;
 use crate::dns::query::{Head, Query};
 use crate::dns::reply::Reply;
 use crate::dns::responder::{Responder, Witness};
@@ -106,43 +106,13 @@ impl Witness for Listener {
 }
 
 fn resolved(record: &Record) -> ResolvedRecord {
-    let data = match &record.data {
-        RData::TXT(txt) => {
-            txt.txt_data.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(" ")
-        }
-        data => data.to_string(),
-    };
     let (kind, ttl) = (record.record_type().to_string(), record.ttl);
-    ResolvedRecord { name: presented(&record.name), kind, ttl, data }
+    ResolvedRecord { name: present::name(&record.name), kind, ttl, data: present::data(record) }
 }
 
-/// A name as RFC 1035 section 5.1 writes it; hickory's own text has octal escapes.
-fn presented(name: &WireName) -> String {
-    let labels: Vec<&[u8]> = name.iter().collect();
-    Name::join(&labels, Name::ROOT.wire()).map_or_else(|| name.to_string(), |name| name.to_string())
-}
-
-/// A character-string as a zone file writes it.
-fn quoted(text: &[u8]) -> String {
-    let mut quoted = String::from("\"");
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => quoted.extend(['\\', byte.into()]),
-            b' '..=b'~' => quoted.push(byte.into()),
-            _ => quoted += &format!("\\{byte:03}"),
-        }
-    }
-    quoted + "\""
-}
-
-/// The number of a type, by its name in any case or as `TYPE65` (RFC 3597 section 5).
+/// The number of a type that is a question for records.
 fn type_number(text: &str) -> Result<u16, ExplainError> {
-    let upper = text.to_ascii_uppercase();
-    let number = match upper.strip_prefix("TYPE").map(u16::from_str) {
-        Some(Ok(number)) => Some(number),
-        Some(Err(_)) | None => RecordType::from_str(&upper).ok().map(u16::from),
-    };
-    number
+    present::type_number(text)
         .filter(|number| ![rtype::AXFR, rtype::IXFR, rtype::OPT].contains(number))
         .ok_or_else(|| ExplainError::Type(text.to_owned()))
 }

@@ -32,12 +32,14 @@ mod compress;
 mod datagrams;
 #[cfg(test)]
 mod fixture;
+mod https;
 #[cfg(test)]
 mod laws;
 mod listing;
 mod opt;
 #[cfg(test)]
 mod option_answers;
+mod present;
 mod responder;
 mod svcb;
 mod udp;

@@ -1,5 +1,5 @@
 //! DNS over TCP (RFC 7766) and TLS (RFC 7858): accepts connections, cuts streams into messages,
-//! answers in order.
+//! answers in order. Those of HTTPS are accepted here too and handed on.
 //!
 //! Everything a client can hold is bounded: connections by number, a message by the time from its
 //! first byte, replies by the time to take them. A client that is slow only waits for itself.
@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::dns::connections::{Admission, Place};
 use crate::dns::counters::count;
+use crate::dns::https;
 use crate::dns::serve::{ERROR_PAUSE, Handled, Shared, call, stopped};
 use crate::dns::transport::{Peer, Transport};
 
@@ -30,6 +31,8 @@ pub enum Protocol {
     Tcp,
     /// The same, encrypted.
     Tls(Arc<ServerConfig>),
+    /// HTTP, encrypted.
+    Https(Arc<ServerConfig>),
 }
 
 /// Accepts connections until told to stop, then waits for those that are open to end.
@@ -98,7 +101,7 @@ impl Connection {
     /// Serves the connection until it ends, for whatever reason: nobody needs to know which.
     async fn run<H>(mut self, mut stream: TcpStream, protocol: Protocol, handler: H)
     where
-        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
+        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
     {
         let shared = Arc::clone(&self.shared);
         shared.counters.tcp_open.fetch_add(1, Ordering::Relaxed);
@@ -111,6 +114,13 @@ impl Connection {
                     self.messages(&mut stream, Transport::Tls, &handler).await;
                     // Says that nothing was cut off (RFC 8446 section 6.1), to who still listens.
                     let _ = timeout(shared.timeouts.write, stream.shutdown()).await;
+                }
+            }
+            Protocol::Https(config) => {
+                if let Some(stream) = self.handshake(stream, config).await {
+                    let Self { source, place, shared, stop } = &mut self;
+                    let peer = Peer { transport: Transport::Https, source: *source };
+                    https::converse(stream, handler, peer, place, shared, stop).await;
                 }
             }
         }

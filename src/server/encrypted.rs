@@ -1,6 +1,7 @@
 //! The encrypted side of the DNS front: which certificate, which sockets, what is said of them.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::server::ServeError;
 pub(super) struct Encrypted {
     pub(super) certificates: Arc<Certificates>,
     tls: Vec<TcpListener>,
+    https: Vec<TcpListener>,
     /// The certificate made for trying out, without its key.
     made: Option<PathBuf>,
 }
@@ -50,14 +52,20 @@ impl Encrypted {
         if let Some(certificate) = certificate {
             certificates.replace(certificate);
         }
-        let tls = boot.tls_listen.iter().map(|address| sockets::listen(*address));
-        Ok(Self { certificates, tls: tls.collect::<Result<_, _>>()?, made })
+        let listen = |addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
+        };
+        let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
+        Ok(Self { certificates, tls, https, made })
     }
 
     /// One line for each address.
     pub(super) fn announce(&self, out: &mut impl Write) -> io::Result<()> {
         for listener in &self.tls {
             writeln!(out, "dot   {} (tls)", listener.local_addr()?)?;
+        }
+        for listener in &self.https {
+            writeln!(out, "doh   https://{}/dns-query", listener.local_addr()?)?;
         }
         if let Some(path) = &self.made {
             writeln!(out, "cert  {} (self-signed, for clients to trust)", path.display())?;
@@ -78,6 +86,11 @@ impl Encrypted {
         let dot = Arc::new(tls::dot(Arc::clone(&self.certificates)));
         for listener in self.tls {
             let protocol = Protocol::Tls(Arc::clone(&dot));
+            serve_streams(listener, protocol, handler, shared, stop, tasks);
+        }
+        let doh = Arc::new(tls::doh(Arc::clone(&self.certificates)));
+        for listener in self.https {
+            let protocol = Protocol::Https(Arc::clone(&doh));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
         }
     }

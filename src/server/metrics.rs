@@ -57,6 +57,8 @@ impl Collector for Parts {
         counter("signpost_dns_tcp_refused", refused, &loops.tcp_refused)?;
         let failures = "Connections that came to no agreement on keys";
         counter("signpost_dns_tls_failures", failures, &loops.tls_failures)?;
+        let refused = "HTTP requests that got no DNS reply";
+        counter("signpost_dns_https_refused", refused, &loops.https_refused)?;
         let engine = self.registry.stats();
         counter("signpost_registry_expired", "Leases that ended", &engine.expired)?;
         counter("signpost_registry_renewals", "Heartbeats taken", &engine.renewals)?;

@@ -76,3 +76,9 @@ pub(crate) const NSD: &[&str] = &["/usr/sbin/nsd", "-v"];
 
 /// Knot DNS, another one.
 pub(crate) const KNOT: &[&str] = &["/usr/sbin/knotd", "--version"];
+
+/// `kdig`, of Debian's knot-dnsutils.
+pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
+
+/// curl.
+pub(crate) const CURL: &[&str] = &["curl", "-V"];
