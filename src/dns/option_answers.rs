@@ -312,7 +312,7 @@ fn a_service_without_usable_instances_says_why() {
         ("_down._tcp.service.local.", rtype::SRV, Some(down)),
         ("none.service.local.", rtype::A, Some((0, "no instance".to_owned()))),
         // These lack data for another reason.
-        ("down.service.local.", rtype::HTTPS, None),
+        ("down.service.local.", rtype::MX, None),
         ("a.down.service.local.", rtype::AAAA, None),
         ("up.service.local.", rtype::A, None),
         ("up.service.local.", rtype::AAAA, None),

@@ -282,6 +282,12 @@ pub fn error(
     Reply::start(buffer, head, transport, nsid).finish(rcode, false);
 }
 
+/// The name at the start of `wire`, of which more may follow: parameters of SVCB.
+fn first_name(wire: &[u8]) -> &[u8] {
+    let end = suffixes(wire).find(|rest| rest.first() == Some(&0));
+    end.map_or(&[], |root| &wire[..wire.len() - root.len() + 1])
+}
+
 /// The parts of the data of a record as one, in `scratch` where they are several. Data whose types
 /// have names is never longer; what would be, is cut.
 fn gather<'s>(parts: &[&'s [u8]], scratch: &'s mut [u8; MAX_NAMED_DATA]) -> &'s [u8] {
@@ -294,12 +300,6 @@ fn gather<'s>(parts: &[&'s [u8]], scratch: &'s mut [u8; MAX_NAMED_DATA]) -> &'s 
         length += 1;
     }
     &scratch[..length]
-}
-
-/// The name at the start of `wire`, of which more may follow: parameters of SVCB.
-fn first_name(wire: &[u8]) -> &[u8] {
-    let end = suffixes(wire).find(|rest| rest.first() == Some(&0));
-    end.map_or(&[], |root| &wire[..wire.len() - root.len() + 1])
 }
 
 fn question_name(message: &[u8], question_len: usize) -> &[u8] {

@@ -13,6 +13,8 @@ pub(crate) struct Block {
     pub(crate) page: String,
     /// The line of its first fence, from 1.
     pub(crate) line: usize,
+    /// The heading that it is below.
+    pub(crate) section: String,
     /// What follows the opening fence, e.g. `console`.
     pub(crate) language: String,
     /// Its text, with a newline after each line.
@@ -53,6 +55,7 @@ pub(crate) fn blocks(language: &str) -> Vec<Block> {
 /// The fenced blocks of a page's `text`.
 pub(crate) fn parse(page: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
+    let mut section = "";
     let mut open: Option<Block> = None;
     for (i, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
@@ -60,6 +63,7 @@ pub(crate) fn parse(page: &str, text: &str) -> Vec<Block> {
                 open = Some(Block {
                     page: page.to_owned(),
                     line: i + 1,
+                    section: section.to_owned(),
                     language: language.to_owned(),
                     text: String::new(),
                 });
@@ -69,7 +73,11 @@ pub(crate) fn parse(page: &str, text: &str) -> Vec<Block> {
                 block.text += line;
                 block.text.push('\n');
             }
-            (None, None) => {}
+            (None, None) => {
+                if line.starts_with('#') {
+                    section = line.trim_start_matches('#').trim();
+                }
+            }
         }
     }
     assert_eq!(open, None, "a block that does not end");

@@ -24,7 +24,8 @@ impl Shell {
             return None;
         };
         let binary = Path::new(env!("CARGO_BIN_EXE_signpost")).parent().unwrap();
-        let path = std::env::var("PATH").unwrap();
+        let tools = binary.parent().unwrap().join("tools/bin");
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
         let mut process = Command::new(unshare[0])
             .args(&unshare[1..])
             .args(["bash", "--noprofile", "--norc"])
@@ -108,10 +109,11 @@ cargo() {
     cat server.log
 }
 until_it_works() {
-    for _ in $(seq 200); do "$@" && return; sleep 0.05; done
+    local end=$((SECONDS + 60))
+    while [ $SECONDS -lt $end ]; do "$@" && return; sleep 0.05; done
     echo "never worked: $*"
 }
 "#;
 
 const END: &str = "<end of the command>";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);

@@ -1,17 +1,33 @@
 //! What tests need of the machine: other people's programs, and the right to use them.
 //!
-//! A test whose need is not met proves nothing: it says so past the harness, and passes.
+//! A test whose need is not met proves nothing: it says so past the harness, and passes. Where `CI`
+//! is set it fails instead, unless the program is one that `./test` does not install.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whether `command` succeeds here. Where not, says that the test which needs it is skipped.
 pub(crate) fn works(command: &[&str]) -> bool {
+    let works = present(command);
+    let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(works || !ci, "{command:?} does not work, which ./test installs");
+    works
+}
+
+/// The same of what `./test` does not install: a test may do without it also where `CI` is set.
+pub(crate) fn present(command: &[&str]) -> bool {
     let works = succeeds(command);
     if !works {
         skipped(&format!("\"{}\" does not work here", command.join(" ")));
     }
     works
+}
+
+/// The folder of programs that `./test` has from PyPI, in the target folder: a virtual environment.
+pub(crate) fn tools() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_signpost"));
+    binary.parent().and_then(Path::parent).unwrap().join("tools")
 }
 
 /// What to put before a shell command that mounts: a mount namespace of its own, as root or in a
@@ -51,7 +67,9 @@ pub(crate) fn skipped(reason: &str) {
 
 fn succeeds(command: &[&str]) -> bool {
     let [program, arguments @ ..] = command else { return false };
+    let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
+    command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", tools().join("bin").display()));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
@@ -82,3 +100,15 @@ pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
 
 /// curl.
 pub(crate) const CURL: &[&str] = &["curl", "-V"];
+
+/// `drill`, of Debian's ldnsutils.
+pub(crate) const DRILL: &[&str] = &["drill", "-v"];
+
+/// `delv`, of Debian's bind9-dnsutils.
+pub(crate) const DELV: &[&str] = &["delv", "-v"];
+
+/// dnsperf.
+pub(crate) const DNSPERF: &[&str] = &["dnsperf", "-h"];
+
+/// Zonemaster.
+pub(crate) const ZONEMASTER: &[&str] = &["zonemaster-cli", "--version"];
