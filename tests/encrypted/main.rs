@@ -6,6 +6,7 @@
 mod certificates;
 mod doh;
 mod dot;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;
