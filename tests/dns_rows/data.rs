@@ -263,8 +263,17 @@ rows! {
         ]),
         ask("one-2._one._tcp.service.local", "SRV").gets(NXDOMAIN),
     ];
-    row_42_reverse_names_of_others_are_refused: [
-        ask("1.0.0.10.in-addr.arpa", "PTR").gets(REFUSED),
+    row_42_reverse_names_are_ours_only_where_we_are_told: [
+        ask("1.0.0.10.in-addr.arpa", "PTR").gets(&[
+            "NOERROR qr aa 1/1/0/0",
+            "an 1.0.0.10.in-addr.arpa. 5 PTR one-1.one.service.local.",
+        ]),
+        ask("99.0.0.10.in-addr.arpa", "PTR").gets(&[
+            "NXDOMAIN qr aa 1/0/1/0",
+            "ns 0.0.10.in-addr.arpa. 1 SOA ns1.service.local. hostmaster.service.local. \
+             * 3600 600 86400 1",
+        ]),
+        ask("1.1.0.10.in-addr.arpa", "PTR").gets(REFUSED),
         ask("1.0.0.127.in-addr.arpa", "PTR").gets(REFUSED),
         ask("ip6.arpa", "SOA").gets(REFUSED),
     ];

@@ -3,7 +3,7 @@
 //! The first line of a reply is its code, its flags and the four counts, OPT included; then a line
 //! a record (`an`, `ns`, `ar`), then OPT.
 //! Answers of one set are sorted, and so is the additional section. The serial of the server's
-//! zone, which moves, is `*`.
+//! zones, which moves, is `*`.
 
 use crate::served::{Served, server};
 use crate::support::message::{Edns, Message};
@@ -98,10 +98,10 @@ fn set_of(record: &str) -> (Option<&str>, Option<&str>) {
     (words.next(), words.nth(1))
 }
 
-/// The serial of the server's zone is the registry's revision, which other tests move.
+/// The serial of the server's zones is the registry's revision, which other tests move.
 fn without_serial(record: &str) -> String {
     let mut words: Vec<&str> = record.split(' ').collect();
-    if words[0] == "service.local." && words[2] == "SOA" {
+    if words[2..].starts_with(&["SOA", "ns1.service.local."]) {
         words[5] = "*";
     }
     words.join(" ")

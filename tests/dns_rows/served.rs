@@ -69,6 +69,8 @@ const SERVICES: &str = r#"
 addresses = ["192.0.2.1", "2001:db8::53"]
 [store]
 kind = "memory"
+[dns]
+reverse = ["10.0.0.0/24"]
 [defaults]
 answer = "all"
 [[services.one.instances]]
