@@ -11,18 +11,12 @@ mod dot;
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
-
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use support::server::{Server, free_addresses};
+use support::tls::{Stream, connect};
 
 /// A server with a certificate of its own making, and where it speaks what.
 struct Encrypted {
@@ -30,9 +24,6 @@ struct Encrypted {
     tls: SocketAddr,
     https: SocketAddr,
 }
-
-/// A TLS connection to a server.
-type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A ready server with this registry.toml, which trusts nobody's certificate but its own.
 fn start(config: &str) -> Encrypted {
@@ -74,25 +65,4 @@ impl Encrypted {
         assert!(output.status.success(), "curl {arguments:?}: {error}{text}");
         text
     }
-}
-
-/// A TLS connection to `server`, whose certificate has to be, or be signed by, that in `trusted`.
-fn connect(server: SocketAddr, trusted: &str, protocol: &[u8]) -> Stream {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut socket = TcpStream::connect(server).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    while session.is_handshaking() {
-        session.complete_io(&mut socket).unwrap();
-    }
-    assert_eq!(session.alpn_protocol(), Some(protocol));
-    StreamOwned::new(session, socket)
 }

@@ -98,6 +98,9 @@ pub(crate) const KNOT: &[&str] = &["/usr/sbin/knotd", "--version"];
 /// `kdig`, of Debian's knot-dnsutils.
 pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
 
+/// curl.
+pub(crate) const CURL: &[&str] = &["curl", "-V"];
+
 /// `drill`, of Debian's ldnsutils.
 pub(crate) const DRILL: &[&str] = &["drill", "-v"];
 
@@ -109,6 +112,3 @@ pub(crate) const DNSPERF: &[&str] = &["dnsperf", "-h"];
 
 /// Zonemaster.
 pub(crate) const ZONEMASTER: &[&str] = &["zonemaster-cli", "--version"];
-
-/// curl.
-pub(crate) const CURL: &[&str] = &["curl", "-V"];
