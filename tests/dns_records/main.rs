@@ -4,6 +4,7 @@ mod addresses;
 mod aliases;
 mod bindings;
 mod browsing;
+mod statics;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 #[path = "../support/mod.rs"]
