@@ -4,7 +4,6 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod authority;
-pub mod connections;
 pub mod cookies;
 pub mod counters;
 pub mod edns;
@@ -17,6 +16,7 @@ pub mod query;
 pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
+pub mod reverse;
 pub mod rtype;
 pub mod serve;
 pub mod served;

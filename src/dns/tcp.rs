@@ -13,16 +13,17 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::dns::connections::{Admission, Place};
 use crate::dns::counters::count;
 use crate::dns::https;
-use crate::dns::serve::{ERROR_PAUSE, Handled, Shared, call, stopped};
+use crate::dns::serve::{Handled, Shared, call, stopped};
 use crate::dns::transport::{Peer, Transport};
+use crate::net::accept::Acceptor;
+use crate::net::connections::{Admission, Place};
 
 /// What is spoken on the connections of an address.
 #[derive(Debug, Clone)]
@@ -46,28 +47,20 @@ pub(crate) async fn accept<H>(
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
 {
     let mut connections = JoinSet::new();
+    let mut acceptor = Acceptor::new(listener);
     loop {
-        let accepted = tokio::select! {
+        let (stream, source) = tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
+            accepted = acceptor.accept(|| count(&shared.counters.tcp_accept_errors)) => accepted,
         };
-        let (stream, source) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                count(&shared.counters.tcp_accept_errors);
-                if !is_of_one_connection(&error) {
-                    // Out of descriptors or memory: accept would fail again at once.
-                    sleep(ERROR_PAUSE).await;
-                }
-                continue;
-            }
-        };
-        let place = match shared.connections.admit() {
+        let place = match shared.connections.admit(source.ip()) {
             Admission::Free(place) => place,
             Admission::Evicted(place) => {
                 count(&shared.counters.tcp_evicted);
+                // Let it go, or a flood would hold more descriptors than there are places.
+                yield_now().await;
                 place
             }
             Admission::Full => {
@@ -79,14 +72,8 @@ pub(crate) async fn accept<H>(
         let connection = Connection { source, place, shared, stop };
         connections.spawn(connection.run(stream, protocol.clone(), handler.clone()));
     }
-    drop(listener);
+    drop(acceptor);
     while connections.join_next().await.is_some() {}
-}
-
-/// Whether only the connection that was to be accepted is lost.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// One connection, whatever is spoken on it.
@@ -194,7 +181,6 @@ where
         if read == 0 {
             return Ok(());
         }
-        place.busy();
         let mut answered = 0;
         let mut end = false;
         while let Some(frame) = first_frame(&input[answered..]) {
@@ -231,12 +217,13 @@ where
         if end || *stop.borrow() {
             return Ok(());
         }
+        // Half a message is no progress: who never sends the rest is the first to go.
+        if answered > 0 {
+            place.idle();
+        }
         // A message has one deadline from its first byte on, which more bytes do not move.
         match (input.is_empty(), begun && answered == 0) {
-            (true, _) => {
-                timer.set(sleep(timeouts.idle));
-                place.idle();
-            }
+            (true, _) => timer.set(sleep(timeouts.idle)),
             (false, true) => {}
             (false, false) => timer.set(sleep(timeouts.message)),
         }
@@ -301,7 +288,7 @@ mod tests {
     async fn start_with(max_connections: usize, timeouts: Timeouts) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections) });
+        let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections, max_connections) });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Protocol::Tcp, echo, Arc::clone(&shared), stopped));
@@ -348,7 +335,7 @@ mod tests {
 
         for byte in message(1) {
             stream.write_all(&[byte]).await.unwrap();
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
 
         assert_eq!(read(&mut stream, 16).await, message(1));
