@@ -76,7 +76,7 @@ fn dnspython_finds_servers_and_weights_over_each_transport() {
 #[test]
 fn curl_finds_its_server_over_https() {
     let Some((folder, mut shell)) = served_encrypted(&["nginx", "-v"]) else { return };
-    write(&folder, "nginx.conf", &format!("{NGINX_AROUND}http {{ access_log off; {BACKENDS} }}\n"));
+    write(&folder, "nginx.conf", &format!("{NGINX_AROUND}{BACKENDS}}}\n"));
     backends(&mut shell);
     shell.run(
         "nginx -p . -e nginx.log -c nginx.conf &\n\

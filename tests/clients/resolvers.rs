@@ -17,7 +17,7 @@ fn dnsmasq_forwards_the_zone() {
     let start = |shell: &mut Shell, config: &str, port: u16| {
         shell.run(&format!(
             "dnsmasq -C {config} --keep-in-foreground --no-resolv --no-hosts --port={port} \
-             --listen-address=127.0.0.1 --bind-interfaces --pid-file --user=root \
+             --listen-address=127.0.0.1 --bind-interfaces --pid-file --user= --group= \
              --stop-dns-rebind >{config}.log 2>&1 &"
         ));
     };
