@@ -14,7 +14,9 @@ use signpost::dns::reverse::Reverse;
 use signpost::dns::served::Served;
 use signpost::dns::transport::{Peer, Transport};
 use signpost::dns::zones::{self, SoaTimers, Zones};
-use signpost::model::{Conduct, Declared, DeclaredService, Image, Instance, Limits, ServiceName};
+use signpost::model::{
+    Conduct, Declared, DeclaredService, Image, Instance, Limits, RateLimit, ServiceName,
+};
 use signpost::registry::{Names, Policy, Registry};
 use tokio::sync::mpsc;
 
@@ -70,7 +72,15 @@ fn front_of(
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
-        conduct: Conduct::default(),
+        // More than any bench can ask for: the table is gone through, and nobody is limited.
+        conduct: Conduct {
+            rate_limit: RateLimit {
+                per_address: u32::MAX,
+                per_prefix: u32::MAX,
+                ..RateLimit::default()
+            },
+            ..Conduct::default()
+        },
     };
     Front::new(registry, served)
 }
@@ -101,6 +111,24 @@ fn answers(c: &mut Criterion) {
             b.iter(|| front.handle(black_box(&packet), peer, &mut reply));
         });
     }
+    // A client that may not be where it says, without a cookie and with a valid one.
+    let peer = Peer { source: SocketAddr::from(([192, 0, 2, 1], 4000)), ..peer };
+    let (front, mut reply) = (front(4), Vec::new());
+    let plain = query("web.service.local.", 1);
+    group.bench_function("A, all of 4, to a stranger", |b| {
+        b.iter(|| front.handle(black_box(&plain), peer, &mut reply));
+    });
+    let with_cookie = |cookie: &[u8]| {
+        let length = u8::try_from(cookie.len()).expect("a cookie is short");
+        let (packet, _) = plain.split_at(plain.len() - 2);
+        [packet, &[0, length + 4, 0, 10, 0, length], cookie].concat()
+    };
+    front.handle(&with_cookie(b"a client"), peer, &mut reply);
+    // The cookie is the last option of the last record.
+    let known = with_cookie(&reply[reply.len() - 24..]);
+    group.bench_function("A, all of 4, by cookie", |b| {
+        b.iter(|| front.handle(black_box(&known), peer, &mut reply));
+    });
     group.finish();
 }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod dns;
 pub mod http;
 pub mod model;
+pub mod net;
 pub mod registry;
 pub mod resolve;
 pub mod server;

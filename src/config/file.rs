@@ -177,6 +177,7 @@ pub(super) struct LimitsSection {
     bulk_body: Option<Size>,
     bulk_items: Option<Count>,
     connections: Option<Count>,
+    connections_per_client: Option<Count>,
     allow: Vec<Network>,
 }
 
@@ -197,6 +198,10 @@ impl From<LimitsSection> for Limits {
             bulk_body: size(section.bulk_body, default.bulk_body),
             bulk_items: count(section.bulk_items, default.bulk_items),
             connections: count(section.connections, default.connections),
+            connections_per_client: count(
+                section.connections_per_client,
+                default.connections_per_client,
+            ),
             allow: section.allow,
         }
     }

@@ -19,7 +19,7 @@ pub struct Counters {
     pub tcp_open: AtomicU64,
     /// TCP connections closed at once because all others were busy.
     pub tcp_refused: AtomicU64,
-    /// TCP connections closed to make room for a new one, the longest idle first.
+    /// TCP connections closed to make room for a new one: those that had done nothing for longest.
     pub tcp_evicted: AtomicU64,
     /// TCP connections that were over before they could be accepted, or could not be for want of
     /// file descriptors or memory.

@@ -136,7 +136,7 @@ impl Room {
             |kind: Kind| Headers { inward: kind.headers(BATCH), outward: kind.headers(1) };
         Self {
             // Pages that no datagram is long enough to reach are never the system's to give.
-            buffers: vec![0; BATCH * LONGEST],
+            buffers: vec![0; BATCH * BUFFER],
             reply: Vec::with_capacity(usize::from(UDP_PAYLOAD)),
             headers: kinds.map(headers),
         }
@@ -151,7 +151,7 @@ fn receive(
     buffers: &mut [u8],
     mut each: impl FnMut(&[u8], SocketAddr, Option<Local>),
 ) -> io::Result<usize> {
-    let mut buffers = buffers.chunks_exact_mut(LONGEST);
+    let mut buffers = buffers.chunks_exact_mut(BUFFER);
     let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
         array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
     let flags = MsgFlags::MSG_DONTWAIT;
@@ -218,4 +218,6 @@ fn local(datagram: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Local> {
 
 /// How many datagrams are taken at a time.
 const BATCH: usize = 32;
-const LONGEST: usize = 65_535;
+/// Longer than any datagram, and no power of two: the beginnings of the buffers, which is what is
+/// used of them, would all compete for the same lines of the cache.
+const BUFFER: usize = 65_536 + 576;

@@ -4,7 +4,6 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod authority;
-pub mod connections;
 pub mod cookies;
 pub mod counters;
 pub mod edns;
@@ -37,6 +36,7 @@ mod https;
 #[cfg(test)]
 mod laws;
 mod listing;
+mod messages;
 mod opt;
 #[cfg(test)]
 mod option_answers;

@@ -172,14 +172,18 @@ impl<'q> Responder<'q> {
         End::answered()
     }
 
-    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
-    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    /// The name whose zone answers for `name`. DS of a zone that the zone above it delegates is
+    /// that one's, where we have both (RFC 4035 section 3.1.4.1).
     fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
-        let served = |name: &&[u8]| {
-            self.served.authority(name).is_some() || self.served.zones.find(name, 0).is_some()
+        let Some(parent) = name::parent(name).filter(|_| self.query.rtype == rtype::DS) else {
+            return name;
         };
-        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
-        parent.filter(served).unwrap_or(name)
+        let authority = self.served.authority(parent);
+        let above = authority.map_or(0, |authority| authority.apex.wire().len());
+        let statics = || Some(self.statics(authority?)?.zone());
+        let zone = self.served.zones.find(parent, above).or_else(statics);
+        let delegation = zone.and_then(|zone| zone.node(name)?.set(rtype::NS));
+        if delegation.is_some() { parent } else { name }
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:

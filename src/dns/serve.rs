@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::dns::connections::Connections;
 use crate::dns::counters::{Counters, count};
 use crate::dns::datagrams::Kind;
 use crate::dns::sockets::Bound;
 use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{IDLE_TIMEOUT, Peer};
 use crate::dns::udp;
+use crate::net::connections::Connections;
 
 /// What all loops of a server share.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// With the default timeouts, and at most this many TCP connections.
+    /// With the default timeouts, and at most this many connections in total and of one client.
     #[must_use]
-    pub fn new(max_connections: usize) -> Self {
+    pub fn new(connections: usize, connections_per_client: usize) -> Self {
         Self {
             counters: Counters::default(),
-            connections: Connections::new(max_connections),
+            connections: Connections::new(connections, connections_per_client),
             timeouts: Timeouts::default(),
         }
     }

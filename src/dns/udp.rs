@@ -92,7 +92,7 @@ mod tests {
     fn start() -> Server {
         let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::new(2).unwrap()).unwrap();
         let address = bound.address;
-        let shared = Arc::new(Shared::new(10));
+        let shared = Arc::new(Shared::new(10, 10));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         serve(bound, &echo, &shared, &stopped, &mut tasks);

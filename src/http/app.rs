@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::http::metrics::Metrics;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{InstanceId, Limits, Revision, ServiceName};
+use crate::net::connections::Connections;
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
 
@@ -23,6 +24,7 @@ pub struct App {
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) connections: Connections,
     watchers: AtomicUsize,
     asides: Semaphore,
 }
@@ -38,8 +40,10 @@ impl App {
         metrics: Arc<Metrics>,
         shutdown: watch::Receiver<bool>,
     ) -> Arc<Self> {
+        // Clients of the side-port often share an address: that of a proxy, or this machine's.
+        let connections = Connections::new(limits.load().connections, usize::MAX);
         let (watchers, asides) = (AtomicUsize::new(0), Semaphore::new(ASIDES));
-        Arc::new(Self { registry, limits, hooks, metrics, shutdown, watchers, asides })
+        Arc::new(Self { registry, limits, hooks, metrics, shutdown, connections, watchers, asides })
     }
 
     /// A place among those who may watch or wait, until it is dropped.

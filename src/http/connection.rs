@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::model::Millis;
+use crate::net::connections::Place;
 use crate::registry::Clock;
 
 /// What a connection is doing, as its ends note it and its watchdog reads it.
@@ -38,13 +39,15 @@ pub(crate) struct Activity {
     blocked: AtomicU64,
     /// Whether a body is not read to its end.
     body_left: AtomicBool,
+    /// Tells who may stay when there are too many.
+    place: Place,
     /// HTTP/2 has frames between requests, so that not all that is read is a head.
     frames: AtomicBool,
 }
 
 impl Activity {
     /// A connection that has just begun.
-    pub(crate) fn new(now: Millis) -> Arc<Self> {
+    pub(crate) fn new(now: Millis, place: Place) -> Arc<Self> {
         Arc::new(Self {
             requests: AtomicUsize::new(0),
             moved: AtomicU64::new(now.0),
@@ -52,6 +55,7 @@ impl Activity {
             head: AtomicU64::new(now.0),
             blocked: AtomicU64::new(NONE),
             body_left: AtomicBool::new(false),
+            place,
             frames: AtomicBool::new(false),
         })
     }
@@ -61,6 +65,9 @@ impl Activity {
         self.head.store(NONE, Relaxed);
         self.body_left.store(has_body, Relaxed);
         self.requests.fetch_add(1, Relaxed);
+        if !has_body {
+            self.place.busy();
+        }
         InFlight(Arc::clone(self))
     }
 
@@ -82,6 +89,19 @@ impl Activity {
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn input_left(&self) -> bool {
         self.body_left.load(Relaxed) || self.head.load(Relaxed) != NONE
+    }
+
+    /// Completes when this connection has to make room for another.
+    pub(crate) async fn evicted(&self) {
+        self.place.evicted().await;
+    }
+
+    /// Notes that the client has sent all of its request.
+    fn note_body_read(&self) {
+        self.body_left.store(false, Relaxed);
+        if self.requests.load(Relaxed) > 0 {
+            self.place.busy();
+        }
     }
 
     fn note_read(&self, bytes: &[u8], now: Millis) {
@@ -111,7 +131,9 @@ pub(crate) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Relaxed);
+        if self.0.requests.fetch_sub(1, Relaxed) == 1 {
+            self.0.place.idle();
+        }
     }
 }
 
@@ -217,7 +239,7 @@ impl HttpBody for Inlet {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.activity.body_left.store(false, Relaxed);
+            self.activity.note_body_read();
         }
         Poll::Ready(frame)
     }
@@ -292,8 +314,15 @@ const LINGER_TIME: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::connections::{Admission, Connections};
 
     const BEGUN: Millis = Millis(1_000);
+
+    fn begun_at(now: Millis) -> Arc<Activity> {
+        let admission = Connections::new(1, 1).admit([127, 0, 0, 1].into());
+        let Admission::Free(place) = admission else { panic!("{admission:?}") };
+        Activity::new(now, place)
+    }
 
     fn after(limit: Duration) -> (Millis, Millis) {
         (BEGUN + limit, BEGUN + limit + Duration::from_millis(1))
@@ -301,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_head_has_its_time_from_its_first_byte() {
-        let activity = Activity::new(Millis(0));
+        let activity = begun_at(Millis(0));
         drop(activity.begin(false));
         assert!(!activity.overdue(Millis(0) + IDLE_TIME));
 
@@ -314,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_answered_has_all_the_time() {
-        let activity = Activity::new(BEGUN);
+        let activity = begun_at(BEGUN);
         activity.note_read(b"GET", BEGUN);
         let in_flight = activity.begin(false);
 
@@ -325,7 +354,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_kept_for_long_but_not_for_ever() {
-        let activity = Activity::new(Millis(0));
+        let activity = begun_at(Millis(0));
         drop(activity.begin(false));
         activity.note_written(true, BEGUN);
 
@@ -335,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_is_overdue_whatever_it_asked_for() {
-        let activity = Activity::new(Millis(0));
+        let activity = begun_at(Millis(0));
         let _in_flight = activity.begin(false);
         activity.note_written(false, BEGUN);
         activity.note_written(false, BEGUN + WRITE_TIME);
@@ -348,7 +377,7 @@ mod tests {
 
     #[test]
     fn frames_between_requests_are_no_heads() {
-        let activity = Activity::new(BEGUN);
+        let activity = begun_at(BEGUN);
         activity.note_read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BEGUN);
         activity.note_read(b"ping", BEGUN);
 
@@ -358,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_body_is_left_until_it_is_read() {
-        let activity = Activity::new(BEGUN);
+        let activity = begun_at(BEGUN);
         let _in_flight = activity.begin(true);
         assert!(activity.input_left());
 

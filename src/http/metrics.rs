@@ -21,6 +21,10 @@ pub struct Metrics {
     rejected: Family<RejectedLabels, Counter>,
     pub(crate) watchers: Gauge,
     pub(crate) connections: Gauge,
+    /// Connections that were cut to make room for others.
+    pub(crate) evicted: Counter,
+    /// Connections that could not be accepted.
+    pub(crate) accept_errors: Counter,
     /// Connections that were cut since their peer did not read or write in time.
     pub(crate) stalled: Counter,
 }
@@ -37,6 +41,8 @@ impl Metrics {
             rejected: Family::default(),
             watchers: Gauge::default(),
             connections: Gauge::default(),
+            evicted: Counter::default(),
+            accept_errors: Counter::default(),
             stalled: Counter::default(),
         }
     }
@@ -51,6 +57,10 @@ impl Metrics {
         registry.register("signpost_http_watchers", watchers, self.watchers.clone());
         let connections = "Open connections";
         registry.register("signpost_http_connections", connections, self.connections.clone());
+        let evicted = "Connections cut to make room for others";
+        registry.register("signpost_http_evicted_connections", evicted, self.evicted.clone());
+        let errors = "Connections that could not be accepted";
+        registry.register("signpost_http_accept_errors", errors, self.accept_errors.clone());
         let stalled = "Connections cut since the peer did not read or write in time";
         registry.register("signpost_http_stalled_connections", stalled, self.stalled.clone());
     }

@@ -19,12 +19,14 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::http::app::App;
 use crate::http::connection::{Activity, Inlet, Outlet, Wire, linger};
 use crate::http::problem::ProblemKind;
 use crate::http::router;
+use crate::net::accept::Acceptor;
+use crate::net::connections::{Admission, Place};
 
 /// Listens on `address`, to which nobody else may listen.
 ///
@@ -49,37 +51,40 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
     let builder = Arc::new(builder());
     let mut connections = JoinSet::new();
     let mut down = pin!(app.going_down());
-    let mut failing = false;
+    let mut acceptor = Acceptor::new(listener);
     loop {
-        tokio::select! {
+        let (stream, source) = tokio::select! {
             // What has ended must not count against the limit.
             biased;
             () = &mut down => break,
-            Some(_) = connections.join_next() => drop(app.metrics.connections.dec()),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    failing = false;
-                    let open = usize::try_from(app.metrics.connections.get()).unwrap_or(0);
-                    if open >= app.limits.load().connections {
-                        app.metrics.count_rejected(ProblemKind::Limit);
-                        refuse(stream);
-                        continue;
-                    }
-                    let (app, builder) = (Arc::clone(&app), Arc::clone(&builder));
-                    app.metrics.connections.inc();
-                    connections.spawn(attend(stream, app, builder, service.clone()));
-                }
-                Err(error) if of_one_connection(&error) => {}
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::error!(%error, "cannot accept connections, trying on");
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
+            Some(_) = connections.join_next() => {
+                app.metrics.connections.dec();
+                continue;
+            }
+            accepted = acceptor.accept(|| {
+                app.metrics.accept_errors.inc();
+            }) => accepted,
+        };
+        app.connections.limit(app.limits.load().connections, usize::MAX);
+        let place = match app.connections.admit(source.ip()) {
+            Admission::Free(place) => place,
+            Admission::Evicted(place) => {
+                app.metrics.evicted.inc();
+                // Let it go, or a flood would hold more descriptors than there are places.
+                yield_now().await;
+                place
+            }
+            Admission::Full => {
+                app.metrics.count_rejected(ProblemKind::Limit);
+                refuse(stream);
+                continue;
+            }
+        };
+        let (app, builder) = (Arc::clone(&app), Arc::clone(&builder));
+        app.metrics.connections.inc();
+        connections.spawn(attend(stream, place, app, builder, service.clone()));
     }
-    drop(listener);
+    drop(acceptor);
     let drained = async {
         while connections.join_next().await.is_some() {
             app.metrics.connections.dec();
@@ -94,6 +99,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
 /// Serves one connection to its end.
 async fn attend(
     stream: TcpStream,
+    place: Place,
     app: Arc<App>,
     builder: Arc<Builder<TokioExecutor>>,
     service: TowerToHyperService<Router>,
@@ -101,7 +107,7 @@ async fn attend(
     // Replies are small and complete: waiting to fill a segment would only delay them.
     stream.set_nodelay(true).ok();
     let clock = app.registry.clock();
-    let activity = Activity::new(clock.now());
+    let activity = Activity::new(clock.now(), place);
     let (wire, returned) = Wire::new(stream, Arc::clone(&activity), clock);
     {
         let front = service_fn(|request: Request<Incoming>| {
@@ -122,6 +128,7 @@ async fn attend(
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                () = activity.evicted() => return,
                 _ = look.tick() => if activity.overdue(clock.now()) {
                     app.metrics.stalled.inc();
                     break;
@@ -134,6 +141,7 @@ async fn attend(
     {
         tokio::select! {
             () = linger(stream) => {}
+            () = activity.evicted() => {}
             () = app.going_down() => {}
         }
     }
@@ -175,17 +183,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Whether accept failed on a connection that went away, and not on this machine's resources.
-fn of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
-}
-
 fn next_step(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -203,8 +200,6 @@ fn next_step(error: &io::Error) -> &'static str {
 
 /// How long connections may take to finish when the server goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(9);
-/// How long to leave alone a listener that cannot accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const BACKLOG: i32 = 1_024;

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::model::network::Network;
 
-/// The limits in force. Each refuses with an error that names it; none evicts.
+/// The limits in force. Each refuses with an error that names it, except that of connections: a
+/// new one takes the place of one whose client does nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Instances in the registry.
@@ -23,6 +24,8 @@ pub struct Limits {
     pub bulk_items: usize,
     /// Open TCP connections, of DNS and of HTTP each.
     pub connections: usize,
+    /// Open connections to DNS of one client, an IPv4 address or an IPv6 /64.
+    pub connections_per_client: usize,
     /// What registered addresses must be in; empty: any legal address.
     pub allow: Vec<Network>,
 }
@@ -46,6 +49,7 @@ impl Default for Limits {
             bulk_body: 8 << 20,
             bulk_items: 10_000,
             connections: 4_096,
+            connections_per_client: 128,
             allow: Vec::new(),
         }
     }

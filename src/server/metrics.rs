@@ -53,6 +53,10 @@ impl Collector for Parts {
         counter("signpost_dns_ignored", "Packets that get no reply", &loops.silent)?;
         let dropped = "Replies that the socket could not take";
         counter("signpost_dns_dropped", dropped, &loops.dropped_sends)?;
+        let errors = "TCP connections that could not be accepted";
+        counter("signpost_dns_tcp_accept_errors", errors, &loops.tcp_accept_errors)?;
+        let evicted = "TCP connections closed to make room for others";
+        counter("signpost_dns_tcp_evicted", evicted, &loops.tcp_evicted)?;
         let refused = "TCP connections over the limit";
         counter("signpost_dns_tcp_refused", refused, &loops.tcp_refused)?;
         let failures = "Connections that came to no agreement on keys";

@@ -4,6 +4,7 @@
 //! End: stop accepting, finish what is in flight, make the rest durable, close the store.
 
 mod check;
+mod descriptors;
 mod encrypted;
 mod log;
 mod metrics;
@@ -43,6 +44,7 @@ use crate::http::{self, App, BadQuestion, Hooks, ReloadReply, ResolveRequest};
 use crate::model::Limits;
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
+use descriptors::Descriptors;
 use encrypted::Encrypted;
 use persist::Persister;
 use reload::Reloader;
@@ -96,6 +98,7 @@ pub enum ServeError {
 /// When it cannot start, or could not end cleanly.
 pub fn serve(options: Options) -> Result<(), ServeError> {
     log::start(options.log_format);
+    descriptors::raise();
     let config = reload::load(options.config.clone(), &options.flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(options.config, options.flags, config))
@@ -135,8 +138,10 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let zone = boot.zone.to_string();
     let front = Arc::new(Front::new(registry.clone(), served));
-    let shared = Arc::new(Shared::new(live.limits.connections));
-    let limits = Arc::new(ArcSwap::from_pointee(live.limits.clone()));
+    let descriptors = Descriptors::left();
+    let limits = descriptors.fit(live.limits);
+    let shared = Arc::new(Shared::new(limits.connections, limits.connections_per_client));
+    let limits = Arc::new(ArcSwap::from_pointee(limits));
     let reloader = Arc::new(Reloader {
         path,
         flags,
@@ -145,6 +150,8 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         front: Arc::clone(&front),
         certificates: Arc::clone(&encrypted.certificates),
         limits: Arc::clone(&limits),
+        shared: Arc::clone(&shared),
+        descriptors,
         gate: Mutex::new(()),
     });
     let ready = Arc::new(AtomicBool::new(false));

@@ -8,9 +8,11 @@ use tokio::sync::Mutex;
 
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
+use crate::dns::serve::Shared;
 use crate::dns::tls::{CertificateError, Certificates};
 use crate::model::{Limits, Revision};
 use crate::registry::{Refusal, Registry};
+use crate::server::descriptors::Descriptors;
 use crate::server::encrypted;
 use crate::server::zone::{ServedError, policy, served};
 
@@ -25,6 +27,8 @@ pub(super) struct Reloader {
     pub(super) front: Arc<Front>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) limits: Arc<ArcSwap<Limits>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) descriptors: Descriptors,
     /// One reload at a time, or an older file could win over a newer one.
     pub(super) gate: Mutex<()>,
 }
@@ -70,7 +74,9 @@ impl Reloader {
         // First, since who sees a new serial must not be given old records.
         self.front.serve(served);
         let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
-        self.limits.store(Arc::new(config.live.limits));
+        let limits = self.descriptors.fit(config.live.limits);
+        self.shared.connections.limit(limits.connections, limits.connections_per_client);
+        self.limits.store(Arc::new(limits));
         if let Some(certificate) = certificate
             && self.certificates.replace(certificate)
         {

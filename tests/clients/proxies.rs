@@ -103,7 +103,9 @@ fn envoy_takes_all_instances() {
 #[test]
 fn prometheus_finds_all_targets() {
     let Some((folder, mut shell)) = served_on_port_53(&["prometheus", "--version"]) else { return };
-    write(&folder, "prometheus.yml", &piece("Prometheus"));
+    // By itself it spreads first scrapes over a minute.
+    let around = "global: { scrape_interval: 1s }\n";
+    write(&folder, "prometheus.yml", &format!("{around}{}", piece("Prometheus")));
     let checked = shell.run("promtool check config prometheus.yml").join("\n");
     assert!(checked.contains("SUCCESS"), "{checked}");
 
@@ -150,8 +152,10 @@ pub(crate) fn backends(shell: &mut Shell) {
 const HAPROXY_AROUND: &str = "defaults\n    mode http\n    timeout connect 1s\n    \
     timeout client 1s\n    timeout server 1s\nfrontend stats\n    bind 127.0.0.1:8404\n    \
     stats enable\n    stats uri /\n";
-const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n";
-const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
+/// What nginx needs to run as a child of the test.
+pub(crate) const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n";
+/// The instances of the example: nginx that says which one was reached.
+pub(crate) const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
     listen 10.0.0.13:8080; location / { return 200 \"$server_addr\\n\"; } }\n";
 const ENVOY_AROUND: &str = "admin:\n  address: { socket_address: { address: 127.0.0.1, \
     port_value: 9901 } }\nstatic_resources:\n  clusters:\n";

@@ -117,13 +117,30 @@ fn requests_may_be_sent_ahead() {
 }
 
 #[test]
-fn connections_over_the_limit_are_told_so() {
+fn a_new_connection_takes_the_place_of_the_one_that_was_idle_longest() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let server = Server::with(Setup { limits, ..Setup::default() });
     let mut first = server.connect();
     let mut second = server.connect();
-    assert_eq!(first.call("GET", "/healthz", "").status, 200);
     assert_eq!(second.call("GET", "/healthz", "").status, 200);
+    assert_eq!(first.call("GET", "/healthz", "").status, 200);
+
+    let mut third = server.connect();
+
+    assert_eq!(third.call("GET", "/healthz", "").status, 200);
+    assert!(second.closed());
+    assert_eq!(first.call("GET", "/healthz", "").status, 200);
+}
+
+#[test]
+fn who_comes_while_all_others_are_answered_is_told_so() {
+    let limits = Limits { connections: 2, ..Limits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() });
+    let mut watchers = [server.connect(), server.connect()];
+    for watcher in &mut watchers {
+        watcher.send("GET", "/v1/watch", "");
+        assert_eq!(watcher.head().0, 200);
+    }
 
     let mut third = server.connect();
     let mut text = String::new();
@@ -131,7 +148,7 @@ fn connections_over_the_limit_are_told_so() {
 
     assert!(text.starts_with("HTTP/1.1 429 "), "{text}");
     assert!(text.contains("urn:signpost:limit"), "{text}");
-    drop(first);
+    drop(watchers);
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut client = server.connect();

@@ -74,6 +74,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 bulk_body: 8_388_608,
                 bulk_items: 10_000,
                 connections: 4_096,
+                connections_per_client: 128,
                 allow: vec![],
             },
             declared: Declared::default(),

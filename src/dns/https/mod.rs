@@ -24,12 +24,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::dns::connections::Place;
 use crate::dns::counters::count;
 use crate::dns::https::request::{Asked, Refused};
 use crate::dns::https::response::Content;
 use crate::dns::serve::{Handled, Shared, call, stopped};
 use crate::dns::transport::Peer;
+use crate::net::connections::Place;
 
 /// Serves a connection until the client is done or out of time, or the server stops.
 pub(crate) async fn converse<H, S>(
@@ -70,10 +70,9 @@ pub(crate) async fn converse<H, S>(
                 timer.set(sleep(LAST_WORDS));
             }
             () = activity.changed.notified() => {
+                // Half a request is no progress, and a whole one is answered at once.
                 if activity.idle() {
                     place.idle();
-                } else {
-                    place.busy();
                 }
                 timer.set(sleep(if stopping { LAST_WORDS } else { shared.timeouts.idle }));
             }
@@ -156,7 +155,13 @@ impl Drop for InFlight {
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // Heads are timed above, those of HTTP/2 too.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(HEAD)
+        // Who has said that there is nothing more to come still wants the reply.
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::dns::connections::Admission;
 use crate::dns::https::request::Form;
 use crate::dns::serve::Timeouts;
 use crate::dns::transport::Transport;
+use crate::net::connections::Admission;
 
 const PEER: Peer = Peer {
     transport: Transport::Https,
@@ -39,12 +39,12 @@ struct Connection {
 
 fn connect(timeouts: Timeouts) -> Connection {
     let (client, stream) = duplex(1 << 20);
-    let shared = Arc::new(Shared { timeouts, ..Shared::new(1) });
+    let shared = Arc::new(Shared { timeouts, ..Shared::new(1, 1) });
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn({
         let shared = Arc::clone(&shared);
         async move {
-            let Admission::Free(place) = shared.connections.admit() else { return };
+            let Admission::Free(place) = shared.connections.admit(PEER.source.ip()) else { return };
             converse(stream, echo, PEER, &place, &shared, &mut stopped).await;
         }
     });

@@ -1,0 +1,74 @@
+//! Accepts connections, whatever goes wrong with one of them or with the machine.
+//!
+//! Never ends and never spins: an error of one connection is passed over at once, and a want of
+//! descriptors or memory is waited out, longer each time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// A listener that goes on.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: TcpListener,
+    /// How long to leave the listener alone after the next error; `None` while all is well.
+    pause: Option<Duration>,
+}
+
+impl Acceptor {
+    /// Accepts from `listener`.
+    #[must_use]
+    pub fn new(listener: TcpListener) -> Self {
+        Self { listener, pause: None }
+    }
+
+    /// The next connection. Calls `failed` for each that could not be accepted, for whatever
+    /// reason. May be dropped at any time: no connection is lost.
+    pub async fn accept(&mut self, failed: impl Fn()) -> (TcpStream, SocketAddr) {
+        loop {
+            let error = match self.listener.accept().await {
+                Ok(accepted) => {
+                    self.pause = None;
+                    return accepted;
+                }
+                Err(error) => error,
+            };
+            failed();
+            if is_of_one_connection(&error) {
+                continue;
+            }
+            if self.pause.is_none() {
+                tracing::error!(%error, "cannot accept connections, trying on");
+            }
+            let pause = self.pause.unwrap_or(FIRST_PAUSE);
+            self.pause = Some((pause * 2).min(LONGEST_PAUSE));
+            sleep(pause).await;
+        }
+    }
+}
+
+/// Whether only the connection that was to be accepted is lost (accept(2): errors that were on its
+/// way already).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkDown, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+    )
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Short enough for a client that waits for its connection.
+const LONGEST_PAUSE: Duration = Duration::from_millis(640);
