@@ -15,7 +15,7 @@ use support::dig::{dig, dig_comments};
 use support::dns::Query;
 use support::message::Message;
 use support::needs::{DIG, works};
-use support::server::Server;
+use support::server::{Server, free_addresses};
 use support::{SOON, now};
 
 const WEB: &str = "[[services.web.instances]]\nid = \"web-1\"\naddresses = [\"10.0.0.1\"]\nport = 80\n\
@@ -67,8 +67,10 @@ fn a_shared_secret_outlives_the_process_and_the_log_is_silent_of_it() {
         let (again, _) = cookie(&server, &format!("+cookie={given} web.service.local"));
 
         assert_eq!(again == given, kept);
-        server.write_config(&shared.replace("]\n", ", \"ff\"]\n"));
-        assert_eq!(server.http.post("/v1/reload", None).status, 422);
+        server.write_config(&shared.replace(secret, &format!("{secret}\", \"{secret}5ec2e7")));
+        let refused = server.http.post("/v1/reload", None);
+        assert_eq!(refused.problem(), (422, "bad-config", Some("dns.cookie_secrets[1]")));
+        assert!(!refused.body.to_string().contains("5ec2e7"), "{}", refused.body);
         assert!(!(server.log() + &server.printed()).contains("5ec2e7"), "{}", server.log());
     }
 }
@@ -91,16 +93,38 @@ fn each_option_of_dig_is_answered_as_its_standard_says() {
         ("down.service.local", &["EDE: 0 (Other): (no usable instance: 1 critical)"]),
         ("example.com", &["EDE: 20 (Not Authoritative)"]),
         ("+edns=1 +noednsneg +nsid web.service.local", &[]),
+        ("+opcode=15 +nsid web.service.local", &["NSID"]),
     ] {
         let lines = dig_comments(server.dns.address, &format!("+nocookie {line}"), ": ");
-        let after_edns = lines.iter().skip_while(|line| !line.starts_with("; EDNS: version: 0"));
+        let opt = "; EDNS: version: 0, flags:; udp: 1232";
+        let after_edns = lines.iter().skip_while(|line| !line.starts_with(opt));
         let options = after_edns.skip(1).take_while(|line| line.starts_with("; "));
         let options: Vec<&String> = options.collect();
 
+        assert!(lines.iter().any(|line| line.starts_with(opt)), "{line}: {lines:#?}");
         assert_eq!(options.len(), shown.len(), "{line}: {lines:#?}");
         for (option, text) in options.iter().zip(shown) {
             assert!(option.contains(text), "{line}: {lines:#?}");
         }
+    }
+}
+
+#[test]
+fn replies_over_tls_are_padded_to_who_asks() {
+    if !works(DIG) {
+        return;
+    }
+    let tls = free_addresses().0;
+    let config = format!("[dns]\ntls_listen = [\"{tls}\"]\n{WEB}");
+    let _server = Server::builder(&config).argument("--dev-tls").start();
+
+    for name in ["web.service.local", "down.service.local", "example.com"] {
+        let shown = dig_comments(tls, &format!("+tls +padding=128 +keepalive {name}"), "");
+        let has = |part: &str| shown.iter().any(|line| line.starts_with(part));
+        assert!(has("; PAD: (") && has(";; MSG SIZE  rcvd: 468"), "{shown:#?}");
+        assert!(has("; TCP KEEPALIVE: 10.0 secs"), "{shown:#?}");
+        let shown = dig_comments(tls, &format!("+tls {name}"), "PAD");
+        assert_eq!(shown, Vec::<String>::new());
     }
 }
 

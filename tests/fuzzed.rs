@@ -58,3 +58,13 @@ fn packets_keep_the_laws() {
 fn zone_files_are_refused_or_answer_for_all_of_their_names() {
     feed("zone", targets::zone);
 }
+
+#[test]
+fn streams_in_any_pieces_get_the_replies_of_their_messages() {
+    feed("stream", targets::stream);
+}
+
+#[test]
+fn requests_over_https_get_a_reply_or_the_status_of_their_mistake() {
+    feed("https", targets::https);
+}

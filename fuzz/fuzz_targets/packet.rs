@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::packet(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::targets::packet(bytes));

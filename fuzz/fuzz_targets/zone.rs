@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::zone(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::targets::zone(bytes));

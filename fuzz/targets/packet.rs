@@ -1,18 +1,15 @@
 //! A packet from anybody to the handler that all transports share.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::OnceLock;
 
 use hickory_proto::op::Message;
-use signpost::config;
-use signpost::dns::front::Front;
 use signpost::dns::transport::{Peer, Transport};
-use signpost::server::still;
+
+use crate::targets::served;
 
 /// Answers `bytes` as if they had come by each transport, and holds the replies to the laws.
 pub fn packet(bytes: &[u8]) {
-    let front = FRONT.get_or_init(front);
+    let front = served::front();
     let mut reply = Vec::new();
     let mut codes = Vec::new();
     for transport in [Transport::Udp, Transport::Tcp, Transport::Https] {
@@ -27,7 +24,8 @@ pub fn packet(bytes: &[u8]) {
     assert!(codes.is_empty() || codes.len() == 3, "silence by transport: {bytes:?}");
 }
 
-fn check(query: &[u8], transport: Transport, reply: &[u8]) {
+/// Holds `reply` to what every reply to `query` has.
+pub fn check(query: &[u8], transport: Transport, reply: &[u8]) {
     assert!(reply.len() >= HEADER, "no header: {reply:?}");
     assert_eq!(reply[..2], query[..2], "the id");
     assert_eq!(reply[2] & QR, QR, "QR");
@@ -65,17 +63,6 @@ fn question_length(bytes: &[u8]) -> usize {
     }
     at + 5
 }
-
-fn front() -> Front {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // The package's own folder, or that of the fuzzer's beside it.
-    let example = ["fuzz/example/registry.toml", "example/registry.toml"];
-    let file = example.iter().map(|file| folder.join(file)).find(|file| file.exists());
-    let config = config::load(&file.expect("the example is there")).expect("the example is legal");
-    still(&config).expect("its zone files are legal")
-}
-
-static FRONT: OnceLock<Front> = OnceLock::new();
 
 const HEADER: usize = 12;
 const UDP_PAYLOAD: usize = 1_232;

@@ -141,7 +141,7 @@ pub(super) fn longest<'z>(zone: &'z ZoneName, aliases: &'z [ZoneName]) -> &'z Zo
     aliases.iter().max_by_key(|a| a.length()).filter(|a| a.length() > zone.length()).unwrap_or(zone)
 }
 
-pub(super) const LATER: &str = "not available in this version";
+const LATER: &str = "not available in this version";
 
 /// No zone may hold another: a name would be in both.
 fn apart(document: &mut Document<'_>, server: &ServerSection) {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::boot::LATER;
 use crate::config::certificate::CertificateFiles;
 use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
@@ -20,7 +19,7 @@ pub struct Live {
     pub client_prefix: (u8, u8),
     /// What the encrypted transports prove themselves by.
     pub certificate: Option<CertificateFiles>,
-    /// Ranges whose PTR names are ours; empty in this version.
+    /// Ranges whose PTR names are ours; none overlaps another.
     pub reverse: Vec<Network>,
     /// The zone files, patterns expanded, sorted, without duplicates.
     pub zones: Vec<PathBuf>,
@@ -52,10 +51,7 @@ impl Live {
         folder: &Path,
     ) -> Self {
         let Effective { certificate, rate_limit, limits, declared } = effective;
-        if !dns.reverse.is_empty() {
-            let hint = "leave it empty: reverse = []";
-            document.fault(&KeyPath::of("dns.reverse"), LATER, Some(hint));
-        }
+        apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
@@ -66,6 +62,18 @@ impl Live {
             forget_after: forget_after(document, registry.forget_after),
             limits,
             declared,
+        }
+    }
+}
+
+/// An address is in one zone.
+fn apart(document: &mut Document<'_>, ranges: &[Network]) {
+    for (i, range) in ranges.iter().enumerate() {
+        let holds = |a: &Network, b: &Network| a.length() <= b.length() && a.contains(b.address());
+        let other = ranges[..i].iter().find(|other| holds(other, range) || holds(range, other));
+        if let Some(other) = other {
+            let message = format!("{range} and {other} overlap: an address would be in two zones");
+            document.fault(&KeyPath::of("dns.reverse").index(i), &message, None);
         }
     }
 }

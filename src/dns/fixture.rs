@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::dns::authority::Authority;
 use crate::dns::front::Front;
 use crate::dns::name::Name;
+use crate::dns::reverse::Reverse;
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
@@ -185,6 +186,7 @@ fn served(apex: &str, zone_files: &[&str]) -> Served {
         identity: "ns1".into(),
         addresses: vec!["192.0.2.53".parse().unwrap()],
         zones,
+        reverse: Reverse::default(),
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),

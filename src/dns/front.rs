@@ -90,24 +90,23 @@ impl Front {
         if let Some((_, server)) = cookie {
             writer.cookie(server);
         }
-        let (rtype, rcode) = match &parsed {
+        let rcode = match &parsed {
             Parsed::Silence => return false,
             // No reply is smaller, so these need not slip.
-            Parsed::Error(_, rcode) => (None, finish(writer, *rcode)),
+            Parsed::Error(_, rcode) => finish(writer, *rcode),
             Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
-                (None, slip(writer, standing))
+                slip(writer, standing)
             }
-            Parsed::Cookie(..) => (None, finish(writer, cookie_alone(standing))),
-            Parsed::Chaos(query) => (None, chaos(&served, query, writer)),
-            Parsed::Query(query) => {
-                let now = clock.now();
-                let rcode = RNG.with_borrow_mut(|rng| {
-                    let views = self.registry.views();
-                    Responder::new(views, &served, query, peer, now, rng)
-                        .respond(writer, &mut Quiet)
-                });
-                (Some(query.rtype), rcode)
-            }
+            Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
+            Parsed::Chaos(query) => chaos(&served, query, writer),
+            Parsed::Query(query) => RNG.with_borrow_mut(|rng| {
+                let (views, now) = (self.registry.views(), clock.now());
+                Responder::new(views, &served, query, peer, now, rng).respond(writer, &mut Quiet)
+            }),
+        };
+        let rtype = match &parsed {
+            Parsed::Query(query) => Some(query.rtype),
+            Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
         let took = clock.elapsed().saturating_sub(began);
         self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);

@@ -232,7 +232,7 @@ proptest! {
     fn laws_of_every_reply(
         (settings, instances) in any_service(),
         questions in proptest::collection::vec(any_question(), 1..12),
-        payload in proptest::option::of(prop_oneof![0..700_u16, 1200..1300_u16]),
+        payload in proptest::option::of(prop_oneof![0..700_u16, 1200..1300_u16, 1300..=u16::MAX]),
     ) {
         let instances: Vec<&str> = instances.iter().map(String::as_str).collect();
         let stand = Stand::new(&[("web", &settings, &instances)], &[OWN_ZONE]);

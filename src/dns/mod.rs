@@ -17,6 +17,7 @@ pub mod quic;
 pub mod rate_limit;
 pub mod rcode;
 pub mod reply;
+pub mod reverse;
 pub mod rtype;
 pub mod serve;
 pub mod served;
@@ -36,6 +37,7 @@ mod https;
 #[cfg(test)]
 mod laws;
 mod listing;
+mod messages;
 mod opt;
 #[cfg(test)]
 mod option_answers;

@@ -187,6 +187,21 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     })
 }
 
+/// The labels of `name` left of `apex`, in `buffer`.
+pub(crate) fn relative_labels<'b, 'n>(
+    name: &'n [u8],
+    apex: &[u8],
+    buffer: &'b mut [&'n [u8]; MAX_LABELS],
+) -> &'b [&'n [u8]] {
+    let relative = labels(&name[..name.len() - apex.len()]);
+    let mut count = 0;
+    for (slot, label) in buffer.iter_mut().zip(relative) {
+        *slot = label;
+        count += 1;
+    }
+    &buffer[..count]
+}
+
 /// The name without its first label; `None` for the root.
 #[must_use]
 pub fn parent(wire: &[u8]) -> Option<&[u8]> {
@@ -235,6 +250,8 @@ pub(crate) fn unescape(rest: &mut &[u8]) -> Result<u8, NameTextError> {
     digits.parse().map_err(|_| NameTextError::Escape)
 }
 
+/// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
+pub(crate) const MAX_LABELS: usize = 127;
 const MAX_LABEL: usize = 63;
 const MAX_NAME: usize = 255;
 

@@ -179,6 +179,34 @@ fn padding_fills_the_block_where_nobody_reads_along() {
 }
 
 #[test]
+fn all_options_fit_beside_the_longest_question() {
+    let stand = stand(Conduct::default());
+    let label = "x".repeat(63);
+    let options = [
+        &[0, 3, 0, 0, 0, 11, 0, 0, 0, 12, 0, 0, 0, 8, 0, 20, 0, 2, 128, 0][..],
+        &[1; 16],
+        &cookie(b""),
+    ]
+    .concat();
+
+    for end in ["example", "service.local"] {
+        let first = 253 - 3 * 64 - end.len() - 1;
+        let name = format!("{}.{label}.{label}.{label}.{end}.", "y".repeat(first));
+        for transport in ALL {
+            let packet = QueryBytes::new(&name, rtype::A).opt(0, 0, &options);
+            assert_eq!(packet.bytes().len(), 12 + 255 + 4 + 11 + options.len());
+
+            let reply = stand.reply(&packet, CLIENT, transport);
+
+            let message = Message::from_vec(&reply).unwrap();
+            assert!(transport != Transport::Udp || reply.len() <= 512, "{}", reply.len());
+            assert!(message.edns.is_some(), "{transport:?}");
+            assert_eq!(option(&reply, COOKIE).map(|cookie| cookie.len()), Some(24));
+        }
+    }
+}
+
+#[test]
 fn padding_never_makes_a_reply_too_long() {
     let instances: Vec<String> = (0..2_600)
         .map(|i| format!(r#"{{"id":"i-{i}","addresses":["10.{}.{}.1"]}}"#, i / 250, i % 250))

@@ -257,7 +257,7 @@ impl<'a> Reply<'a> {
     }
 
     /// Makes the name inside the data known where it is written in full: the addresses of SRV
-    /// targets follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
+    /// and SVCB targets follow, and may point into the data (RFC 1035 section 4.1.4: any prior occurrence).
     fn note_target(&mut self, rtype: u16, data_start: usize) {
         let target_start = data_start
             + match rtype {

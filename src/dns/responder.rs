@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use crate::dns::authority::{Authority, STATIC_TTL, push_address};
 use crate::dns::edns::ClientSubnet;
 use crate::dns::listing;
-use crate::dns::name::{self, Name};
+use crate::dns::name::{self, MAX_LABELS, Name, relative_labels};
 use crate::dns::query::Query;
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Reply, Section};
@@ -135,7 +135,9 @@ impl<'q> Responder<'q> {
             let wire = name.folded();
             let sought = self.sought(wire.wire());
             let authority = served.authority(sought);
-            let above = authority.map_or(0, |authority| authority.apex.wire().len());
+            let place = authority.is_none().then(|| served.reverse.find(wire.wire())).flatten();
+            let apex = authority.map(|a| a.apex.wire()).or_else(|| place.map(|place| place.apex));
+            let above = apex.map_or(0, <[u8]>::len);
             let found = if let Some(zone) = served.zones.find(sought, above) {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if let Some(authority) = authority {
@@ -143,6 +145,10 @@ impl<'q> Responder<'q> {
                     ControlFlow::Break(end) => return end,
                     ControlFlow::Continue(found) => Some(found),
                 }
+            } else if let Some(place) = place {
+                let rtype = self.query.rtype;
+                let rcode = served.reverse_reply(reply, &name, place, rtype, self.views, self.now);
+                return End { rcode, ..End::answered() };
             } else {
                 None
             };
@@ -166,14 +172,18 @@ impl<'q> Responder<'q> {
         End::answered()
     }
 
-    /// The name whose zone answers for `name`. DS at the apex of a zone is for the zone above it,
-    /// where that is ours too (RFC 4035 section 3.1.4.1).
+    /// The name whose zone answers for `name`. DS of a zone that the zone above it delegates is
+    /// that one's, where we have both (RFC 4035 section 3.1.4.1).
     fn sought<'n>(&self, name: &'n [u8]) -> &'n [u8] {
-        let served = |name: &&[u8]| {
-            self.served.authority(name).is_some() || self.served.zones.find(name, 0).is_some()
+        let Some(parent) = name::parent(name).filter(|_| self.query.rtype == rtype::DS) else {
+            return name;
         };
-        let parent = name::parent(name).filter(|_| self.query.rtype == rtype::DS);
-        parent.filter(served).unwrap_or(name)
+        let authority = self.served.authority(parent);
+        let above = authority.map_or(0, |authority| authority.apex.wire().len());
+        let statics = || Some(self.statics(authority?)?.zone());
+        let zone = self.served.zones.find(parent, above).or_else(statics);
+        let delegation = zone.and_then(|zone| zone.node(name)?.set(rtype::NS));
+        if delegation.is_some() { parent } else { name }
     }
 
     /// Static names first, then the registry's, which end it; then what static data has left over:
@@ -333,8 +343,9 @@ impl<'q> Responder<'q> {
             peek: W::PEEKS,
         };
         let client = self.client;
-        // Without EDNS there is nowhere to say it, and no service has data of other types.
-        let tells = self.query.head.edns.is_some() && kind != Kind::Other;
+        // Without EDNS there is nowhere to say it, and most services have no data of other types.
+        let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
+        let tells = self.query.head.edns.is_some() && common;
         let mut reason = None;
         let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
@@ -417,26 +428,9 @@ fn kind(rtype: u16) -> Kind {
     }
 }
 
-/// The labels of `name` left of `apex`, in `buffer`.
-fn relative_labels<'b, 'n>(
-    name: &'n [u8],
-    apex: &[u8],
-    buffer: &'b mut [&'n [u8]; MAX_LABELS],
-) -> &'b [&'n [u8]] {
-    let relative = name::labels(&name[..name.len() - apex.len()]);
-    let mut count = 0;
-    for (slot, label) in buffer.iter_mut().zip(relative) {
-        *slot = label;
-        count += 1;
-    }
-    &buffer[..count]
-}
-
 /// What ANY looks for, in this order.
 const ANY_KINDS: [Kind; 7] =
     [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb, Kind::Https, Kind::Ptr];
-/// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
-const MAX_LABELS: usize = 127;
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::dns::authority::Authority;
 use crate::dns::name::{Name, is_within};
+use crate::dns::reverse::Reverse;
 use crate::dns::rtype;
 use crate::dns::zones::{End, ServerZone, Zones};
 use crate::model::{Conduct, Network};
@@ -23,6 +24,8 @@ pub struct Served {
     pub addresses: Vec<IpAddr>,
     /// Static zones, and static records of the server's own zone.
     pub zones: Zones,
+    /// Names of addresses.
+    pub reverse: Reverse,
     /// The TTL of services that give none, in seconds.
     pub default_ttl: u32,
     /// TTL of the SOA, and of what does not exist (RFC 2308), in seconds.

@@ -1,26 +1,26 @@
-//! DNS over TCP (RFC 7766) and TLS (RFC 7858): accepts connections, cuts streams into messages,
-//! answers in order. Those of HTTPS are accepted here too and handed on.
+//! The connections of DNS over TCP (RFC 7766), TLS (RFC 7858) and HTTPS: accepts them, agrees on
+//! keys, and hands them to who speaks what is spoken on them, `messages` or `https`.
 //!
-//! Everything a client can hold is bounded: connections by number, a message by the time from its
-//! first byte, replies by the time to take them. A client that is slow only waits for itself.
+//! Connections are bounded by number, in total and for each client; one more takes the place of the
+//! one that has done nothing for longest.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::dns::counters::count;
 use crate::dns::https;
-use crate::dns::serve::{Handled, Shared, call, stopped};
+use crate::dns::messages::exchange;
+use crate::dns::serve::{Shared, stopped};
 use crate::dns::transport::{Peer, Transport};
 use crate::net::accept::Acceptor;
 use crate::net::connections::{Admission, Place};
@@ -105,9 +105,7 @@ impl Connection {
             }
             Protocol::Https(config) => {
                 if let Some(stream) = self.handshake(stream, config).await {
-                    let Self { source, place, shared, stop } = &mut self;
-                    let peer = Peer { transport: Transport::Https, source: *source };
-                    https::converse(stream, handler, peer, place, shared, stop).await;
+                    self.requests(stream, handler).await;
                 }
             }
         }
@@ -148,127 +146,53 @@ impl Connection {
             _ = exchange(stream, handler, peer, place, shared, stop) => {}
         }
     }
+
+    async fn requests<H, S>(&mut self, stream: S, handler: H)
+    where
+        H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { source, place, shared, stop } = self;
+        let peer = Peer { transport: Transport::Https, source: *source };
+        https::converse(stream, handler, peer, place, shared, stop).await;
+    }
 }
 
-/// Reads, answers and writes until the client is done or out of time, or the server stops.
-async fn exchange<H, S>(
-    stream: &mut S,
-    handler: &H,
+/// Serves one stream until it ends, as a connection of `peer` on which keys are agreed on: for who
+/// has a stream that no socket gave, as fuzzing does.
+pub async fn converse<H, S>(
+    mut stream: S,
     peer: Peer,
-    place: &Place,
-    shared: &Shared,
-    stop: &mut watch::Receiver<bool>,
-) -> io::Result<()>
-where
-    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
-    S: AsyncRead + AsyncWrite + Unpin,
+    handler: H,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) where
+    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let timeouts = shared.timeouts;
-    let mut input = Vec::with_capacity(READ);
-    let mut output = Vec::new();
-    let mut reply = Vec::new();
-    let timer = sleep(timeouts.idle);
-    tokio::pin!(timer);
-    // The message that the timer runs for has begun to arrive.
-    let mut begun = false;
-    loop {
-        let read = tokio::select! {
-            biased;
-            read = stream.read_buf(&mut input) => read?,
-            () = &mut timer => return Ok(()),
-            () = stopped(stop) => return Ok(()),
-        };
-        if read == 0 {
-            return Ok(());
-        }
-        let mut answered = 0;
-        let mut end = false;
-        while let Some(frame) = first_frame(&input[answered..]) {
-            let Frame::Message(packet) = frame else {
-                end = true;
-                break;
-            };
-            answered += LENGTH + packet.len();
-            match call(handler, packet, peer, &mut reply, &shared.counters) {
-                Handled::Reply => {
-                    // Replies keep to 65535 bytes; one that did not could not be framed.
-                    let Ok(length) = u16::try_from(reply.len()) else { continue };
-                    output.extend(length.to_be_bytes());
-                    output.append(&mut reply);
-                }
-                Handled::Silence => {}
-                Handled::Panicked => {
-                    end = true;
-                    break;
-                }
-            }
-            if output.len() >= FLUSH {
-                timeout(timeouts.write, send(stream, &output)).await??;
-                output.clear();
-            }
-        }
-        input.drain(..answered);
-        if !output.is_empty() {
-            timeout(timeouts.write, send(stream, &output)).await??;
-            output.clear();
-            output.shrink_to(FLUSH);
-        }
-        // A client that never stops asking must not hold up a stop.
-        if end || *stop.borrow() {
-            return Ok(());
-        }
-        // Half a message is no progress: who never sends the rest is the first to go.
-        if answered > 0 {
-            place.idle();
-        }
-        // A message has one deadline from its first byte on, which more bytes do not move.
-        match (input.is_empty(), begun && answered == 0) {
-            (true, _) => timer.set(sleep(timeouts.idle)),
-            (false, true) => {}
-            (false, false) => timer.set(sleep(timeouts.message)),
-        }
-        begun = !input.is_empty();
-        input.reserve(READ);
+    let Peer { transport, source } = peer;
+    let (Admission::Free(place) | Admission::Evicted(place)) =
+        shared.connections.admit(source.ip())
+    else {
+        return;
+    };
+    let mut connection = Connection { source, place, shared, stop };
+    if transport == Transport::Https {
+        connection.requests(stream, handler).await;
+    } else {
+        connection.messages(&mut stream, transport, &handler).await;
     }
 }
-
-/// Writes `replies` and sees them off: what encrypts keeps some of them back until it is told.
-async fn send(stream: &mut (impl AsyncWrite + Unpin), replies: &[u8]) -> io::Result<()> {
-    stream.write_all(replies).await?;
-    stream.flush().await
-}
-
-enum Frame<'b> {
-    Message(&'b [u8]),
-    /// Too short for a DNS header, so the stream is not DNS.
-    Nonsense,
-}
-
-/// The message at the start of a stream; `None` until it is whole.
-fn first_frame(bytes: &[u8]) -> Option<Frame<'_>> {
-    let (length, rest) = bytes.split_first_chunk::<LENGTH>()?;
-    let length = usize::from(u16::from_be_bytes(*length));
-    if length < HEADER {
-        return Some(Frame::Nonsense);
-    }
-    rest.get(..length).map(Frame::Message)
-}
-
-const LENGTH: usize = 2;
-const HEADER: usize = 12;
-
-/// Room for the next read; what arrives beyond it is read in the next round.
-const READ: usize = 4_096;
-
-/// Replies are sent when they are this many bytes, though more messages are waiting.
-const FLUSH: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::AsyncReadExt;
+
     use super::*;
     use crate::dns::serve::Timeouts;
+    use crate::dns::tls::dot;
 
     /// Echoes messages; silent to one that begins with 0, panics at one that begins with 9.
     fn echo(packet: &[u8], _: Peer, reply: &mut Vec<u8>) -> bool {
@@ -286,12 +210,16 @@ mod tests {
     }
 
     async fn start_with(max_connections: usize, timeouts: Timeouts) -> Server {
+        start_as(Protocol::Tcp, max_connections, timeouts).await
+    }
+
+    async fn start_as(protocol: Protocol, max_connections: usize, timeouts: Timeouts) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { timeouts, ..Shared::new(max_connections, max_connections) });
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Protocol::Tcp, echo, Arc::clone(&shared), stopped));
+        tasks.spawn(accept(listener, protocol, echo, Arc::clone(&shared), stopped));
         Server { address, shared, stop, tasks }
     }
 
@@ -399,6 +327,24 @@ mod tests {
         let mut byte = [0];
         let closed = async { reader.read(&mut byte).await.map_or(true, |read| read == 0) };
         tokio::join!(dripping, async { assert!(closed.await) });
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_stalls_is_closed_and_counted() {
+        let protocols: [fn(Arc<ServerConfig>) -> Protocol; 2] = [Protocol::Tls, Protocol::Https];
+        for protocol in protocols {
+            let protocol = protocol(Arc::new(dot(Arc::default())));
+            let (short, long) = (Duration::from_millis(20), Duration::from_secs(60));
+            let timeouts = Timeouts { idle: long, message: short, write: long };
+            let server = start_as(protocol, 10, timeouts).await;
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+
+            // The head of a TLS record, and nothing in it.
+            stream.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+
+            assert_eq!(read_to_close(&mut stream).await, b"");
+            assert_eq!(server.shared.counters.tls_failures.load(Ordering::Relaxed), 1);
+        }
     }
 
     #[tokio::test]

@@ -232,7 +232,8 @@ fn push_addresses(reply: &mut Reply<'_>, owner: &[u8], ttl: u32, instance: &Inst
     }
 }
 
-fn label_length(label: &str) -> u8 {
+/// The length byte of a label of the registry.
+pub(super) fn label_length(label: &str) -> u8 {
     u8::try_from(label.len()).expect("a label has at most 63 bytes")
 }
 

@@ -6,6 +6,7 @@
 mod explain;
 mod name;
 mod resolution;
+mod reverse;
 mod targets;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use rand::Rng;
 pub use explain::{Explanation, InstanceExplanation, explain};
 pub use name::Listing;
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
+pub use reverse::pointers;
 
 use crate::balance::hash::{client_hash, instance_hash, key_hash};
 use crate::balance::pool::Ask;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{Boot, Live};
 use crate::dns::authority::Authority;
 use crate::dns::name::{Name, NameTextError, is_within, text};
+use crate::dns::reverse::Reverse;
 use crate::dns::served::Served;
 use crate::dns::zones::{self, ServerZone, SoaTimers, ZoneError};
 use crate::model::ZoneName;
@@ -24,6 +25,12 @@ pub enum ServedError {
         alias: String,
         /// The zone of the file.
         origin: String,
+    },
+    /// Another zone is for names of addresses that are in `dns.reverse`.
+    #[error("dns.reverse: zone {zone} has these names already")]
+    Reverse {
+        /// That zone.
+        zone: String,
     },
     /// A zone file cannot be used.
     #[error(transparent)]
@@ -50,9 +57,17 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
             return Err(ServedError::Alias { alias, origin });
         }
     }
+    let reverse = Reverse::new(live.reverse.clone());
+    let at_apex = |name: &&[u8]| reverse.find(name).is_some_and(|place| place.apex == *name);
+    let ours = std::iter::once(&home).chain(&aliases).map(|zone| zone.apex.wire());
+    let mut ours = ours.filter(|apex| !reverse.is_empty() && is_within(apex, ARPA));
+    if let Some(zone) = ours.next().or_else(|| zones.origins().find(at_apex)) {
+        return Err(ServedError::Reverse { zone: text(zone).to_string() });
+    }
     Ok(Served {
         home,
         aliases,
+        reverse,
         identity: boot.name.to_string(),
         addresses: boot.addresses.iter().map(|address| address.ip()).collect(),
         default_ttl: seconds(live.declared.defaults.ttl.get()),
@@ -89,6 +104,9 @@ fn authority(boot: &Boot, zone: &ZoneName) -> Result<Authority, NameTextError> {
         apex,
     })
 }
+
+/// What all names of addresses are below.
+const ARPA: &[u8] = b"\x04arpa\x00";
 
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)

@@ -1,15 +1,18 @@
 //! The encrypted pieces: each finds what the plain one does, and only of the server it trusts.
 
+use serde_json::Value;
+
 use crate::languages::SERVERS;
 use crate::needs;
+use crate::proxies::{BACKENDS, NGINX_AROUND, backends};
 use crate::resolvers::{
-    EXPECTED, failure, failure_of, prepare_for_resolved, resolved, start_resolved, through,
-    through_port_5300, unbound_around,
+    EXPECTED, failure, prepare_for_resolved, resolved, start_resolved, through, through_port_5300,
+    unbound_around,
 };
 use crate::setup::{piece, served_encrypted, write};
 
 #[test]
-fn kdig_and_dig_ask_over_tls() {
+fn kdig_and_dig_ask_over_tls_and_https() {
     if !needs::works(needs::DIG) {
         return;
     }
@@ -54,16 +57,44 @@ fn systemd_resolved_routes_the_zone_over_tls() {
     shell.run("kill $resolved; wait $resolved");
     write(&folder, "signpost.conf", &piece.replace("#ns1.service.local", "#other.example"));
     shell.run(&start_resolved());
-    assert_eq!(failure_of(&mut shell, "@127.0.0.53"), ["SERVFAIL", "0"]);
+    // It goes on trying for minutes; what it must not do is answer.
+    let asked = "dig @127.0.0.53 +time=3 +tries=1 web-2.web.service.local | grep -c 10.0.0.12";
+    assert_eq!(shell.run(asked), ["0"]);
 }
 
 #[test]
-fn dnspython_finds_servers_and_weights_over_tls() {
+fn dnspython_finds_servers_and_weights_over_each_transport() {
     let needed = &["python3", "-c", "import dns.nameserver"];
     let Some((folder, mut shell)) = served_encrypted(needed) else { return };
-    write(&folder, "web.py", &piece("Python over TLS"));
+    write(&folder, "web.py", &piece("Python, encrypted"));
 
-    let found = shell.run("python3 web.py | sort");
+    let found = shell.run("python3 web.py | sort | uniq -c | sed 's/^ *//'");
 
-    assert_eq!(found, SERVERS.map(|server| server.replacen(' ', ". ", 1)));
+    assert_eq!(found, SERVERS.map(|server| format!("2 {}", server.replacen(' ', ". ", 1))));
+}
+
+#[test]
+fn curl_finds_its_server_over_https() {
+    let Some((folder, mut shell)) = served_encrypted(&["nginx", "-v"]) else { return };
+    write(&folder, "nginx.conf", &format!("{NGINX_AROUND}{BACKENDS}}}\n"));
+    backends(&mut shell);
+    shell.run(
+        "nginx -p . -e nginx.log -c nginx.conf &\n\
+         until_it_works curl -s -o up http://10.0.0.11:8080",
+    );
+    let piece = piece("curl over HTTPS");
+    let (through, json) = piece.split_once('\n').unwrap();
+
+    let through = through.replace("curl", "curl -sS");
+    let found = shell.run(&through);
+    assert!(
+        ["10.0.0.11", "10.0.0.12", "10.0.0.13"].contains(&found.concat().as_str()),
+        "{found:?}"
+    );
+    let distrusted = shell.run(&format!("{}; echo $?", through.replace("--cacert", "--capath")));
+    assert_eq!(distrusted.last().map(String::as_str), Some("6"), "{distrusted:?}");
+
+    let json: Value = serde_json::from_str(&shell.run(&json.replace("curl", "curl -sS")).concat())
+        .expect("it is JSON");
+    assert_eq!(json["Answer"][0]["data"], "10.0.0.12", "{json:#}");
 }

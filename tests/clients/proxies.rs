@@ -65,9 +65,7 @@ fn weights(shell: &mut Shell, count: usize) -> Vec<String> {
 #[test]
 fn nginx_finds_its_upstream() {
     let Some((folder, mut shell)) = served(NGINX) else { return };
-    let around =
-        format!("{NGINX_AROUND}http {{\naccess_log off;\n{}{BACKENDS}}}\n", piece("nginx"));
-    write(&folder, "nginx.conf", &around);
+    write(&folder, "nginx.conf", &format!("{NGINX_AROUND}{}{BACKENDS}}}\n", piece("nginx")));
     backends(&mut shell);
     let checked = shell.run("nginx -t -q -p . -e nginx.log -c nginx.conf");
     assert_eq!(checked, Vec::<String>::new());
@@ -90,7 +88,9 @@ fn envoy_takes_all_instances() {
     write(&folder, "envoy.yaml", &format!("{ENVOY_AROUND}{cluster}\n"));
     answer_all(&mut shell);
 
-    shell.run("envoy -c envoy.yaml -l error --concurrency 1 >envoy.log 2>&1 &");
+    shell.run(
+        "envoy -c envoy.yaml -l error --concurrency 1 --disable-hot-restart >envoy.log 2>&1 &",
+    );
 
     let found = shell.run(
         "hosts() { curl -s http://127.0.0.1:9901/clusters | sed -n 's/^web::\\(.*\\)::health_.*/\\1/p' \
@@ -103,7 +103,9 @@ fn envoy_takes_all_instances() {
 #[test]
 fn prometheus_finds_all_targets() {
     let Some((folder, mut shell)) = served_on_port_53(&["prometheus", "--version"]) else { return };
-    write(&folder, "prometheus.yml", &piece("Prometheus"));
+    // By itself it spreads first scrapes over a minute.
+    let around = "global: { scrape_interval: 1s }\n";
+    write(&folder, "prometheus.yml", &format!("{around}{}", piece("Prometheus")));
     let checked = shell.run("promtool check config prometheus.yml").join("\n");
     assert!(checked.contains("SUCCESS"), "{checked}");
 
@@ -150,8 +152,12 @@ pub(crate) fn backends(shell: &mut Shell) {
 const HAPROXY_AROUND: &str = "defaults\n    mode http\n    timeout connect 1s\n    \
     timeout client 1s\n    timeout server 1s\nfrontend stats\n    bind 127.0.0.1:8404\n    \
     stats enable\n    stats uri /\n";
-const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n";
-const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
+/// What nginx needs to run as a child of the test, up to the middle of `http`.
+pub(crate) const NGINX_AROUND: &str = "daemon off;\npid nginx.pid;\nuser root;\nevents {}\n\
+    http {\naccess_log off;\nclient_body_temp_path a;\nproxy_temp_path b;\n\
+    fastcgi_temp_path c;\nuwsgi_temp_path d;\nscgi_temp_path e;\n";
+/// The instances of the example: nginx that says which one was reached.
+pub(crate) const BACKENDS: &str = "server { listen 10.0.0.11:8080; listen 10.0.0.12:8080; \
     listen 10.0.0.13:8080; location / { return 200 \"$server_addr\\n\"; } }\n";
 const ENVOY_AROUND: &str = "admin:\n  address: { socket_address: { address: 127.0.0.1, \
     port_value: 9901 } }\nstatic_resources:\n  clusters:\n";

@@ -17,7 +17,7 @@ fn dnsmasq_forwards_the_zone() {
     let start = |shell: &mut Shell, config: &str, port: u16| {
         shell.run(&format!(
             "dnsmasq -C {config} --keep-in-foreground --no-resolv --no-hosts --port={port} \
-             --listen-address=127.0.0.1 --bind-interfaces --pid-file --user=root \
+             --listen-address=127.0.0.1 --bind-interfaces --pid-file --user= --group= \
              --stop-dns-rebind >{config}.log 2>&1 &"
         ));
     };
@@ -153,9 +153,9 @@ pub(crate) fn failure(shell: &mut Shell) -> Vec<String> {
     failure_of(shell, "@127.0.0.1 -p 5301")
 }
 
-pub(crate) fn failure_of(shell: &mut Shell, resolver: &str) -> Vec<String> {
+fn failure_of(shell: &mut Shell, resolver: &str) -> Vec<String> {
     shell.run(&format!(
-        "asked() {{ dig {resolver} +time=60 +tries=1 web-2.web.service.local >reply; }}\n\
+        "asked() {{ dig {resolver} +time=20 +tries=1 web-2.web.service.local >reply; }}\n\
          until_it_works asked; sed -En 's/.*status: ([A-Z]+).*/\\1/p; s/.*ANSWER: ([0-9]+).*/\\1/p' \
          reply"
     ))

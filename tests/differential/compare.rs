@@ -25,13 +25,15 @@ pub(crate) enum Facet {
     Answers,
     Authority,
     Additional,
-    /// Whether there is an OPT; then its size, its flags, its options: three that differ for
+    /// Whether there is an OPT; then its size, its flags, its options: those that differ for
     /// reasons of their own, and all others.
     Opt,
     Payload,
     EdnsFlags,
     ClientSubnet,
     Expire,
+    Cookie,
+    Keepalive,
     ExtendedError,
     Options,
 }
@@ -72,7 +74,7 @@ pub(crate) struct Class {
     pub(crate) when: fn(&Difference<'_>) -> bool,
 }
 
-const FACETS: [Facet; 17] = [
+const FACETS: [Facet; 19] = [
     Facet::Outcome,
     Facet::Rcode,
     Facet::Opcode,
@@ -88,6 +90,8 @@ const FACETS: [Facet; 17] = [
     Facet::EdnsFlags,
     Facet::ClientSubnet,
     Facet::Expire,
+    Facet::Cookie,
+    Facet::Keepalive,
     Facet::ExtendedError,
     Facet::Options,
 ];
@@ -147,8 +151,12 @@ impl Told {
             Facet::EdnsFlags => edns.map_or_else(String::new, |edns| edns.flags.to_string()),
             Facet::ClientSubnet => self.options(|code| code == SUBNET),
             Facet::Expire => self.options(|code| code == EXPIRE),
+            Facet::Cookie => self.options(|code| code == COOKIE),
+            Facet::Keepalive => self.options(|code| code == KEEPALIVE),
             Facet::ExtendedError => self.options(|code| code == ERROR),
-            Facet::Options => self.options(|code| ![SUBNET, EXPIRE, ERROR].contains(&code)),
+            Facet::Options => {
+                self.options(|code| ![SUBNET, EXPIRE, COOKIE, KEEPALIVE, ERROR].contains(&code))
+            }
         }
     }
 
@@ -178,6 +186,8 @@ impl Told {
 
 const SUBNET: u16 = 8;
 const EXPIRE: u16 = 9;
+const COOKIE: u16 = 10;
+const KEEPALIVE: u16 = 11;
 const ERROR: u16 = 15;
 
 fn set(records: &[String]) -> String {

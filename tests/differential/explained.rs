@@ -58,6 +58,20 @@ pub(crate) const HONEST: &[Class] = &[
         when: |d| d.theirs.facet(d.facet) == "{}",
     },
     Class {
+        what: "signpost adds its cookie to the client's",
+        why: "RFC 7873; NSD and Knot do as well where they are told to",
+        who: BOTH,
+        facets: &[Facet::Cookie],
+        when: |d| d.theirs.facet(d.facet) == "{}",
+    },
+    Class {
+        what: "signpost says over TCP how long it keeps a connection",
+        why: "RFC 7828, to who asks",
+        who: BOTH,
+        facets: &[Facet::Keepalive],
+        when: |d| d.query.tcp && d.theirs.facet(d.facet) == "{}",
+    },
+    Class {
         what: "Knot tells the expire time to who asks",
         why: "RFC 7314 is for secondaries, which signpost does not have",
         who: KNOT,
@@ -73,6 +87,16 @@ pub(crate) const HONEST: &[Class] = &[
             d.ours.truncated()
                 && d.theirs.truncated()
                 && d.theirs.records(d.facet).is_subset(&d.ours.records(d.facet))
+        },
+    },
+    Class {
+        what: "signpost cuts a set where its cookie or the client subnet takes the room",
+        why: "OPT is part of the size that the client takes (RFC 6891 section 6.2.3)",
+        who: BOTH,
+        facets: &[Facet::Truncated, Facet::Answers],
+        when: |d| {
+            let options = [Facet::Cookie, Facet::ClientSubnet].map(|facet| d.ours.facet(facet));
+            d.ours.truncated() && !d.theirs.truncated() && options.iter().any(|set| set != "{}")
         },
     },
     Class {
@@ -169,8 +193,9 @@ pub(crate) const HONEST: &[Class] = &[
 /// For malformed ones, where NSD and Knot agree.
 pub(crate) const MALFORMED: &[Class] = &[
     Class {
-        what: "signpost says FORMERR to a malformed client subnet, which the others do not read",
-        why: "RFC 7871 section 7.1.2 has who implements the option refuse such",
+        what: "signpost says FORMERR to a malformed client subnet or cookie, which the others do \
+               not read",
+        why: "RFC 7871 section 7.1.2 and RFC 7873 section 5.2.2 have it of who knows the option",
         who: NSD,
         facets: &[
             Facet::Rcode,
@@ -179,7 +204,10 @@ pub(crate) const MALFORMED: &[Class] = &[
             Facet::Authority,
             Facet::Additional,
         ],
-        when: |d| d.query.wrong == malformed::SUBNET && d.ours.rcode() == "FORMERR",
+        when: |d| {
+            [malformed::SUBNET, malformed::COOKIE].contains(&d.query.wrong)
+                && d.ours.rcode() == "FORMERR"
+        },
     },
     Class {
         what: "signpost says FORMERR where the others say nothing, or close",

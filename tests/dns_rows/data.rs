@@ -105,6 +105,11 @@ rows! {
             "an child.corp.example. 60 SOA a.child.corp.example. b.child.corp.example. 1 2 3 4 5",
         ]),
         ask("service.local", "DS").gets(NODATA),
+        // The zone above knows nothing of this one: it must not deny its name.
+        ask("inner.service.local", "DS").gets(&[
+            "NOERROR qr aa 1/0/1/0",
+            "ns inner.service.local. 5 SOA a.inner.service.local. b.inner.service.local. 1 2 3 4 5",
+        ]),
     ];
     row_34_an_address_is_given_once: [
         ask("shared.service.local", "A")
@@ -211,13 +216,64 @@ rows! {
         ask("nobody.service.local", "ANY").gets(NXDOMAIN),
         ask("empty.service.local", "ANY").gets(NODATA),
     ];
-    row_40_https_and_svcb_that_are_not_there_are_no_data: [
+    row_40_https_and_svcb: [
         ask("one.service.local", "HTTPS").gets(NODATA),
         ask("one.service.local", "SVCB").gets(NODATA),
         ask("www.corp.example", "HTTPS").gets(CORP_NODATA),
+        ask("secure.service.local", "HTTPS").gets(&[
+            "NOERROR qr aa 1/1/0/2",
+            "an secure.service.local. 5 HTTPS 1 s-1.secure.service.local. port=8443 \
+             ipv4hint=10.0.0.61 ipv6hint=2001:db8::61",
+            "ar s-1.secure.service.local. 5 A 10.0.0.61",
+            "ar s-1.secure.service.local. 5 AAAA 2001:db8::61",
+        ]),
+        ask("_http.one.service.local", "SVCB").gets(&[
+            "NOERROR qr aa 1/1/0/2",
+            "an _http.one.service.local. 5 SVCB 1 one-1.one.service.local. port=80 \
+             ipv4hint=10.0.0.1 ipv6hint=2001:db8::1",
+            "ar one-1.one.service.local. 5 A 10.0.0.1",
+            "ar one-1.one.service.local. 5 AAAA 2001:db8::1",
+        ]),
+        ask("svcb.corp.example", "SVCB").gets(&[
+            "NOERROR qr aa 1/1/0/2",
+            "an svcb.corp.example. 120 SVCB 1 www.corp.example. port=53",
+            "ar www.corp.example. 120 A 192.0.2.80",
+            "ar www.corp.example. 120 AAAA 2001:db8::80",
+        ]),
     ];
-    row_42_reverse_names_of_others_are_refused: [
-        ask("1.0.0.10.in-addr.arpa", "PTR").gets(REFUSED),
+    row_41_services_can_be_browsed: [
+        // With all that is asked next (RFC 6763 section 12.1).
+        ask("_one._tcp.service.local", "PTR").gets(&[
+            "NOERROR qr aa 1/1/0/4",
+            "an _one._tcp.service.local. 5 PTR one-1._one._tcp.service.local.",
+            "ar one-1._one._tcp.service.local. 5 SRV 0 256 80 one-1.one.service.local.",
+            "ar one-1._one._tcp.service.local. 5 TXT \"\"",
+            "ar one-1.one.service.local. 5 A 10.0.0.1",
+            "ar one-1.one.service.local. 5 AAAA 2001:db8::1",
+        ]),
+        ask("one-1._one._tcp.service.local", "SRV").gets(&[
+            "NOERROR qr aa 1/1/0/2",
+            "an one-1._one._tcp.service.local. 5 SRV 0 256 80 one-1.one.service.local.",
+            "ar one-1.one.service.local. 5 A 10.0.0.1",
+            "ar one-1.one.service.local. 5 AAAA 2001:db8::1",
+        ]),
+        ask("one-1._one._tcp.service.local", "TXT").gets(&[
+            "NOERROR qr aa 1/1/0/0",
+            "an one-1._one._tcp.service.local. 5 TXT \"\"",
+        ]),
+        ask("one-2._one._tcp.service.local", "SRV").gets(NXDOMAIN),
+    ];
+    row_42_reverse_names_are_ours_only_where_we_are_told: [
+        ask("1.0.0.10.in-addr.arpa", "PTR").gets(&[
+            "NOERROR qr aa 1/1/0/0",
+            "an 1.0.0.10.in-addr.arpa. 5 PTR one-1.one.service.local.",
+        ]),
+        ask("99.0.0.10.in-addr.arpa", "PTR").gets(&[
+            "NXDOMAIN qr aa 1/0/1/0",
+            "ns 0.0.10.in-addr.arpa. 1 SOA ns1.service.local. hostmaster.service.local. \
+             * 3600 600 86400 1",
+        ]),
+        ask("1.1.0.10.in-addr.arpa", "PTR").gets(REFUSED),
         ask("1.0.0.127.in-addr.arpa", "PTR").gets(REFUSED),
         ask("ip6.arpa", "SOA").gets(REFUSED),
     ];
@@ -286,6 +342,19 @@ fn row_38_the_first_record_takes_turns() {
         (0..100).map(|_| server.dns.ask("glue.service.local", "A").answers[0].clone()).collect();
 
     assert_eq!(firsts.len(), 20, "each of the 20 comes first at times: {firsts:?}");
+}
+
+#[test]
+fn row_41_service_types_are_listed() {
+    let server = server();
+    let types = server.dns.tcp(&Query::new("_services._dns-sd._udp.service.local", "PTR"));
+
+    let data = types.data();
+    for name in ["_one._tcp", "_two._tcp", "_big._tcp"] {
+        let expected = format!("{name}.service.local.");
+        assert_eq!(data.iter().filter(|data| **data == expected).count(), 1, "{name}: {types:?}");
+    }
+    assert!(!data.contains(&"_empty._tcp.service.local."), "it has no port: {types:?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Rows 1-23: header, opcode, class and question.
 
-use crate::row::rows;
+use crate::row::{Case, rows};
 use crate::served::{FORMERR, NXDOMAIN, ONE, REFUSED, SILENCE};
-use crate::support::packet::{AA, AD, CD, QR, RA, RD, TC, Z, ask, header, raw};
+use crate::support::packet::{AA, AD, CD, Packet, QR, RA, RD, TC, Z, ask, header, raw};
 use crate::via::Via;
+
+const BAD_REQUEST: &[&str] = &["http 400 Bad Request"];
 
 /// An A record of the root.
 const RECORD: &[u8] = b"\0\0\x01\0\x01\0\0\0\0\0\x04\x0a\0\0\x01";
@@ -53,18 +55,21 @@ rows! {
         ).gets(&["NOTIMP op5 qr 1/0/0/0"]),
     ];
     row_08_a_response_is_met_with_silence: [
-        ask("one.service.local", "A").bits(QR).gets(SILENCE),
-        ask("one.service.local", "A").bits(QR).edns(1232).gets(SILENCE),
-        ask("one.service.local", "A").bits(QR).opcode(5).gets(SILENCE),
-        ask("one.service.local", "A").bits(QR).counts([9; 4]).gets(SILENCE),
-        ask("one.service.local", "A").bits(QR).cut(17).gets(SILENCE),
-        raw(b"\xc0\x0c", 1).bits(QR).gets(SILENCE),
-        header().bits(QR).gets(SILENCE),
+        ask("one.service.local", "A").bits(QR).no_query(),
+        ask("one.service.local", "A").bits(QR).edns(1232).no_query(),
+        ask("one.service.local", "A").bits(QR).opcode(5).no_query(),
+        ask("one.service.local", "A").bits(QR).counts([9; 4]).no_query(),
+        ask("one.service.local", "A").bits(QR).cut(17).no_query(),
+        raw(b"\xc0\x0c", 1).bits(QR).no_query(),
+        header().bits(QR).no_query(),
     ];
     row_09_no_question_is_malformed: [
         header().gets(FORMERR),
         header().edns(1232).gets(&["FORMERR qr 0/0/0/1", "opt 1232"]),
         header().counts([0, 1, 0, 0]).append(RECORD).gets(FORMERR),
+        // RFC 7873 section 5.4: asks for a cookie and nothing else.
+        header().edns(1232).option(10, &[1, 2, 3, 4, 5, 6, 7, 8])
+            .gets(&["NOERROR qr 0/0/0/1", "opt 1232 cookie=[1, 2, 3, 4, 5, 6, 7, 8]+16"]),
     ];
     row_10_two_questions_are_malformed: [
         ask("one.service.local", "A").counts([2, 0, 0, 0])
@@ -90,7 +95,7 @@ rows! {
         header().cut(2).gets_over(Via::DATAGRAM, SILENCE),
         // Row 68: such a stream is not DNS.
         header().cut(11).gets_over(Via::DATAGRAM, SILENCE)
-            .over(Via::STREAMS, &["closed"]),
+            .over(Via::FRAMED, &["closed"]).over(Via::REQUESTS, BAD_REQUEST),
     ];
     row_14_class_chaos_has_no_services: [
         ask("one.service.local", "A").class(3).gets(REFUSED),
@@ -167,6 +172,13 @@ rows! {
         raw(b"\x01\xc9\x01w\x04corp\x07example\0", 1)
             .gets(&["NOERROR qr aa 1/1/0/0", "an \\201.w.corp.example. 120 A 192.0.2.82"]),
     ];
+}
+
+impl Packet {
+    /// Gets silence; over HTTP, where there is none, an error.
+    fn no_query(self) -> Case {
+        self.gets_over(Via::BARE, SILENCE).over(Via::REQUESTS, BAD_REQUEST)
+    }
 }
 
 /// A name below `service.local` that is this long on the wire.

@@ -1,13 +1,39 @@
 //! What the one server of these tests serves.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::support::server::Server;
+use crate::support::server::{Server, free_addresses};
+use crate::support::tls::{Stream, connect};
+
+/// The server, and where it answers over TLS and over HTTPS.
+pub(crate) struct Served {
+    server: Server,
+    pub(crate) tls: SocketAddr,
+    pub(crate) https: SocketAddr,
+}
+
+impl Served {
+    /// A TLS connection that speaks `protocol`, to a certificate that is verified.
+    pub(crate) fn connect(&self, address: SocketAddr, protocol: &[u8]) -> Stream {
+        let trusted = self.server.folder().join("data/dev-tls.pem");
+        connect(address, &std::fs::read_to_string(trusted).unwrap(), protocol)
+    }
+}
+
+impl Deref for Served {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
 
 /// The server. Tests that run at the same time share one; with the last of them it ends, which no
 /// static variable would.
-pub(crate) fn server() -> Arc<Server> {
+pub(crate) fn server() -> Arc<Served> {
     let mut shared = SERVER.lock().unwrap();
     shared.upgrade().unwrap_or_else(|| {
         let server = Arc::new(start());
@@ -16,9 +42,9 @@ pub(crate) fn server() -> Arc<Server> {
     })
 }
 
-static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+static SERVER: Mutex<Weak<Served>> = Mutex::new(Weak::new());
 
-fn start() -> Server {
+fn start() -> Served {
     let mut config = SERVICES.to_owned();
     for i in 0..100 {
         let instance = format!("id = \"i-{i:02}\"\naddresses = [\"10.1.0.{i}\"]\nport = 80\n");
@@ -31,7 +57,11 @@ fn start() -> Server {
     }
     let builder = Server::builder(&config);
     let builder = builder.file("zones/own.zone", OWN_ZONE).file("zones/corp.zone", CORP_ZONE);
-    builder.file("zones/child.zone", CHILD_ZONE).start()
+    let builder = builder.file("zones/child.zone", CHILD_ZONE).file("zones/inner.zone", INNER_ZONE);
+    let (tls, https) = free_addresses();
+    let builder = builder.argument("--dev-tls").argument(&format!("--tls={tls}"));
+    let server = builder.argument(&format!("--https={https}")).start();
+    Served { server, tls, https }
 }
 
 const SERVICES: &str = r#"
@@ -39,6 +69,8 @@ const SERVICES: &str = r#"
 addresses = ["192.0.2.1", "2001:db8::53"]
 [store]
 kind = "memory"
+[dns]
+reverse = ["10.0.0.0/24"]
 [defaults]
 answer = "all"
 [[services.one.instances]]
@@ -74,6 +106,10 @@ balance = "consistent_hash"
 [[services.sticky.instances]]
 id = "s"
 addresses = ["10.0.0.51"]
+[[services.secure.instances]]
+id = "s-1"
+addresses = ["10.0.0.61", "2001:db8::61"]
+ports = [{ name = "https", port = 8443 }]
 [services.big]
 [services.glue]
 "#;
@@ -121,7 +157,10 @@ svcb      SVCB 1 www port=53
 child     NS a.child
 ";
 
-/// A zone below it.
+/// A zone below the server's own, which does not say so.
+const INNER_ZONE: &str = "$ORIGIN inner.service.local.\n$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\n";
+
+/// A zone below corp.example.
 const CHILD_ZONE: &str = "$ORIGIN child.corp.example.\n$TTL 60\n@ SOA a b 1 2 3 4 5\n@ NS a\n";
 
 /// What remains of other queries when they have one question and no EDNS.

@@ -2,24 +2,25 @@
 //!
 //! | row | why it has no test here |
 //! |---|---|
-//! | 70 idle connections are closed | takes the time that it measures: tests of `src/dns/tcp.rs` |
+//! | 70 an idle connection is closed | it takes that long: `src/dns/tcp.rs`, in virtual time |
 //! | 71 half a message has a deadline | the same |
-//! | 72 the longest idle is evicted | `tests/robustness.rs` |
-//! | 74 replies leave from the address asked | needs a server of its own on a wildcard address |
+//! | 72 the longest idle is evicted | `src/dns/tcp.rs`; that others get in: `tests/robustness.rs` |
+//! | 74 a reply leaves from the address asked | `tests/source_address.rs` |
+//! | 75, 76 other people's clients, GET, HTTP/2 | `tests/encrypted/` |
+//! | 77 DNS over QUIC | not served yet |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::row::{lines, rows};
-use crate::served::{ONE, server};
+use crate::served::{ONE, Served, server};
 use crate::support::outcome::receive;
 use crate::support::packet::ask;
-use crate::support::server::Server;
-use crate::via::{Via, next_id};
+use crate::via::{Via, next_id, post};
 
 rows! {
     row_65_tcp_is_served_on_the_same_port: [
-        ask("one.service.local", "A").gets_over(Via::DATAGRAM, ONE).over(Via::STREAMS, ONE),
+        ask("one.service.local", "A").gets_over(Via::DATAGRAM, ONE).over(Via::CONNECTED, ONE),
     ];
 }
 
@@ -29,7 +30,7 @@ fn frame(id: u16) -> Vec<u8> {
     [&u16::try_from(message.len()).unwrap().to_be_bytes(), &message[..]].concat()
 }
 
-fn connect(server: &Server) -> TcpStream {
+fn connect(server: &Served) -> TcpStream {
     let connection = server.dns.connect();
     connection.set_nodelay(true).unwrap();
     connection
@@ -120,4 +121,44 @@ fn row_73_replies_on_a_connection_may_be_told_apart_by_id() {
         let question = &query.1[12..];
         assert_eq!(&reply[12..12 + question.len()], question, "each id has its own question");
     }
+}
+
+#[test]
+fn row_75_tls_takes_queries_as_tcp_does() {
+    let server = server();
+    // The certificate is verified, and the protocol `dot` agreed on, or there is no connection.
+    let mut connection = server.connect(server.tls, b"dot");
+    let ids: Vec<u16> = (0..20).map(|_| next_id()).collect();
+
+    let all: Vec<u8> = ids.iter().flat_map(|id| frame(*id)).collect();
+    let (some, rest) = all.split_at(all.len() / 3);
+    connection.write_all(some).unwrap();
+    connection.flush().unwrap();
+    connection.write_all(rest).unwrap();
+
+    for id in ids {
+        let reply = receive(&mut connection).unwrap();
+        assert_eq!((lines(&reply), &reply[..2]), (own(ONE), &id.to_be_bytes()[..]));
+    }
+}
+
+#[test]
+fn row_76_https_tells_how_long_an_answer_may_be_kept() {
+    let server = server();
+    for (name, max_age) in [("one", 5), ("nobody", 1), ("gateway", 300)] {
+        let query = ask(&format!("{name}.service.local"), "A").bytes(0);
+
+        let (head, body) = post(&server, &query);
+
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{name}, whatever its code: {head}");
+        assert!(head.contains("\r\ncontent-type: application/dns-message\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\ncache-control: max-age={max_age}\r\n")), "{head}");
+        // RFC 8484 section 4.1: an id of 0, so that caches know equal queries.
+        assert_eq!(body[..2], [0, 0]);
+    }
+}
+
+fn own(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|&line| line.to_owned()).collect()
 }

@@ -143,13 +143,13 @@ impl Dns {
 }
 
 /// Writes a message over TCP, behind its length.
-pub(crate) fn send(connection: &mut TcpStream, packet: &[u8]) {
+pub(crate) fn send(connection: &mut impl Write, packet: &[u8]) {
     let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
     connection.write_all(&[&length, packet].concat()).unwrap();
 }
 
 /// Reads a message over TCP; `None` when the server has closed or says nothing.
-pub(crate) fn receive(connection: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) fn receive(connection: &mut impl Read) -> Option<Vec<u8>> {
     let mut length = [0; 2];
     connection.read_exact(&mut length).ok()?;
     let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];

@@ -11,6 +11,7 @@ pub(crate) mod outcome;
 pub(crate) mod packet;
 pub(crate) mod server;
 pub(crate) mod spread;
+pub(crate) mod tls;
 pub(crate) mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -98,6 +98,9 @@ pub(crate) const KNOT: &[&str] = &["/usr/sbin/knotd", "--version"];
 /// `kdig`, of Debian's knot-dnsutils.
 pub(crate) const KDIG: &[&str] = &["kdig", "-V"];
 
+/// curl.
+pub(crate) const CURL: &[&str] = &["curl", "-V"];
+
 /// `drill`, of Debian's ldnsutils.
 pub(crate) const DRILL: &[&str] = &["drill", "-v"];
 

@@ -155,7 +155,13 @@ impl Drop for InFlight {
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // Heads are timed above, those of HTTP/2 too.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(HEAD)
+        // Who has said that there is nothing more to come still wants the reply.
+        .half_close(true);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -79,6 +79,9 @@ pub(super) async fn asked<B>(head: &Parts, body: B) -> Result<Asked, Refused>
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    // First, whatever comes of it: over HTTP/2 a refusal that overtakes the body can get lost, as
+    // what is left of it resets the stream.
+    let body = read(body).await;
     if head.uri.path() != PATH {
         return Err(Refused::Path);
     }
@@ -89,7 +92,7 @@ where
             if given.is_none_or(|given| !given.eq_ignore_ascii_case(DNS_MESSAGE)) {
                 return Err(Refused::MediaType);
             }
-            Ok(Asked { packet: read(body).await?, form })
+            Ok(Asked { packet: body?, form })
         }
         Method::GET | Method::HEAD => by_query(head.uri.query().unwrap_or(""), form),
         _ => Err(Refused::Method),

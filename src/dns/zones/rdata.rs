@@ -71,6 +71,31 @@ pub(crate) fn read(
             }
         }
         rtype::TXT => fields.strings()?,
+        HINFO => {
+            fields.string()?;
+            fields.string()?;
+        }
+        NAPTR => {
+            fields.u16()?;
+            fields.u16()?;
+            for _ in 0..3 {
+                fields.string()?;
+            }
+            fields.name()?;
+        }
+        CAA => {
+            fields.u8()?;
+            fields.string()?;
+            // RFC 8659 section 4.1: the value is what is left, without a length of its own.
+            let value = fields.bytes()?;
+            fields.data.extend(value);
+        }
+        rtype::DS | CDS => {
+            fields.u16()?;
+            fields.u8()?;
+            fields.u8()?;
+            fields.hex()?;
+        }
         _ => return by_hickory(rtype, tokens, origin),
     }
     if fields.tokens.next().is_some() {
@@ -149,6 +174,12 @@ impl Fields<'_> {
         word.parse().map_err(|_| RdataError::Field(word.to_owned(), what))
     }
 
+    fn u8(&mut self) -> Result<(), RdataError> {
+        let number: u8 = self.parse("a number from 0 to 255")?;
+        self.data.push(number);
+        Ok(())
+    }
+
     fn u16(&mut self) -> Result<(), RdataError> {
         let number: u16 = self.parse("a number from 0 to 65535")?;
         self.data.extend(number.to_be_bytes());
@@ -183,15 +214,37 @@ impl Fields<'_> {
         Ok(())
     }
 
+    /// The bytes of one token.
+    fn bytes(&mut self) -> Result<Vec<u8>, RdataError> {
+        let token = self.tokens.next().ok_or(RdataError::Missing)?;
+        token.bytes().map_err(|_| RdataError::Escape(shown(token)))
+    }
+
+    /// A character-string (RFC 1035 section 3.3).
+    fn string(&mut self) -> Result<(), RdataError> {
+        let bytes = self.bytes()?;
+        let length = u8::try_from(bytes.len()).map_err(|_| RdataError::LongString)?;
+        self.data.push(length);
+        self.data.extend(bytes);
+        Ok(())
+    }
+
+    /// All that is left, in hexadecimal, which may be cut by blanks.
+    fn hex(&mut self) -> Result<(), RdataError> {
+        if self.tokens.len() == 0 {
+            return Err(RdataError::Missing);
+        }
+        self.data.extend(hex(self.tokens.as_slice())?);
+        self.tokens = [].iter();
+        Ok(())
+    }
+
     fn strings(&mut self) -> Result<(), RdataError> {
         if self.tokens.len() == 0 {
             return Err(RdataError::Missing);
         }
-        for token in self.tokens.by_ref() {
-            let bytes = token.bytes().map_err(|_| RdataError::Escape(shown(token)))?;
-            let length = u8::try_from(bytes.len()).map_err(|_| RdataError::LongString)?;
-            self.data.push(length);
-            self.data.extend(bytes);
+        while self.tokens.len() > 0 {
+            self.string()?;
         }
         if u16::try_from(self.data.len()).is_err() {
             return Err(RdataError::LongData);
@@ -208,20 +261,24 @@ fn generic(rtype: u16, tokens: &[Token]) -> Result<Vec<u8>, RdataError> {
         .word()
         .and_then(|word| word.parse().ok())
         .ok_or_else(|| RdataError::Field(shown(length), what))?;
-    let digits: Vec<u8> = hex.iter().flat_map(|token| &token.text).copied().collect();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let data: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| match *pair {
-            [high, low] => Some(digit(high)? << 4 | digit(low)?),
-            _ => None,
-        })
-        .collect();
-    let data = data.ok_or_else(|| RdataError::Field(shown(&hex[0]), "hexadecimal"))?;
+    let data = self::hex(hex)?;
     if data.len() != usize::from(length) || !is_whole(rtype, &data) {
         return Err(RdataError::Generic);
     }
     Ok(data)
+}
+
+/// The bytes that hexadecimal digits stand for.
+fn hex(tokens: &[Token]) -> Result<Vec<u8>, RdataError> {
+    let digits: Vec<u8> = tokens.iter().flat_map(|token| &token.text).copied().collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let pairs = digits.chunks(2).map(|pair| match *pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    });
+    let data: Option<Vec<u8>> = pairs.collect();
+    let first = tokens.first().map(shown).unwrap_or_default();
+    data.ok_or(RdataError::Field(first, "hexadecimal"))
 }
 
 /// Whether data of a type that the server looks into is what it will find there.
@@ -243,7 +300,6 @@ fn is_whole(rtype: u16, data: &[u8]) -> bool {
 fn by_hickory(rtype: u16, tokens: &[Token], origin: Option<&Name>) -> Result<Vec<u8>, RdataError> {
     let name_field = match rtype {
         rtype::SVCB | rtype::HTTPS => Some(1),
-        NAPTR => Some(5),
         _ => None,
     };
     let mut line = format!(". 0 IN {}", RecordType::from(rtype));
@@ -286,8 +342,11 @@ fn shown(token: &Token) -> String {
     String::from_utf8_lossy(&token.text).into_owned()
 }
 
+const HINFO: u16 = 13;
 const NAPTR: u16 = 35;
 const DNAME: u16 = 39;
+const CDS: u16 = 59;
+const CAA: u16 = 257;
 const ANAME: u16 = 65305;
 
 #[cfg(test)]
@@ -304,7 +363,7 @@ mod tests {
 
     #[test]
     fn data_of_each_type_is_encoded() {
-        let table: [(&str, &[u8]); 16] = [
+        let table: [(&str, &[u8]); 25] = [
             ("A 10.0.0.1", &[10, 0, 0, 1]),
             ("AAAA ::1", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
             ("cname WWW", b"\x03WWW\x01x\x00"),
@@ -318,6 +377,18 @@ mod tests {
             ),
             ("TXT a \"b c\" \"\" \\255\\\"", b"\x01a\x03b c\x00\x02\xff\""),
             ("CAA 0 issue \"ca.example; a=b\"", b"\x00\x05issueca.example; a=b"),
+            ("CAA 128 Issue \"\\\"\\059\"", b"\x80\x05Issue\";"),
+            ("CAA 0 issue \"\"", b"\x00\x05issue"),
+            ("HINFO \"a b\" \\255", b"\x03a b\x01\xff"),
+            (
+                "NAPTR 1 2 u \"E2U+sip\" \"!^.*$!sip:\\\\1@x!\" .",
+                b"\x00\x01\x00\x02\x01u\x07E2U+sip\x0f!^.*$!sip:\\1@x!\x00",
+            ),
+            ("DS 258 8 2 0a 0B", &[1, 2, 8, 2, 10, 11]),
+            ("CDS 0 0 0 00", &[0, 0, 0, 0, 0]),
+            ("OPENPGPKEY AQID", &[1, 2, 3]),
+            ("CSYNC 1 3 A NS", &[0, 0, 0, 1, 0, 3, 0, 1, 0x60]),
+            ("SMIMEA 3 0 0 0aff", &[3, 0, 0, 10, 255]),
             ("SSHFP 1 1 0a0B", &[1, 1, 10, 11]),
             ("TLSA 3 1 1 00ff", &[3, 1, 1, 0, 255]),
             (
@@ -350,8 +421,11 @@ mod tests {
             ("TYPE2 \\# 1 01", "the data does not fit the type"),
             ("TYPE9 \\# 1 0g", "\"0g\" is not hexadecimal"),
             ("SSHFP 1", "SSHFP fingerprint type field missing"),
-            ("DS 1 2 3 4", "DS should be dynamically generated"),
-            ("CAA 0 issue \"\\\"\"", "\"\\\\\\\"\" is not plain ASCII without escapes"),
+            ("DS 1 2 3 4", "\"4\" is not hexadecimal"),
+            ("DS 1 2 3", "the data ends too early"),
+            ("CAA 256 issue x", "\"256\" is not a number from 0 to 255"),
+            ("HINFO a", "the data ends too early"),
+            ("OPENPGPKEY \"\\\"\"", "\"\\\\\\\"\" is not plain ASCII without escapes"),
         ] {
             assert_eq!(rdata(text).map_err(|error| error.to_string()), Err(expected.to_owned()));
         }
