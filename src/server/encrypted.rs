@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Boot, Live};
+use crate::dns::quic;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
@@ -23,6 +24,7 @@ pub(super) struct Encrypted {
     pub(super) certificates: Arc<Certificates>,
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
+    quic: Vec<quic::Listener>,
     /// The certificate made for trying out, without its key.
     made: Option<PathBuf>,
 }
@@ -56,7 +58,12 @@ impl Encrypted {
             addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
         };
         let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
-        Ok(Self { certificates, tls, https, made })
+        let quic = boot
+            .quic_listen
+            .iter()
+            .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
+        let quic = quic.collect::<Result<_, _>>()?;
+        Ok(Self { certificates, tls, https, quic, made })
     }
 
     /// One line for each address.
@@ -66,6 +73,9 @@ impl Encrypted {
         }
         for listener in &self.https {
             writeln!(out, "doh   https://{}/dns-query", listener.local_addr()?)?;
+        }
+        for listener in &self.quic {
+            writeln!(out, "doq   {} (quic)", listener.address)?;
         }
         if let Some(path) = &self.made {
             writeln!(out, "cert  {} (self-signed, for clients to trust)", path.display())?;
@@ -92,6 +102,9 @@ impl Encrypted {
         for listener in self.https {
             let protocol = Protocol::Https(Arc::clone(&doh));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
+        }
+        for listener in self.quic {
+            quic::serve(listener, handler, shared, stop, tasks);
         }
     }
 }
