@@ -25,8 +25,6 @@ pub(super) struct Encrypted {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<quic::Listener>,
-    /// The certificate made for trying out, without its key.
-    made: Option<PathBuf>,
 }
 
 /// The certificate that the file names. Blocks.
@@ -45,12 +43,7 @@ impl Encrypted {
     /// When an address cannot be had, or no certificate can be made.
     pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
         let certificates = Arc::new(Certificates::default());
-        let (certificate, made) = if boot.dev_tls {
-            let (certificate, path) = make(boot)?;
-            (Some(certificate), Some(path))
-        } else {
-            (certificate, None)
-        };
+        let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };
         if let Some(certificate) = certificate {
             certificates.replace(certificate);
         }
@@ -63,7 +56,7 @@ impl Encrypted {
             .iter()
             .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
         let quic = quic.collect::<Result<_, _>>()?;
-        Ok(Self { certificates, tls, https, quic, made })
+        Ok(Self { certificates, tls, https, quic })
     }
 
     /// One line for each address.
@@ -76,9 +69,6 @@ impl Encrypted {
         }
         for listener in &self.quic {
             writeln!(out, "doq   {} (quic)", listener.address)?;
-        }
-        if let Some(path) = &self.made {
-            writeln!(out, "cert  {} (self-signed, for clients to trust)", path.display())?;
         }
         Ok(())
     }
@@ -126,7 +116,7 @@ pub enum DevTlsError {
 }
 
 /// A certificate for all that this server is reached by, and the file that clients can trust.
-fn make(boot: &Boot) -> Result<(Certificate, PathBuf), DevTlsError> {
+fn make(boot: &Boot) -> Result<Certificate, DevTlsError> {
     let Boot { name, zone, .. } = boot;
     let zone = zone.as_str();
     let names = [format!("{name}.{zone}"), zone.to_owned(), format!("*.{zone}"), LOCALHOST.into()];
@@ -143,10 +133,12 @@ fn make(boot: &Boot) -> Result<(Certificate, PathBuf), DevTlsError> {
         std::fs::write(&new, &made.pem)?;
         std::fs::rename(&new, &path)
     });
-    match written {
-        Ok(()) => Ok((made.certificate, path)),
-        Err(reason) => Err(DevTlsError::Write { path, reason }),
+    if let Err(reason) = written {
+        return Err(DevTlsError::Write { path, reason });
     }
+    let file = path.display();
+    tracing::info!(%file, "certificate made for trying out: clients are to trust this file");
+    Ok(made.certificate)
 }
 
 const LOCALHOST: &str = "localhost";
