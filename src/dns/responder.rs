@@ -363,7 +363,8 @@ impl<'q> Responder<'q> {
                 Outcome::NxDomain => Found::NxDomain,
             }
         });
-        self.reason = reason;
+        // ANY asks for kinds that have no reason after those that have.
+        self.reason = reason.or_else(|| self.reason.take());
         found
     }
 
