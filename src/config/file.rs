@@ -1,11 +1,10 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::size::Size;
@@ -245,32 +244,19 @@ impl TryFrom<i64> for Rate {
     }
 }
 
-/// Secrets, whatever else is written in their place: serde's own errors would repeat it.
+/// Secrets. Serde's own errors would repeat what is written in their place, so no error tells more
+/// than where.
 pub(super) struct CookieSecrets(pub(super) Vec<CookieSecret>);
 
 impl<'de> Deserialize<'de> for CookieSecrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = CookieSecrets;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of texts")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<CookieSecrets, A::Error> {
-                let mut secrets = Vec::new();
-                while let Some(secret) = list.next_element()? {
-                    secrets.push(secret);
-                }
-                Ok(CookieSecrets(secrets))
-            }
-
-            fn visit_str<E: Error>(self, _: &str) -> Result<CookieSecrets, E> {
-                Err(E::custom("not a list, write [\"...\"]"))
-            }
-        }
-        deserializer.deserialize_any(List)
+        let secrets = Vec::deserialize(deserializer);
+        secrets.map(Self).map_err(|_| {
+            D::Error::custom(
+                "not secrets, write [\"...\"] with 32 hexadecimal digits each: \
+                 `openssl rand -hex 16` prints some",
+            )
+        })
     }
 }
 

@@ -135,7 +135,7 @@ impl Room {
         let headers =
             |kind: Kind| Headers { inward: kind.headers(BATCH), outward: kind.headers(1) };
         Self {
-            // Pages that no datagram is long enough to reach are never the system's to give.
+            // Pages that no datagram was ever long enough to reach take no memory.
             buffers: vec![0; BATCH * BUFFER],
             reply: Vec::with_capacity(usize::from(UDP_PAYLOAD)),
             headers: kinds.map(headers),

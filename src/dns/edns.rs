@@ -93,8 +93,6 @@ impl ClientSubnet {
     pub(crate) fn write(&self, scope: u8, to: &mut Vec<u8>) {
         let scope = if self.prefix == 0 { 0 } else { scope };
         let address = usize::from(self.prefix.div_ceil(8));
-        // RFC 7871 section 7.2.1: who gave no address is answered by no address.
-        let scope = if self.prefix == 0 { 0 } else { scope };
         to.extend(OPTION_SUBNET.to_be_bytes());
         to.extend([0, 4 + self.prefix.div_ceil(8)]);
         to.extend(self.family.to_be_bytes());

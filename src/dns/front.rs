@@ -85,7 +85,9 @@ impl Front {
             Verdict::Drop(_) => return false,
         };
 
-        let identity = if served.conduct.chaos { served.identity.as_bytes() } else { &[] };
+        // A reply over the limit is no larger than it must be.
+        let identifies = served.conduct.chaos && !slips;
+        let identity = if identifies { served.identity.as_bytes() } else { &[] };
         let mut writer = Reply::start(reply, head, peer.transport, identity);
         if let Some((_, server)) = cookie {
             writer.cookie(server);

@@ -127,7 +127,7 @@ impl Metrics {
     pub fn encode(&self, encoder: &mut DescriptorEncoder<'_>, zone: &str) -> std::fmt::Result {
         let mut requests = encoder.encode_descriptor(
             "signpost_dns_requests",
-            "Queries received",
+            "Queries that got a reply",
             None,
             prometheus_client::metrics::MetricType::Counter,
         )?;

@@ -2,7 +2,7 @@
 //!
 //! Labels are bytes, never joined on '.', and compared with ASCII case folded (RFC 4343). A name
 //! lives where it is, without allocation; the functions on slices take any wire-form name that
-//! is whole and uncompressed.
+//! is whole and uncompressed, but for the one on names in messages.
 
 use std::fmt;
 
@@ -179,6 +179,38 @@ pub fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     std::iter::successors((!wire.is_empty()).then_some(wire), |name| parent(name))
 }
 
+/// Where the bytes of the name at `start` of a message end, which may be in a pointer to the rest of
+/// it. `None` when it is no name, up to its root.
+pub(crate) fn end_in(packet: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut earliest) = (start, start);
+    let (mut end, mut length) = (None, 0);
+    for _ in 0..MAX_NAME_PARTS {
+        let first = *packet.get(at)?;
+        match first >> 6 {
+            0b00 => {
+                let label = 1 + usize::from(first);
+                at += label;
+                length += label;
+                if first == 0 {
+                    return (length <= MAX_NAME).then_some(end.unwrap_or(at));
+                }
+            }
+            0b11 => {
+                let target = u16::from_be_bytes([first & 0x3f, *packet.get(at + 1)?]);
+                end = end.or(Some(at + 2));
+                at = usize::from(target);
+                // RFC 1035 section 4.1.4: a prior occurrence.
+                if at >= earliest {
+                    return None;
+                }
+                earliest = at;
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// The labels, leftmost first, without the root.
 pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     suffixes(wire).filter_map(|name| {
@@ -254,9 +286,15 @@ pub(crate) fn unescape(rest: &mut &[u8]) -> Result<u8, NameTextError> {
 pub(crate) const MAX_LABELS: usize = 127;
 const MAX_LABEL: usize = 63;
 const MAX_NAME: usize = 255;
+/// One with a pointer from each label to the next is nobody's.
+const MAX_NAME_PARTS: usize = 2 * (MAX_LABELS + 1);
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::rr::Name as WireReader;
+    use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -357,5 +395,22 @@ mod tests {
 
         assert_eq!(walked, ["web.local.", "local.", "."]);
         assert_eq!(labels(web.wire()).collect::<Vec<_>>(), [b"web".as_slice(), b"local"]);
+    }
+
+    proptest! {
+        #[test]
+        fn names_that_hickory_reads_end_where_it_says(
+            // Short labels, and pointers to anywhere in the packet.
+            packet in proptest::collection::vec(prop_oneof![Just(0xc0), 0..40_u8, 0..4_u8], 1..60),
+            start in any::<prop::sample::Index>(),
+        ) {
+            let start = start.index(packet.len());
+            let mut decoder = BinDecoder::new(&packet);
+            decoder.read_slice(start).unwrap();
+
+            if WireReader::read(&mut decoder).is_ok() {
+                prop_assert_eq!(end_in(&packet, start), Some(decoder.index()));
+            }
+        }
     }
 }

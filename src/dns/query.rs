@@ -1,15 +1,12 @@
 //! Bytes to a question, or to the reason why there is none.
 //!
-//! hickory's decoder reads the wire (bounds, compressed names); which packets are answered and how
-//! is decided here, since its `Message` neither takes `dig +subnet=0` nor tells where a bad OPT
-//! was, and logs per packet. Never panics, allocates or logs, whatever the bytes.
-
-use hickory_proto::rr::Name as WireReader;
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
+//! hickory's `Message` neither takes `dig +subnet=0` nor tells where a bad OPT was, logs per packet,
+//! and follows any number of compression pointers. Never panics, allocates or logs, whatever the
+//! bytes; work is bounded for each record.
 
 use crate::dns::cookies::Cookie;
 use crate::dns::edns::{self, Edns};
-use crate::dns::name::Name;
+use crate::dns::name::{Name, end_in};
 use crate::dns::rcode::Rcode;
 use crate::dns::rtype;
 
@@ -99,7 +96,7 @@ pub fn parse(packet: &[u8]) -> Parsed<'_> {
     if head.opcode != 0 {
         return Parsed::Error(head, Rcode::NotImp);
     }
-    let Ok(Body { question, edns_version }) = body else {
+    let Some(Body { question, edns_version }) = body else {
         return Parsed::Error(head, Rcode::FormErr);
     };
     let Some(question) = question else {
@@ -133,93 +130,87 @@ struct Question {
 }
 
 /// Reads the sections. What was understood before an error is left in `head`, for the reply.
-fn read_body<'p>(
-    packet: &'p [u8],
-    header: &[u8; HEADER],
-    head: &mut Head<'p>,
-) -> Result<Body, Malformed> {
+fn read_body<'p>(packet: &'p [u8], header: &[u8; HEADER], head: &mut Head<'p>) -> Option<Body> {
     let [questions, answers, authorities, additionals] =
         [4, 6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
     let records = u32::from(answers) + u32::from(authorities) + u32::from(additionals);
     if u32::from(questions) + records > MAX_ENTRIES {
-        return Err(Malformed);
+        return None;
     }
-    let mut rest = &packet[HEADER..];
+    let mut at = HEADER;
     let mut question = None;
     for _ in 0..questions {
-        question = Some(read_question(&mut rest)?);
+        let read = read_question(packet.get(at..)?)?;
+        at += read.name.wire().len() + FIXED_QUESTION;
+        question = Some(read);
     }
     if questions == 1 {
-        head.question = &packet[HEADER..packet.len() - rest.len()];
+        head.question = &packet[HEADER..at];
     } else {
         question = None;
     }
 
-    let mut decoder = BinDecoder::new(packet);
-    decoder.read_slice(packet.len() - rest.len())?;
     let mut edns_version = 0;
     for index in 0..records {
-        let record = Record::read(&mut decoder)?;
+        let record = Record::read(packet, at)?;
+        at = record.end;
         if record.rtype != rtype::OPT {
             continue;
         }
         let additional = index >= records - u32::from(additionals);
         // RFC 6891 section 6.1.1: one OPT, in the additional section, owned by the root.
         if !additional || !record.root || head.edns.is_some() {
-            return Err(Malformed);
+            return None;
         }
         edns_version = record.ttl.to_be_bytes()[1];
         let edns = head.edns.insert(Edns::new(record.class, record.ttl));
         // Options of a version that we do not know are not looked at.
         if edns_version == 0 {
-            edns::read_options(record.data, edns).ok_or(Malformed)?;
+            edns::read_options(record.data, edns)?;
         }
     }
-    Ok(Body { question, edns_version })
+    Some(Body { question, edns_version })
 }
 
-fn read_question(rest: &mut &[u8]) -> Result<Question, Malformed> {
+fn read_question(bytes: &[u8]) -> Option<Question> {
     // A pointer in the question could only point into the header, so it is refused here.
-    let name = Name::read(rest).ok_or(Malformed)?;
-    let [t1, t2, c1, c2] =
-        *rest[name.wire().len()..].first_chunk::<FIXED_QUESTION>().ok_or(Malformed)?;
-    *rest = &rest[name.wire().len() + FIXED_QUESTION..];
+    let name = Name::read(bytes)?;
+    let [t1, t2, c1, c2] = *bytes[name.wire().len()..].first_chunk::<FIXED_QUESTION>()?;
     let [rtype, class] = [[t1, t2], [c1, c2]].map(u16::from_be_bytes);
-    Ok(Question { name, rtype, class })
+    Some(Question { name, rtype, class })
 }
 
 struct Record<'p> {
+    /// Whether the owner is the root, written out.
     root: bool,
     rtype: u16,
     class: u16,
     ttl: u32,
     data: &'p [u8],
+    /// Where the next record begins.
+    end: usize,
 }
 
 impl<'p> Record<'p> {
-    fn read(decoder: &mut BinDecoder<'p>) -> Result<Self, Malformed> {
-        // The checked wrappers are opened at once: any value is legal here, bounds were checked.
-        let owner = WireReader::read(decoder)?;
-        let rtype = decoder.read_u16()?.unverified();
-        let class = decoder.read_u16()?.unverified();
-        let ttl = decoder.read_u32()?.unverified();
-        let length = decoder.read_u16()?.unverified();
-        let data = decoder.read_slice(usize::from(length))?.unverified();
-        Ok(Self { root: owner.is_root(), rtype, class, ttl, data })
-    }
-}
-
-/// The packet is not a DNS message; why does not matter to anybody.
-struct Malformed;
-
-impl From<DecodeError> for Malformed {
-    fn from(_: DecodeError) -> Self {
-        Self
+    fn read(packet: &'p [u8], at: usize) -> Option<Self> {
+        let (&[t1, t2, c1, c2, ttl @ .., l1, l2], rest) =
+            packet.get(end_in(packet, at)?..)?.split_first_chunk::<FIXED_RECORD>()?;
+        let (data, rest) = rest.split_at_checked(u16::from_be_bytes([l1, l2]).into())?;
+        Some(Self {
+            root: packet[at] == 0,
+            rtype: u16::from_be_bytes([t1, t2]),
+            class: u16::from_be_bytes([c1, c2]),
+            ttl: u32::from_be_bytes(ttl),
+            data,
+            end: packet.len() - rest.len(),
+        })
     }
 }
 
 const HEADER: usize = 12;
 const FIXED_QUESTION: usize = 4;
+/// Type, class, TTL and length of data.
+const FIXED_RECORD: usize = 10;
 const QR: u8 = 0x80;
 const RD: u8 = 0x01;
 const CLASS_IN: u16 = 1;
@@ -338,9 +329,66 @@ mod tests {
             (query().opt(512, 0, &[0, 8, 0, 4, 0, 0, 0, 0]).bytes(), good),
             (query().counts([1, 0, 0, 1]).trailing(NON_ROOT_OPT).bytes(), "FORMERR question"),
             (query().counts([1, 0, 0, 1]).trailing(OVERLONG_OPT).bytes(), "FORMERR question"),
+            (query().counts([1, 0, 0, 1]).trailing(POINTING_OPT).bytes(), "FORMERR question"),
         ];
         for (packet, expected) in table {
             assert_eq!(outcome(&packet), expected, "{packet:?}");
+        }
+    }
+
+    /// A query with a record whose data are `hops` pointers, each to the one before, and one that is
+    /// owned by the last of them.
+    fn chain(hops: usize) -> Vec<u8> {
+        let mut packet = query().counts([1, 2, 0, 0]).bytes();
+        let root = packet.len() - 5;
+        let length = u16::try_from(2 * hops).unwrap().to_be_bytes();
+        packet.extend([&[0, 0, 1, 0, 1, 0, 0, 0, 5][..], &length].concat());
+        let mut target = root;
+        for _ in 0..=hops {
+            let pointer = 0xc000 | u16::try_from(target).unwrap();
+            target = packet.len();
+            packet.extend(pointer.to_be_bytes());
+        }
+        packet.extend(&A_RECORD[2..]);
+        packet
+    }
+
+    #[test]
+    fn pointers_are_followed_as_far_as_a_name_can_go() {
+        for (hops, expected) in [
+            (0, "web.service.local. 1"),
+            (100, "web.service.local. 1"),
+            (300, "FORMERR question"),
+            (8_000, "FORMERR question"),
+        ] {
+            assert_eq!(outcome(&chain(hops)), expected, "{hops} hops");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_is_no_name_is_refused() {
+        let here = u8::try_from(query().bytes().len()).unwrap();
+        for (owner, expected) in [
+            (&[0xc0, 12][..], "web.service.local. 1"),
+            (&[1, b'a', 0xc0, 16], "web.service.local. 1"),
+            // To itself, into itself, ahead, cut short, and other kinds of labels.
+            (&[0xc0, here], "FORMERR question"),
+            (&[1, b'a', 0xc0, here], "FORMERR question"),
+            (&[0xc0, here + 2], "FORMERR question"),
+            (&[0xff, 0xff], "FORMERR question"),
+            (&[0xc0], "FORMERR question"),
+            (&[0x40, 0], "FORMERR question"),
+            (&[0x80, 0], "FORMERR question"),
+            // 256 bytes with what it points to.
+            (&[&[[63; 64]; 3].concat()[..], &[46; 47], &[0xc0, 12]].concat(), "FORMERR question"),
+            (
+                &[&[[63; 64]; 3].concat()[..], &[43; 44], &[0xc0, 12]].concat(),
+                "web.service.local. 1",
+            ),
+        ] {
+            let record = [owner, &A_RECORD[2..]].concat();
+            let packet = query().counts([1, 0, 0, 1]).trailing(&record).bytes();
+            assert_eq!(outcome(&packet), expected, "{owner:?}");
         }
     }
 
@@ -413,5 +461,7 @@ mod tests {
     const COOKIE: &[u8] = &[0, 10, 0, 8, 7, 7, 7, 7, 7, 7, 7, 7];
     const A_RECORD: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, 1];
     const NON_ROOT_OPT: &[u8] = &[1, b'a', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    /// Its owner points to the root of the question.
+    const POINTING_OPT: &[u8] = &[0xc0, 30, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
     const OVERLONG_OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 9, 0, 3, 0, 0];
 }

@@ -487,10 +487,11 @@ mod tests {
             .prop_map(|labels| name(&format!("{}.", labels.join("."))))
     }
 
-    fn any_record() -> impl Strategy<Value = (Section, Name, u32, Name)> {
+    /// A record of type NS, or SRV, and whether it is taken back.
+    fn any_record() -> impl Strategy<Value = (Section, Name, u32, Name, bool, bool)> {
         let section =
             prop_oneof![Just(Section::Answer), Just(Section::Authority), Just(Section::Additional)];
-        (section, any_name(), any::<u32>(), any_name())
+        (section, any_name(), any::<u32>(), any_name(), any::<bool>(), prop::bool::weighted(0.3))
     }
 
     proptest! {
@@ -502,7 +503,7 @@ mod tests {
             payload in proptest::option::of(any::<u16>()),
             subnet in any::<bool>(),
             tcp in any::<bool>(),
-            mut records in proptest::collection::vec(any_record(), 0..40),
+            mut records in proptest::collection::vec(any_record(), 0..150),
         ) {
             records.sort_by_key(|record| record.0);
             let mut packet = QueryBytes::new(&question.to_string(), rtype::NS);
@@ -516,11 +517,16 @@ mod tests {
             let head = head(&packet);
             let mut reply = Reply::start(&mut buffer, &head, transport, b"ns1");
             let mut written = Vec::new();
-            for (section, owner, ttl, target) in &records {
-                let rdata = [target.wire()];
-                let record =
-                    Record { owner: owner.wire(), rtype: rtype::NS, ttl: *ttl, rdata: &rdata };
-                if reply.push(*section, &record) {
+            for (section, owner, ttl, target, is_srv, taken_back) in &records {
+                let (rtype, numbers) =
+                    if *is_srv { (rtype::SRV, &[0; 6][..]) } else { (rtype::NS, &[][..]) };
+                let rdata = [numbers, target.wire()];
+                let record = Record { owner: owner.wire(), rtype, ttl: *ttl, rdata: &rdata };
+                let mark = reply.mark();
+                let fits = reply.push(*section, &record);
+                if *taken_back {
+                    reply.rollback(mark);
+                } else if fits {
                     // A name that is pointed to has the case of its first occurrence.
                     written.push((*section, owner.folded(), *ttl, target.folded()));
                 }
@@ -537,8 +543,12 @@ mod tests {
             let mut read = Vec::new();
             for (section, records) in sections {
                 for record in records {
-                    let RData::NS(target) = &record.data else { panic!("{record:?}") };
-                    let [owner, target] = [&record.name, &target.0].map(from_hickory);
+                    let target = match &record.data {
+                        RData::NS(target) => &target.0,
+                        RData::SRV(srv) => &srv.target,
+                        other => panic!("{other:?}"),
+                    };
+                    let [owner, target] = [&record.name, target].map(from_hickory);
                     read.push((section, owner.folded(), record.ttl, target.folded()));
                 }
             }
