@@ -135,7 +135,7 @@ impl<'q> Responder<'q> {
             let wire = name.folded();
             let sought = self.sought(wire.wire());
             let authority = served.authority(sought);
-            let place = authority.is_none().then(|| served.reverse.find(wire.wire())).flatten();
+            let place = authority.is_none().then(|| served.reverse.find(sought)).flatten();
             let apex = authority.map(|a| a.apex.wire()).or_else(|| place.map(|place| place.apex));
             let above = apex.map_or(0, <[u8]>::len);
             let found = if let Some(zone) = served.zones.find(sought, above) {
