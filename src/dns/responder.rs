@@ -350,7 +350,12 @@ impl<'q> Responder<'q> {
         let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
                 if let Outcome::Answer(answer) = &mut outcome {
-                    AnswerWriter { apex, owner, client, view }.write(reply, answer);
+                    let writer = AnswerWriter { apex, owner, client, view };
+                    if writer.can_name(answer) {
+                        writer.write(reply, answer);
+                    } else {
+                        outcome = Outcome::NoData;
+                    }
                 }
                 witness.found(view, labels, kind, &outcome);
                 if tells && matches!(outcome, Outcome::NoData) {
