@@ -9,6 +9,7 @@ mod support;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -49,18 +50,30 @@ impl Patient {
 
     /// Asserts that it serves, and that it soon neither works nor holds on to anything.
     fn assert_recovers(&self) {
-        eventually(SOON, "an idle server does not work", || {
-            let before = self.processor_time();
-            at(now() + Duration::from_secs(1));
-            // Hundredths of a second, of which there were a hundred.
-            (self.processor_time() - before < 20).then_some(())
-        });
+        self.assert_idle();
         eventually(SOON, "its descriptors are closed", || {
             // The client of the side-port keeps one or two.
             (self.descriptors() <= self.descriptors + 2).then_some(())
         });
         self.assert_serves("afterwards");
         assert_eq!(self.server.http.metric("signpost_panics_total", ""), Some(0.0));
+    }
+
+    fn assert_idle(&self) {
+        eventually(SOON, "an idle server does not work", || {
+            let before = self.processor_time();
+            at(now() + Duration::from_secs(1));
+            // Hundredths of a second, of which there were a hundred.
+            (self.processor_time() - before < 20).then_some(())
+        });
+    }
+
+    /// Lets it open no more than this many files from now on.
+    fn grant(&self, descriptors: usize) {
+        let pid = self.server.pid().to_string();
+        let limit = format!("--nofile={descriptors}:");
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(status.expect("prlimit (Debian: util-linux) can be started").success());
     }
 
     fn count(&self, metric: &str) -> f64 {
@@ -145,6 +158,30 @@ fn more_connections_than_file_descriptors() {
     patient.assert_recovers();
     assert!(patient.count("signpost_dns_tcp_evicted_total") >= 300.0);
     assert!(patient.count("signpost_http_evicted_connections_total") >= 200.0);
+}
+
+#[test]
+fn no_file_descriptor_left_for_a_while() {
+    let patient = Patient::start("");
+    let query = Query::new("web.service.local", "A");
+    let granted = 1_000;
+
+    patient.grant(patient.descriptors());
+    // The system takes these, and the server cannot.
+    let mut waiting: Vec<_> = (0..50).map(|i| connect(i, patient.server.dns.address)).collect();
+    for stream in &mut waiting {
+        send(stream, &query.packet(1));
+    }
+    patient.assert_idle();
+    assert_eq!(patient.server.dns.query(&query).only(), "10.0.0.1");
+    patient.grant(granted);
+
+    for stream in &mut waiting {
+        assert!(receive(stream).is_some(), "it has only waited");
+    }
+    drop(waiting);
+    patient.assert_recovers();
+    assert!(patient.count("signpost_dns_tcp_accept_errors_total") > 0.0);
 }
 
 #[test]

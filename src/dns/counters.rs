@@ -15,6 +15,12 @@ pub struct Counters {
     pub tls_failures: AtomicU64,
     /// HTTP requests that were not a question, or too large or slow.
     pub https_refused: AtomicU64,
+    /// QUIC connections open now.
+    pub quic_open: AtomicU64,
+    /// QUIC connections closed since their client broke a rule of RFC 9250.
+    pub quic_protocol_errors: AtomicU64,
+    /// QUIC clients told to prove their address first.
+    pub quic_retries: AtomicU64,
     /// TCP connections open now, encrypted ones too.
     pub tcp_open: AtomicU64,
     /// TCP connections closed at once because all others were busy.

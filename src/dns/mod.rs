@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
+pub mod quic;
 pub mod rate_limit;
 pub mod rcode;
 pub mod reply;

@@ -368,7 +368,8 @@ impl<'q> Responder<'q> {
                 Outcome::NxDomain => Found::NxDomain,
             }
         });
-        self.reason = reason;
+        // ANY asks for several types.
+        self.reason = self.reason.take().or(reason);
         found
     }
 

@@ -83,6 +83,16 @@ fn bind_once(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErro
     Ok(Bound { address, udp, tcp })
 }
 
+/// Binds `address` for datagrams of one receiver.
+///
+/// # Errors
+/// When the address is in use, not this machine's, or not allowed.
+pub(crate) fn datagrams(address: SocketAddr) -> Result<std::net::UdpSocket, BindError> {
+    let socket = udp_socket(address, false);
+    let error = |source| BindError { address, transport: "UDP", source };
+    socket.map(Into::into).map_err(error)
+}
+
 fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = new_socket(address, Type::STREAM, Protocol::TCP)?;
     // Lets a restart pass connections of the last run that still linger; a listening socket

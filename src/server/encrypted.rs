@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Boot, Live};
+use crate::dns::quic;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
@@ -23,8 +24,7 @@ pub(super) struct Encrypted {
     pub(super) certificates: Arc<Certificates>,
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
-    /// The certificate made for trying out, without its key.
-    made: Option<PathBuf>,
+    quic: Vec<quic::Listener>,
 }
 
 /// The certificate that the file names. Blocks.
@@ -43,12 +43,7 @@ impl Encrypted {
     /// When an address cannot be had, or no certificate can be made.
     pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
         let certificates = Arc::new(Certificates::default());
-        let (certificate, made) = if boot.dev_tls {
-            let (certificate, path) = make(boot)?;
-            (Some(certificate), Some(path))
-        } else {
-            (certificate, None)
-        };
+        let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };
         if let Some(certificate) = certificate {
             certificates.replace(certificate);
         }
@@ -56,7 +51,12 @@ impl Encrypted {
             addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
         };
         let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
-        Ok(Self { certificates, tls, https, made })
+        let quic = boot
+            .quic_listen
+            .iter()
+            .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
+        let quic = quic.collect::<Result<_, _>>()?;
+        Ok(Self { certificates, tls, https, quic })
     }
 
     /// One line for each address.
@@ -67,8 +67,8 @@ impl Encrypted {
         for listener in &self.https {
             writeln!(out, "doh   https://{}/dns-query", listener.local_addr()?)?;
         }
-        if let Some(path) = &self.made {
-            writeln!(out, "cert  {} (self-signed, for clients to trust)", path.display())?;
+        for listener in &self.quic {
+            writeln!(out, "doq   {} (quic)", listener.address)?;
         }
         Ok(())
     }
@@ -93,6 +93,9 @@ impl Encrypted {
             let protocol = Protocol::Https(Arc::clone(&doh));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
         }
+        for listener in self.quic {
+            quic::serve(listener, handler, shared, stop, tasks);
+        }
     }
 }
 
@@ -113,7 +116,7 @@ pub enum DevTlsError {
 }
 
 /// A certificate for all that this server is reached by, and the file that clients can trust.
-fn make(boot: &Boot) -> Result<(Certificate, PathBuf), DevTlsError> {
+fn make(boot: &Boot) -> Result<Certificate, DevTlsError> {
     let Boot { name, zone, .. } = boot;
     let zone = zone.as_str();
     let names = [format!("{name}.{zone}"), zone.to_owned(), format!("*.{zone}"), LOCALHOST.into()];
@@ -130,10 +133,12 @@ fn make(boot: &Boot) -> Result<(Certificate, PathBuf), DevTlsError> {
         std::fs::write(&new, &made.pem)?;
         std::fs::rename(&new, &path)
     });
-    match written {
-        Ok(()) => Ok((made.certificate, path)),
-        Err(reason) => Err(DevTlsError::Write { path, reason }),
+    if let Err(reason) = written {
+        return Err(DevTlsError::Write { path, reason });
     }
+    let file = path.display();
+    tracing::info!(%file, "certificate made for trying out: clients are to trust this file");
+    Ok(made.certificate)
 }
 
 const LOCALHOST: &str = "localhost";

@@ -63,6 +63,10 @@ impl Collector for Parts {
         counter("signpost_dns_tls_failures", failures, &loops.tls_failures)?;
         let refused = "HTTP requests that got no DNS reply";
         counter("signpost_dns_https_refused", refused, &loops.https_refused)?;
+        let retries = "QUIC clients told to prove their address first";
+        counter("signpost_dns_quic_retries", retries, &loops.quic_retries)?;
+        let broken = "QUIC connections closed for a protocol error";
+        counter("signpost_dns_quic_protocol_errors", broken, &loops.quic_protocol_errors)?;
         let engine = self.registry.stats();
         counter("signpost_registry_expired", "Leases that ended", &engine.expired)?;
         counter("signpost_registry_renewals", "Heartbeats taken", &engine.renewals)?;
@@ -85,6 +89,8 @@ impl Collector for Parts {
         gauge("signpost_registry_expiry_lag_milliseconds", lag, late)?;
         let writes = u64::from(engine.degraded.load(Relaxed) == 0);
         gauge("signpost_store_connected", "Whether the store can write", writes)?;
+        let open = loops.quic_open.load(Relaxed);
+        gauge("signpost_dns_quic_connections", "QUIC connections open", open)?;
         let open = loops.tcp_open.load(Relaxed);
         gauge("signpost_dns_tcp_connections", "TCP connections open", open)
     }

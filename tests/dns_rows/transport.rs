@@ -7,7 +7,7 @@
 //! | 72 the longest idle is evicted | `src/dns/tcp.rs`; that others get in: `tests/robustness.rs` |
 //! | 74 a reply leaves from the address asked | `tests/source_address.rs` |
 //! | 75, 76 other people's clients, GET, HTTP/2 | `tests/encrypted/` |
-//! | 77 DNS over QUIC | not served yet |
+//! | 77 DNS over QUIC | `tests/quic.rs`, `src/dns/quic` |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -85,10 +85,12 @@ fn trying_out_takes_one_flag() {
     for line in [
         format!("dot   {ip}:8853 (tls)\n"),
         format!("doh   https://{ip}:8443/dns-query\n"),
-        format!("cert  {}/data/dev-tls.pem (", server.folder().display()),
+        format!("doq   {ip}:8853 (quic)\n"),
     ] {
         assert!(printed.contains(&line), "{line} is not in {printed}");
     }
+    let file = format!("file={}/data/dev-tls.pem", server.folder().display());
+    assert!(server.log().contains(&file), "{}", server.log());
     for file in std::fs::read_dir(server.folder().join("data")).unwrap() {
         let content = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!String::from_utf8_lossy(&content).contains("PRIVATE KEY"), "the key is on disk");
