@@ -119,11 +119,12 @@ fn check(
     around: &Surroundings<'_>,
 ) {
     let longest = instance.longest_name(service, around.zone.length());
-    if longest > LONGEST_NAME {
+    if longest > Instance::LONGEST_NAME {
         let message = format!(
-            "the longest name derived from {} in {} has {longest} characters, DNS allows \
-             {LONGEST_NAME}",
-            instance.id, around.zone
+            "the longest name derived from {} in {} has {longest} characters, DNS allows {}",
+            instance.id,
+            around.zone,
+            Instance::LONGEST_NAME
         );
         let hint = "shorten the id, the service, its tags, port names or locality, or the zone";
         document.fault(&at.key("id"), &message, Some(hint));
@@ -135,6 +136,3 @@ fn check(
         }
     }
 }
-
-/// RFC 1035 section 2.3.4, as text without the trailing dot.
-const LONGEST_NAME: usize = 253;

@@ -26,7 +26,8 @@ pub(super) fn write(
         Listing::Domains => push(reply, STATIC_TTL, &[apex.wire()]),
         Listing::Types => views.read_types(|types| {
             let written = types.iter().take_while(|of| {
-                let rdata = [&label(of), protocol(of), apex.wire()];
+                let service = of.service.as_str();
+                let rdata = [&label_start(service), service.as_bytes(), protocol(of), apex.wire()];
                 push(reply, ttl, &rdata)
             });
             // Sorted, so that the part which fits is the same every time.
@@ -38,11 +39,10 @@ pub(super) fn write(
     }
 }
 
-/// `_web`, in wire form.
-fn label(of: &ServiceType) -> Vec<u8> {
-    let service = of.service.as_str();
+/// What `_web` begins with in wire form, before `web`.
+fn label_start(service: &str) -> [u8; 2] {
     let length = u8::try_from(service.len() + 1).expect("a service's name has at most 62 bytes");
-    [&[length, b'_'], service.as_bytes()].concat()
+    [length, b'_']
 }
 
 /// `_tcp`, in wire form.

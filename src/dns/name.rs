@@ -284,7 +284,8 @@ pub(crate) fn unescape(rest: &mut &[u8]) -> Result<u8, NameTextError> {
 
 /// The most labels that 255 bytes can hold (RFC 1035 section 2.3.4).
 pub(crate) const MAX_LABELS: usize = 127;
-const MAX_LABEL: usize = 63;
+/// The longest label (RFC 1035 section 2.3.4).
+pub(crate) const MAX_LABEL: usize = 63;
 const MAX_NAME: usize = 255;
 /// One with a pointer from each label to the next is nobody's.
 const MAX_NAME_PARTS: usize = 2 * (MAX_LABELS + 1);

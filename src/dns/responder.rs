@@ -135,7 +135,7 @@ impl<'q> Responder<'q> {
             let wire = name.folded();
             let sought = self.sought(wire.wire());
             let authority = served.authority(sought);
-            let place = authority.is_none().then(|| served.reverse.find(wire.wire())).flatten();
+            let place = authority.is_none().then(|| served.reverse.find(sought)).flatten();
             let apex = authority.map(|a| a.apex.wire()).or_else(|| place.map(|place| place.apex));
             let above = apex.map_or(0, <[u8]>::len);
             let found = if let Some(zone) = served.zones.find(sought, above) {
@@ -350,7 +350,12 @@ impl<'q> Responder<'q> {
         let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
                 if let Outcome::Answer(answer) = &mut outcome {
-                    AnswerWriter { apex, owner, client, view }.write(reply, answer);
+                    let writer = AnswerWriter { apex, owner, client, view };
+                    if writer.can_name(answer) {
+                        writer.write(reply, answer);
+                    } else {
+                        outcome = Outcome::NoData;
+                    }
                 }
                 witness.found(view, labels, kind, &outcome);
                 if tells && matches!(outcome, Outcome::NoData) {

@@ -98,17 +98,17 @@ impl Served {
         let (serial, ttl) = (views.revision().serial(), self.negative_ttl);
         let at_apex = place.apex.len() == name.wire().len();
         let wanted = [rtype::PTR, rtype::ANY].contains(&rtype);
+        let before = reply.count(Section::Answer);
         let exists = match place.node {
             Node::Part => true,
             Node::Nothing => false,
             Node::Address(address) => {
-                let written = self.push_pointers(reply, name, address, views, now, wanted);
-                if written && wanted {
-                    return Rcode::NoError;
-                }
-                written || at_apex
+                self.push_pointers(reply, name, address, views, now, wanted) || at_apex
             }
         };
+        if reply.count(Section::Answer) > before {
+            return Rcode::NoError;
+        }
         match rtype {
             rtype::SOA | rtype::ANY if at_apex => {
                 self.home.push_soa(reply, Section::Answer, place.apex, serial, ttl);
@@ -140,10 +140,14 @@ impl Served {
         // One more than can fit tells that not all do.
         let most = if wanted { reply.room() / V4_RECORD + 1 } else { 1 };
         let found = pointers(views, address, now, most, |owners, ttl| {
+            let apex = self.home.apex.wire();
             let fits = owners.iter().take_while(|_| wanted).all(|instance| {
                 let (id, service) = (instance.id.as_str(), instance.service.as_str());
+                // Registered when the zone had a shorter name.
+                if 2 + id.len() + service.len() + apex.len() > Name::MAX {
+                    return true;
+                }
                 let lengths = [[label_length(id)], [label_length(service)]];
-                let apex = self.home.apex.wire();
                 let rdata: [&[u8]; 5] =
                     [&lengths[0], id.as_bytes(), &lengths[1], service.as_bytes(), apex];
                 let owner = name.wire();

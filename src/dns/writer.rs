@@ -4,7 +4,7 @@
 //! which is told by TC.
 
 use crate::dns::authority::push_address;
-use crate::dns::name::Name;
+use crate::dns::name::{MAX_LABEL, Name};
 use crate::dns::reply::{Record, Reply, Section};
 use crate::dns::rtype;
 use crate::dns::svcb;
@@ -22,6 +22,23 @@ pub(super) struct AnswerWriter<'w> {
 }
 
 impl AnswerWriter<'_> {
+    /// Takes out the instances whose names would be too long: they were registered when this apex
+    /// was another, or none. `false` when that leaves nobody.
+    pub(super) fn can_name(&self, answer: &mut Answer) -> bool {
+        let above = match &answer.data {
+            Data::Ptr(_) => self.owner.len(),
+            Data::Srv(_) | Data::Svcb(_) | Data::Https(_) => {
+                1 + self.view.name.as_str().len() + self.apex.wire().len()
+            }
+            Data::Addresses(_) | Data::Txt(_) => return true,
+        };
+        let room = Name::MAX.saturating_sub(above + 1);
+        if room < MAX_LABEL {
+            answer.data.retain(|srv| self.instance(srv).id.as_str().len() <= room);
+        }
+        !answer.data.is_empty()
+    }
+
     /// Writes as much of `answer` as fits, and takes the rest out of it.
     pub(super) fn write(&self, reply: &mut Reply<'_>, answer: &mut Answer) {
         let (start, all) = (reply.mark(), answer.data.len());

@@ -65,8 +65,11 @@ impl Instance {
             .find(|p| p.protocol == protocol && p.name.as_ref().is_some_and(|n| n.as_str() == name))
     }
 
+    /// The longest legal name in characters: 255 octets on the wire (RFC 1035 section 2.3.4).
+    pub const LONGEST_NAME: usize = 253;
+
     /// The length in characters of the longest name that DNS derives from this instance in
-    /// `service` under a zone name of `zone` characters; legal up to 253 (RFC 1035 section 2.3.4).
+    /// `service` under a zone name of `zone` characters; legal up to [`Self::LONGEST_NAME`].
     #[must_use]
     pub fn longest_name(&self, service: &ServiceName, zone: usize) -> usize {
         let service = service.as_str().len();

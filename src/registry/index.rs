@@ -82,6 +82,10 @@ impl Indexer {
     ) {
         let Some(service) = after.or(before).map(|view| &view.name) else { return };
         for protocol in [Protocol::Tcp, Protocol::Udp] {
+            // `_dns-sd._udp` stands for other things (RFC 6763 section 9).
+            if service.as_str() == "dns-sd" && protocol == Protocol::Udp {
+                continue;
+            }
             let has = |view: Option<&ServiceView>| view.is_some_and(|v| v.has_main(protocol));
             let of = || ServiceType { service: service.clone(), protocol };
             match (has(before), has(after)) {

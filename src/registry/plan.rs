@@ -275,9 +275,10 @@ impl<'s> Planner<'s> {
 
     fn check_names(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
         let longest = instance.longest_name(service, self.names.zone_length);
-        if longest > LONGEST_NAME {
+        if longest > Instance::LONGEST_NAME {
             let reason = format!(
-                "its longest DNS name would have {longest} characters, {LONGEST_NAME} are allowed"
+                "its longest DNS name would have {longest} characters, {} are allowed",
+                Instance::LONGEST_NAME
             );
             return Err(Refusal::Invalid(SpecError::new("id", reason)));
         }
@@ -356,6 +357,3 @@ fn refuse_repeats(
     }
     Ok(())
 }
-
-/// RFC 1035 section 2.3.4: 255 octets on the wire are 253 characters of text.
-const LONGEST_NAME: usize = 253;

@@ -35,7 +35,7 @@ pub enum Selector<'q> {
 }
 
 /// Which port SRV is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortChoice<'q> {
     /// The main port.
     Main,
@@ -209,12 +209,14 @@ pub struct Selection {
     active: usize,
     v4: OnceLock<Box<Addresses>>,
     v6: OnceLock<Box<Addresses>>,
+    /// Sorted: instances may have very many between them.
     ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
     owners: OnceLock<Box<Pool>>,
     texts: OnceLock<Box<[u32]>>,
 }
 
-/// A port that some instance of the selection has, or the main one; see [`PortChoice`].
+/// A port that some instance of the selection has, or the main one; see [`PortChoice`], of which it
+/// has the order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum PortKey {
     Main,
@@ -224,18 +226,6 @@ enum PortKey {
 }
 
 impl PortKey {
-    fn is(&self, choice: PortChoice<'_>) -> bool {
-        match (self, choice) {
-            (Self::Main, PortChoice::Main) => true,
-            (Self::MainOf(mine), PortChoice::MainOf(theirs)) => *mine == theirs,
-            (Self::Named(name, mine), PortChoice::Named(asked, theirs))
-            | (Self::Bound(name, mine), PortChoice::Bound(asked, theirs)) => {
-                name.as_str() == asked && *mine == theirs
-            }
-            _ => false,
-        }
-    }
-
     fn choice(&self) -> PortChoice<'_> {
         match self {
             Self::Main => PortChoice::Main,
@@ -312,7 +302,8 @@ impl Selection {
         port: PortChoice<'_>,
         rng: &mut impl Rng,
     ) -> Option<&Targets> {
-        let (key, cell) = self.ports.iter().find(|(key, _)| key.is(port))?;
+        let found = self.ports.binary_search_by(|(key, _)| key.choice().cmp(&port)).ok()?;
+        let (key, cell) = &self.ports[found];
         let listed = match stock.settings.srv_tiers {
             SrvTiers::Active => self.active(),
             SrvTiers::All => &self.usable,

@@ -363,6 +363,17 @@ impl Data {
         self.len() == 0
     }
 
+    /// Leaves the records to instances for which `keep` holds, where this lists instances.
+    pub fn retain(&mut self, keep: impl Fn(&Srv) -> bool) {
+        match self {
+            Self::Srv(records)
+            | Self::Svcb(records)
+            | Self::Https(records)
+            | Self::Ptr(records) => records.retain(keep),
+            Self::Addresses(_) | Self::Txt(_) => {}
+        }
+    }
+
     /// Leaves the first `most` records.
     pub fn truncate(&mut self, most: usize) {
         match self {

@@ -132,7 +132,8 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let (commits, requests) = mpsc::channel(1);
     let (persister, store_ended) = Persister::start(store, requests)?;
-    let names = Names { zone_length: boot.longest_zone(), server: boot.name.to_string() };
+    let zone_length = boot.longest_zone();
+    let names = Names { zone_length, server: boot.name.to_string() };
     let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (engine, engine_ended) = start_engine(engine)?;
 
@@ -178,6 +179,9 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         tasks.spawn(http::serve(listener, Arc::clone(&app)));
     }
     ready.store(true, Ordering::Release);
+    if let Some(warning) = zone::too_long(registry.views(), zone_length) {
+        tracing::warn!("{warning}");
+    }
     tracing::info!(revision = registry.views().revision().0, "ready");
 
     let part_ended = async {

@@ -9,8 +9,8 @@ use crate::dns::name::{Name, NameTextError, is_within, text};
 use crate::dns::reverse::Reverse;
 use crate::dns::served::Served;
 use crate::dns::zones::{self, ServerZone, SoaTimers, ZoneError};
-use crate::model::ZoneName;
-use crate::registry::Policy;
+use crate::model::{Instance, ZoneName};
+use crate::registry::{Policy, Views};
 
 /// Why the DNS front cannot serve this configuration.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,23 @@ fn authority(boot: &Boot, zone: &ZoneName) -> Result<Authority, NameTextError> {
         },
         apex,
     })
+}
+
+/// What is registered from before the zone or an alias was as long as `zone_length`: it is left out
+/// where its names do not fit.
+pub(super) fn too_long(views: &Views, zone_length: usize) -> Option<String> {
+    let all = views.all();
+    let mut instances = all.iter().flat_map(|view| {
+        let own = view.instances.iter();
+        own.map(|own| &own.instance)
+            .filter(|own| own.longest_name(&view.name, zone_length) > Instance::LONGEST_NAME)
+    });
+    let first = &instances.next()?.id;
+    let more = instances.count();
+    Some(format!(
+        "names of {first} and {more} more instances are too long for the longest of server.zone and \
+         server.aliases: they are left out there"
+    ))
 }
 
 /// What all names of addresses are below.

@@ -135,3 +135,14 @@ fn the_closest_zone_has_the_names_of_an_address() {
     assert_eq!(code, Some(1));
     assert!(log.contains("dns.reverse: zone 10.in-addr.arpa. has these names already"), "{log}");
 }
+
+#[test]
+fn a_zone_above_a_range_has_its_ds() {
+    let zone = "$ORIGIN in-addr.arpa.\n@ 5 SOA a. b. 1 2 3 4 5\n10 5 NS ns1.service.local.\n\
+                10 5 DS 1 8 2 00\n";
+    let server = Server::builder(REVERSE).file("zones/above.zone", zone).start();
+
+    assert_eq!(server.dns.ask("10.in-addr.arpa", "DS").only(), "\\# 5 0001080200");
+    assert_eq!(server.dns.ask("10.in-addr.arpa", "SOA").answers.len(), 1);
+    assert_eq!(server.dns.ask("11.0.0.10.in-addr.arpa", "PTR").answers.len(), 1);
+}

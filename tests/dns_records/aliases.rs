@@ -72,3 +72,44 @@ fn names_must_fit_under_the_longest_alias() {
     let name = format!("{}.web.{alias}", "i".repeat(60));
     assert_eq!(server.dns.ask(&name, "A").only(), "10.0.0.1");
 }
+
+#[test]
+fn an_instance_from_before_a_longer_apex_spoils_no_answer() {
+    let mut server = Server::start("");
+    let (service, long) = ("s".repeat(60), "i".repeat(63));
+    let port = json!([{ "name": "https", "port": 443 }]);
+    let body = json!({ "addresses": ["10.0.0.1"], "ports": port, "ttl": null });
+    server.http.register(&service, &long, &body);
+    let alias = ["a".repeat(60), "b".repeat(60), "c".repeat(58)].join(".");
+    server.write_config(&format!("[server]\naliases = [\"{alias}\"]\n"));
+    server.restart();
+
+    for (name, rtype) in [
+        (service.clone(), "SRV"),
+        (service.clone(), "HTTPS"),
+        (format!("_https.{service}"), "SVCB"),
+        (format!("_{service}._tcp"), "PTR"),
+    ] {
+        let reply = server.dns.ask(&format!("{name}.{alias}"), rtype);
+        assert_eq!(reply.told(), ("NOERROR", "qr aa", vec![]), "{rtype}");
+        assert_eq!(reply.authority.len(), 1, "{rtype}: {reply:?}");
+        assert_eq!(server.dns.ask(&format!("{name}.service.local"), rtype).answers.len(), 1);
+    }
+    assert_eq!(server.dns.ask(&format!("{service}.{alias}"), "A").only(), "10.0.0.1");
+    assert!(server.log().contains(&format!("names of {long} and 0 more instances are too long")));
+    // Those that fit are listed.
+    let body = json!({ "addresses": ["10.0.0.2"], "ports": port, "ttl": null });
+    let short = server.http.put(&format!("/v1/services/{service}/instances/a"), &body);
+    assert_eq!(short.status, 201, "{short:?}");
+    let srv = server.dns.ask(&format!("{service}.{alias}"), "SRV");
+    assert_eq!(srv.only(), format!("0 256 443 a.{service}.{alias}."));
+
+    server.write_config(&format!(
+        "[server]\nzone = \"{alias}\"\n[dns]\nreverse = [\"10.0.0.0/8\"]\n"
+    ));
+    server.restart();
+
+    assert_eq!(server.dns.ask("1.0.0.10.in-addr.arpa", "PTR").told(), ("NOERROR", "qr aa", vec![]));
+    let fits = server.dns.ask("2.0.0.10.in-addr.arpa", "PTR");
+    assert_eq!(fits.only(), format!("a.{service}.{alias}."));
+}

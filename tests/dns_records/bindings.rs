@@ -163,9 +163,33 @@ fn a_binding_is_explained_as_srv_is() {
 
     let reasons = |i: usize| reply["instances"][i]["reasons"].clone();
     assert_eq!(reply["answers"].as_array().unwrap().len(), 1, "{reply}");
+    let data =
+        "1 web-1.web.service.local. alpn=h2,http/1.1 ipv4hint=10.0.0.11 ipv6hint=2001:db8::11";
+    assert_eq!(reply["answers"][0]["data"], data);
     assert_eq!(reasons(0), json!([]), "{reply}");
     assert_eq!(reasons(1), json!(["not in the active tier"]));
     assert_eq!(reasons(2), json!(["no such port"]));
+}
+
+#[test]
+fn parameters_are_explained_as_zone_files_write_them() {
+    let params = "mandatory=alpn,port alpn=h2,h3 no-default-alpn port=53 \
+                  ipv4hint=192.0.2.1,192.0.2.2 key667=\"ab\"";
+    let zone = format!("$ORIGIN example.org.\n@ 5 SOA a b 1 2 3 4 5\n@ 5 SVCB 1 svc {params}\n");
+    let server = Server::builder("").file("zones/x.zone", &zone).start();
+
+    let reply = server.http.get("/v1/resolve?name=example.org&type=SVCB").body;
+
+    assert_eq!(reply["answers"][0]["data"], format!("1 svc.example.org. {params}"), "{reply}");
+
+    // A list within a character-string: what both would read otherwise is escaped twice.
+    let port = json!([{ "name": "https", "port": 443 }]);
+    let metadata = json!({ "alpn": r"h2,a\b" });
+    let body = json!({ "addresses": ["10.0.0.1"], "ports": port, "metadata": metadata });
+    server.http.register("web", "a", &body);
+    let reply = server.http.get("/v1/resolve?name=web.service.local&type=HTTPS").body;
+    let data = r#"1 a.web.service.local. alpn="h2,a\\\\b" ipv4hint=10.0.0.1"#;
+    assert_eq!(reply["answers"][0]["data"], data);
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn the_types_of_service_follow_the_registry() {
     server.http.register("b", "1", &instance("tcp"));
     server.http.register("a", "1", &instance("tcp"));
     server.http.register("a", "2", &instance("udp"));
+    // Its name is taken.
+    server.http.register("dns-sd", "1", &instance("udp"));
     assert_eq!(types(), ["_a._tcp", "_a._udp", "_b._tcp"]);
 
     server.http.register("a", "1", &instance("udp"));
