@@ -37,25 +37,26 @@ pub(super) fn configured(live: &Live) -> Result<Option<Certificate>, Certificate
 }
 
 impl Encrypted {
-    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate first.
+    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate for them.
     ///
     /// # Errors
     /// When an address cannot be had, or no certificate can be made.
     pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
-        let certificates = Arc::new(Certificates::default());
+        let listen = |addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
+        };
+        let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
+        // After the sockets: who has them may have its certificate in the same file.
         let (certificate, made) = if boot.dev_tls {
             let (certificate, path) = make(boot)?;
             (Some(certificate), Some(path))
         } else {
             (certificate, None)
         };
+        let certificates = Arc::new(Certificates::default());
         if let Some(certificate) = certificate {
             certificates.replace(certificate);
         }
-        let listen = |addresses: &[SocketAddr]| {
-            addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
-        };
-        let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
         Ok(Self { certificates, tls, https, made })
     }
 
