@@ -16,6 +16,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use support::dns::{Dns, Query, receive, send};
+use support::http2;
 use support::server::Server;
 use support::{SOON, at, eventually, now};
 
@@ -151,6 +152,9 @@ fn more_connections_than_file_descriptors() {
     let busy = crowd(patient.server.dns.address, &[1, 0, 7]);
     patient.assert_serves("beside 300 half messages");
     assert!(patient.descriptors() < 80);
+    // One line for each listener at most, however often it is out of descriptors.
+    let told = patient.server.log().matches("cannot accept connections").count();
+    assert!(told <= 2, "{}", patient.server.log());
     let registered = serde_json::json!({ "addresses": ["10.0.0.3"] });
     patient.server.http.apart().register("api", "a", &registered);
     drop((dns, http, busy));
@@ -219,6 +223,19 @@ fn half_messages_of_many_clients() {
 
     patient.assert_recovers();
     assert!(patient.count("signpost_dns_tcp_evicted_total") >= 200.0);
+}
+
+#[test]
+fn clients_without_room_for_a_reply_keep_nobody_out() {
+    let patient = Patient::start("limits.connections = 100");
+    let mut bytes = http2::opening(0);
+    bytes.extend(http2::get(1, "http", "/v1/services/web"));
+
+    let takers_of_nothing = crowd(patient.server.http.address, &bytes);
+
+    patient.assert_serves("beside untaken replies");
+    drop(takers_of_nothing);
+    patient.assert_recovers();
 }
 
 #[test]

@@ -41,12 +41,13 @@ impl Listen {
             dev_tls: flags.dev_tls,
             allow_insecure: http.allow_insecure,
         };
-        if flags.dev_tls && listen.encrypted().all(<[SocketAddr]>::is_empty) {
+        let chosen = flags.dev_tls && listen.encrypted().all(<[SocketAddr]>::is_empty);
+        if chosen {
             listen.for_trying_out();
         }
         listen.check_certificate(document, flags, certificate);
         listen.check_side_port(document, flags);
-        listen.check_unique(document);
+        listen.check_unique(document, chosen);
         listen
     }
 
@@ -130,8 +131,11 @@ impl Listen {
         }
     }
 
-    /// No socket is listened on twice, by one list or by two.
-    fn check_unique(&self, document: &mut Document<'_>) {
+    /// No socket is listened on twice, by one list or by two; `chosen`: that those of the encrypted
+    /// transports come of --dev-tls alone.
+    fn check_unique(&self, document: &mut Document<'_>, chosen: bool) {
+        let hint =
+            chosen.then_some("--dev-tls chose it; choose others by --tls, --https or --quic");
         let over_tcp = [
             ("dns.listen", &self.dns),
             ("http.listen", &self.http),
@@ -139,14 +143,19 @@ impl Listen {
             ("dns.https_listen", &self.https),
         ];
         let over_udp = [("dns.listen", &self.dns), ("dns.quic_listen", &self.quic)];
-        unique(document, &over_tcp, 0);
+        unique(document, &over_tcp, 0, hint);
         // What `dns.listen` has twice was said.
-        unique(document, &over_udp, self.dns.len());
+        unique(document, &over_udp, self.dns.len(), hint);
     }
 }
 
 /// Notes a fault for each socket of `lists` that is there before, from the one of that number on.
-fn unique(document: &mut Document<'_>, lists: &[(&str, &Vec<SocketAddr>)], first: usize) {
+fn unique(
+    document: &mut Document<'_>,
+    lists: &[(&str, &Vec<SocketAddr>)],
+    first: usize,
+    hint: Option<&str>,
+) {
     let sockets = lists
         .iter()
         .flat_map(|(key, list)| list.iter().enumerate().map(|(i, socket)| (*key, i, *socket)));
@@ -161,6 +170,7 @@ fn unique(document: &mut Document<'_>, lists: &[(&str, &Vec<SocketAddr>)], first
         } else {
             format!("{socket} is in {other} already")
         };
-        document.fault(&KeyPath::of(key).index(*i), &message, None);
+        let hint = hint.filter(|_| !["dns.listen", "http.listen"].contains(key));
+        document.fault(&KeyPath::of(key).index(*i), &message, hint);
     }
 }

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -95,12 +96,16 @@ impl Connection {
         // Replies are whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         match protocol {
-            Protocol::Tcp => self.messages(&mut stream, Transport::Tcp, &handler).await,
+            Protocol::Tcp => {
+                self.messages(&mut stream, Transport::Tcp, &handler).await;
+            }
             Protocol::Tls(config) => {
                 if let Some(mut stream) = self.handshake(stream, config).await {
-                    self.messages(&mut stream, Transport::Tls, &handler).await;
+                    let ended = self.messages(&mut stream, Transport::Tls, &handler).await;
                     // Says that nothing was cut off (RFC 8446 section 6.1), to who still listens.
-                    let _ = timeout(shared.timeouts.write, stream.shutdown()).await;
+                    // Who takes nothing, or has to make room, is not waited for.
+                    let patience = if ended { shared.timeouts.write } else { Duration::ZERO };
+                    let _ = timeout(patience, stream.shutdown()).await;
                 }
             }
             Protocol::Https(config) => {
@@ -133,7 +138,8 @@ impl Connection {
         Some(stream)
     }
 
-    async fn messages<H, S>(&mut self, stream: &mut S, transport: Transport, handler: &H)
+    /// Whether the client was there to the end, and its place too.
+    async fn messages<H, S>(&mut self, stream: &mut S, transport: Transport, handler: &H) -> bool
     where
         H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
         S: AsyncRead + AsyncWrite + Unpin,
@@ -142,8 +148,8 @@ impl Connection {
         let peer = Peer { transport, source: *source };
         tokio::select! {
             biased;
-            () = place.evicted() => {}
-            _ = exchange(stream, handler, peer, place, shared, stop) => {}
+            () = place.evicted() => false,
+            ended = exchange(stream, handler, peer, place, shared, stop) => ended.is_ok(),
         }
     }
 
@@ -186,13 +192,18 @@ pub async fn converse<H, S>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use rustls::crypto::ring;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore};
     use tokio::io::AsyncReadExt;
+    use tokio::time::sleep;
+    use tokio_rustls::TlsConnector;
 
     use super::*;
     use crate::dns::serve::Timeouts;
-    use crate::dns::tls::dot;
+    use crate::dns::tls::{Certificates, dot, self_signed};
+    use crate::registry::Clock;
 
     /// Echoes messages; silent to one that begins with 0, panics at one that begins with 9.
     fn echo(packet: &[u8], _: Peer, reply: &mut Vec<u8>) -> bool {
@@ -345,6 +356,43 @@ mod tests {
             assert_eq!(read_to_close(&mut stream).await, b"");
             assert_eq!(server.shared.counters.tls_failures.load(Ordering::Relaxed), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_and_has_to_go_is_not_waited_for() {
+        let names = ["localhost".to_owned()];
+        let made = self_signed(&names, &[], Clock::start().wall()).unwrap();
+        let certificates = Arc::new(Certificates::default());
+        certificates.replace(made.certificate);
+        let long = Duration::from_secs(600);
+        let timeouts = Timeouts { idle: long, message: long, write: long };
+        let server = start_as(Protocol::Tls(Arc::new(dot(certificates))), 1, timeouts).await;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(made.pem.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = TcpStream::connect(server.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = TlsConnector::from(Arc::new(config)).connect(name, client).await;
+        let mut client = client.unwrap();
+
+        // Until nothing moves any more.
+        let large = [[0xff, 0xff].as_slice(), &[7; 65_535]].concat();
+        let stalled = Duration::from_millis(500);
+        while timeout(stalled, client.write_all(&large)).await.is_ok() {}
+        let _next = TcpStream::connect(server.address).await.unwrap();
+
+        let open = || server.shared.counters.tcp_open.load(Ordering::Relaxed);
+        let evicted = || server.shared.counters.tcp_evicted.load(Ordering::Relaxed) == 1;
+        let gone = async {
+            while !(evicted() && open() == 1) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(timeout(Duration::from_secs(20), gone).await.is_ok(), "it is still there");
     }
 
     #[tokio::test]

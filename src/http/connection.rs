@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,7 +23,7 @@ use crate::registry::Clock;
 ///
 /// | the client | overdue after |
 /// |---|---|
-/// | does not read what is written | [`WRITE_TIME`] |
+/// | does not read what is written, or take (HTTP/2) what is there | [`WRITE_TIME`] |
 /// | waits for a reply | never: what it waits for has limits of its own |
 /// | sends the head of a request | [`HEAD_TIME`] |
 /// | does nothing | [`IDLE_TIME`] |
@@ -31,6 +31,10 @@ use crate::registry::Clock;
 pub(crate) struct Activity {
     /// Requests that are being answered.
     requests: AtomicUsize,
+    /// Those of them whose reply is there, for the client to take.
+    offered: AtomicUsize,
+    /// When anything of a reply was last offered or taken.
+    taken: AtomicU64,
     /// When anything was last read or written.
     moved: AtomicU64,
     /// When the head began that is being read; [`NONE`] without one.
@@ -50,6 +54,8 @@ impl Activity {
     pub(crate) fn new(now: Millis, place: Place) -> Arc<Self> {
         Arc::new(Self {
             requests: AtomicUsize::new(0),
+            offered: AtomicUsize::new(0),
+            taken: AtomicU64::new(now.0),
             moved: AtomicU64::new(now.0),
             // A client that connects has something to say.
             head: AtomicU64::new(now.0),
@@ -68,7 +74,7 @@ impl Activity {
         if !has_body {
             self.place.busy();
         }
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), offered: false }
     }
 
     /// Whether the client takes longer than anybody should; see the table above.
@@ -77,7 +83,9 @@ impl Activity {
             let since = since.load(Relaxed);
             since != NONE && now.since(Millis(since)) > limit
         };
-        if longer(&self.blocked, WRITE_TIME) {
+        // A client of HTTP/2 need not stop reading to take nothing: it can give replies no room.
+        let untaken = self.offered.load(Relaxed) > 0 && longer(&self.taken, WRITE_TIME);
+        if untaken || longer(&self.blocked, WRITE_TIME) {
             return true;
         }
         if self.requests.load(Relaxed) > 0 {
@@ -99,8 +107,15 @@ impl Activity {
     /// Notes that the client has sent all of its request.
     fn note_body_read(&self) {
         self.body_left.store(false, Relaxed);
-        if self.requests.load(Relaxed) > 0 {
+        if self.requests.load(Relaxed) > self.offered.load(Relaxed) {
             self.place.busy();
+        }
+    }
+
+    /// When all that is being answered is the client's to take, the connection may go.
+    fn settle(&self) {
+        if self.requests.load(Relaxed) == self.offered.load(Relaxed) {
+            self.place.idle();
         }
     }
 
@@ -127,13 +142,39 @@ impl Activity {
 }
 
 /// A request that is being answered.
-pub(crate) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight {
+    activity: Arc<Activity>,
+    offered: bool,
+}
+
+impl InFlight {
+    /// Notes that a part of the reply is there, so that it is the client's turn.
+    pub(crate) fn offer(&mut self, now: Millis) {
+        self.activity.taken.store(now.0, Relaxed);
+        if !self.offered {
+            self.offered = true;
+            self.activity.offered.fetch_add(1, Relaxed);
+        }
+        self.activity.settle();
+    }
+
+    /// Notes that the client has taken what there was, and waits for more.
+    pub(crate) fn exhausted(&mut self) {
+        if self.offered {
+            self.offered = false;
+            self.activity.offered.fetch_sub(1, Relaxed);
+            self.activity.place.busy();
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Relaxed) == 1 {
-            self.0.place.idle();
+        if self.offered {
+            self.activity.offered.fetch_sub(1, Relaxed);
         }
+        self.activity.requests.fetch_sub(1, Relaxed);
+        self.activity.settle();
     }
 }
 
@@ -242,38 +283,6 @@ impl HttpBody for Inlet {
             self.activity.note_body_read();
         }
         Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The body of a reply. While it is there, its request is being answered.
-pub(crate) struct Outlet {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl Outlet {
-    pub(crate) fn new(body: Body, in_flight: InFlight) -> Self {
-        Self { body, _in_flight: in_flight }
-    }
-}
-
-impl HttpBody for Outlet {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

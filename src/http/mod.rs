@@ -12,6 +12,7 @@ mod heartbeats;
 mod instances;
 mod json;
 mod metrics;
+mod outlet;
 mod problem;
 mod resolve;
 mod route;

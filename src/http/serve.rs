@@ -22,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::http::app::App;
-use crate::http::connection::{Activity, Inlet, Outlet, Wire, linger};
+use crate::http::connection::{Activity, Inlet, Wire, linger};
+use crate::http::outlet::Outlet;
 use crate::http::problem::ProblemKind;
 use crate::http::router;
 use crate::net::accept::Acceptor;
@@ -113,7 +114,7 @@ async fn attend(
         let front = service_fn(|request: Request<Incoming>| {
             let in_flight = activity.begin(!request.body().is_end_stream());
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
-            async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight))) }
+            async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
         let mut down = pin!(app.going_down());

@@ -16,13 +16,16 @@ pub struct Acceptor {
     listener: TcpListener,
     /// How long to leave the listener alone after the next error; `None` while all is well.
     pause: Option<Duration>,
+    /// How many connections to accept before errors are worth another line: where descriptors are
+    /// few, a flood has errors and successes by turns.
+    untold: u32,
 }
 
 impl Acceptor {
     /// Accepts from `listener`.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener, pause: None }
+        Self { listener, pause: None, untold: 0 }
     }
 
     /// The next connection. Calls `failed` for each that could not be accepted, for whatever
@@ -32,6 +35,7 @@ impl Acceptor {
             let error = match self.listener.accept().await {
                 Ok(accepted) => {
                     self.pause = None;
+                    self.untold = self.untold.saturating_sub(1);
                     return accepted;
                 }
                 Err(error) => error,
@@ -40,9 +44,10 @@ impl Acceptor {
             if is_of_one_connection(&error) {
                 continue;
             }
-            if self.pause.is_none() {
+            if self.untold == 0 {
                 tracing::error!(%error, "cannot accept connections, trying on");
             }
+            self.untold = TOLD_FOR;
             let pause = self.pause.unwrap_or(FIRST_PAUSE);
             self.pause = Some((pause * 2).min(LONGEST_PAUSE));
             sleep(pause).await;
@@ -69,6 +74,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+const TOLD_FOR: u32 = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Short enough for a client that waits for its connection.
 const LONGEST_PAUSE: Duration = Duration::from_millis(640);

@@ -37,16 +37,12 @@ pub(super) fn configured(live: &Live) -> Result<Option<Certificate>, Certificate
 }
 
 impl Encrypted {
-    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate first.
+    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate for them.
     ///
     /// # Errors
     /// When an address cannot be had, or no certificate can be made.
     pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
         let certificates = Arc::new(Certificates::default());
-        let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };
-        if let Some(certificate) = certificate {
-            certificates.replace(certificate);
-        }
         let listen = |addresses: &[SocketAddr]| {
             addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
         };
@@ -56,6 +52,11 @@ impl Encrypted {
             .iter()
             .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
         let quic = quic.collect::<Result<_, _>>()?;
+        // After the sockets: who has them may have its certificate in the same file.
+        let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };
+        if let Some(certificate) = certificate {
+            certificates.replace(certificate);
+        }
         Ok(Self { certificates, tls, https, quic })
     }
 

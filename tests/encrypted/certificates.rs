@@ -98,6 +98,19 @@ fn trying_out_takes_one_flag() {
 }
 
 #[test]
+fn an_address_that_trying_out_takes_too_is_told_with_the_way_out() {
+    let (dns, _) = free_addresses();
+    let config = format!("[http]\nlisten = [\"{}:8443\"]", dns.ip());
+    let builder = Server::builder(&config).without_flags();
+
+    let (code, said) = builder.argument("--dev-tls").argument(&format!("--dns={dns}")).fail();
+
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(":8443 is in http.listen already"), "{said}");
+    assert!(said.contains("choose others by --tls, --https or --quic"), "{said}");
+}
+
+#[test]
 fn each_start_makes_another_certificate() {
     let mut encrypted = start("");
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();

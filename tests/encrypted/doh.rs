@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::dig::dig;
 use crate::support::dns::Query;
+use crate::support::http2;
 use crate::support::message::Message;
 use crate::support::needs::{CURL, DIG, KDIG, works};
+use crate::support::{at, now};
 use crate::{Encrypted, Stream, connect, start};
 
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
@@ -241,4 +244,46 @@ fn many_questions_share_a_connection() {
         let connects: u32 = told.lines().filter_map(|line| line.parse::<u32>().ok()).sum();
         assert_eq!(connects, 1, "{told}");
     }
+}
+
+#[test]
+fn who_takes_no_replies_gets_no_more_of_them() {
+    let encrypted = with_web("");
+    let trusted = std::fs::read_to_string(encrypted.certificate()).unwrap();
+    let mut stream = connect(encrypted.https, &trusted, b"h2");
+
+    let path = "/dns-query?name=web.service.local";
+    let mut bytes = http2::opening(0);
+    bytes.extend((0..100).flat_map(|i| http2::get(2 * i + 1, "https", path)));
+    assert!(http2::sent(&mut stream, &bytes));
+
+    let replies: Vec<bool> = (0..100).map(|_| http2::next_is_ok(&mut stream)).collect();
+    assert_eq!(replies, [[true; 8].as_slice(), &[false; 92]].concat());
+    encrypted.server.assert_well("beside untaken replies");
+}
+
+#[test]
+fn who_never_stops_asking_does_not_hold_up_a_stop() {
+    let mut encrypted = with_web("");
+    let trusted = std::fs::read_to_string(encrypted.certificate()).unwrap();
+    let mut stream = connect(encrypted.https, &trusted, b"h2");
+    assert!(http2::sent(&mut stream, &http2::opening(0)));
+    let path = "/dns-query?name=web.service.local";
+    let (begun, asking) = std::sync::mpsc::channel();
+
+    let asker = std::thread::spawn(move || {
+        for id in (1..).step_by(2) {
+            let bytes = [http2::get(id, "https", path), http2::reset(id)].concat();
+            if !http2::sent(&mut stream, &bytes) {
+                return;
+            }
+            begun.send(()).ok();
+            at(now() + Duration::from_millis(50));
+        }
+    });
+    asking.recv().unwrap();
+
+    assert_eq!(encrypted.server.terminate().code(), Some(0));
+    assert!(!encrypted.server.log().contains("cut"), "{}", encrypted.server.log());
+    asker.join().unwrap();
 }

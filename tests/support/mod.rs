@@ -5,6 +5,7 @@
 pub(crate) mod dig;
 pub(crate) mod dns;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod needs;
 pub(crate) mod outcome;

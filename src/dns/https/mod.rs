@@ -2,8 +2,10 @@
 //!
 //! Called by `tcp` once the keys are agreed on, in the place that the connection has there. What a
 //! request asks is `request`'s matter, what it gets `response`'s. A client that is slow with
-//! anything is cut: nothing here waits for longer than the timeouts of TCP.
+//! anything is cut: nothing here waits for longer than the timeouts of TCP. One that asks more than
+//! it takes replies waits for itself.
 
+mod content;
 mod freshness;
 mod json;
 mod request;
@@ -21,12 +23,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::dns::counters::count;
+use crate::dns::https::content::Content;
 use crate::dns::https::request::{Asked, Refused};
-use crate::dns::https::response::Content;
 use crate::dns::serve::{Handled, Shared, call, stopped};
 use crate::dns::transport::Peer;
 use crate::net::connections::Place;
@@ -44,12 +46,14 @@ pub(crate) async fn converse<H, S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());
+    let replies = Arc::new(Semaphore::new(REPLIES));
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = activity.begin();
         let (handler, shared) = (handler.clone(), Arc::clone(shared));
+        let replies = Arc::clone(&replies);
         async move {
             let _in_flight = in_flight;
-            Ok::<_, Infallible>(respond(request, &handler, peer, &shared).await)
+            Ok::<_, Infallible>(respond(request, &handler, peer, &shared, replies).await)
         }
     });
     let builder = builder();
@@ -58,15 +62,19 @@ pub(crate) async fn converse<H, S>(
     // the last reply to be taken.
     let mut timer = pin!(sleep(shared.timeouts.idle));
     let mut stopping = false;
+    // Not moved by anything: a client may go on asking, and never say goodbye.
+    let mut end = pin!(sleep(Duration::ZERO));
     loop {
         tokio::select! {
             biased;
             () = place.evicted() => return,
+            () = &mut end, if stopping => return,
             // What goes wrong on a connection is its client's to see.
             _ = &mut connection => return,
             () = stopped(stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
+                end.set(sleep(shared.timeouts.message + LAST_WORDS));
                 timer.set(sleep(LAST_WORDS));
             }
             () = activity.changed.notified() => {
@@ -87,13 +95,19 @@ async fn respond<H>(
     handler: &H,
     peer: Peer,
     shared: &Shared,
+    replies: Arc<Semaphore>,
 ) -> Response<Content>
 where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
 {
     let (head, body) = request.into_parts();
     let response = match timeout(shared.timeouts.message, request::asked(&head, body)).await {
-        Ok(Ok(asked)) => answered(asked, handler, peer, shared),
+        // Before there is a reply, which may be a thousand times as large as its question.
+        Ok(Ok(asked)) => match timeout(shared.timeouts.write, replies.acquire_owned()).await {
+            Ok(Ok(room)) => answered(asked, handler, peer, shared)
+                .map(|reply| reply.map(|content| content.until_taken(room))),
+            Ok(Err(_)) | Err(_) => Err(Refused::Untaken),
+        },
         Ok(Err(refused)) => Err(refused),
         Err(_) => Err(Refused::Slow),
     };
@@ -180,6 +194,8 @@ const HEAD: usize = 16 * 1024;
 const HEADER_LIST: u32 = 16 * 1024;
 /// Questions at a time on one connection. RFC 9113 section 6.5.2 advises against fewer.
 const STREAMS: u32 = 100;
+/// Replies at a time that a connection keeps for its client to take.
+const REPLIES: usize = 8;
 /// What a client may send ahead: the largest message.
 const WINDOW: u32 = 64 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;

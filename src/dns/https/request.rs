@@ -47,6 +47,8 @@ pub(super) enum Refused {
     Body,
     #[error("the body took too long")]
     Slow,
+    #[error("earlier replies on this connection have to be taken first")]
+    Untaken,
     #[error("this should have been answered, and was not")]
     Broken,
 }
@@ -59,6 +61,7 @@ impl Refused {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Query(_) | Self::NotDns | Self::Body => StatusCode::BAD_REQUEST,
+            Self::Untaken => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -1,18 +1,15 @@
 //! The HTTP side of a reply: status, media type, how long it may be cached.
 
-use http_body_util::Full;
-use hyper::body::{Body, Bytes};
+use hyper::body::Body;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
+use crate::dns::https::content::Content;
 use crate::dns::https::freshness::freshness;
 use crate::dns::https::json;
 use crate::dns::https::request::{DNS_JSON, DNS_MESSAGE, Form, Refused};
-
-/// The body of a response: whole, never a stream.
-pub(super) type Content = Full<Bytes>;
 
 /// A reply. 200 whatever it says: HTTP has delivered it (RFC 8484 section 4.2.1).
 ///
@@ -47,7 +44,7 @@ pub(super) fn for_method(mut response: Response<Content>, method: &Method) -> Re
     if *method == Method::HEAD {
         let length = response.body().size_hint().exact().unwrap_or(0);
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-        *response.body_mut() = Full::default();
+        *response.body_mut() = Content::default();
     }
     response
 }
@@ -58,7 +55,7 @@ fn response(
     cache_control: HeaderValue,
     body: Vec<u8>,
 ) -> Response<Content> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Content::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
