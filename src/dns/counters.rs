@@ -36,3 +36,18 @@ pub struct Counters {
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
+
+/// One more for as long as what this returns is kept, however that ends.
+pub(crate) fn hold(counter: &AtomicU64) -> Held<'_> {
+    counter.fetch_add(1, Ordering::Relaxed);
+    Held(counter)
+}
+
+/// One of what a counter has open.
+pub(crate) struct Held<'c>(&'c AtomicU64);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -75,7 +75,6 @@ where
         if !output.is_empty() {
             timeout(timeouts.write, send(stream, &output)).await??;
             output.clear();
-            output.shrink_to(FLUSH);
         }
         // A client that never stops asking must not hold up a stop.
         if end || *stop.borrow() {
@@ -87,7 +86,13 @@ where
         }
         // A message has one deadline from its first byte on, which more bytes do not move.
         match (input.is_empty(), begun && answered == 0) {
-            (true, _) => timer.set(sleep(timeouts.idle)),
+            (true, _) => {
+                timer.set(sleep(timeouts.idle));
+                // Who asked for much once and stays does not keep the room for it.
+                for buffer in [&mut input, &mut output, &mut reply] {
+                    buffer.shrink_to(READ);
+                }
+            }
             (false, true) => {}
             (false, false) => timer.set(sleep(timeouts.message)),
         }

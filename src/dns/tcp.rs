@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -18,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::dns::counters::count;
+use crate::dns::counters::{count, hold};
 use crate::dns::https;
 use crate::dns::messages::exchange;
 use crate::dns::serve::{Shared, stopped};
@@ -92,7 +91,7 @@ impl Connection {
         H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        shared.counters.tcp_open.fetch_add(1, Ordering::Relaxed);
+        let _open = hold(&shared.counters.tcp_open);
         // Replies are whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         match protocol {
@@ -114,7 +113,6 @@ impl Connection {
                 }
             }
         }
-        shared.counters.tcp_open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Agrees on keys within the time for a message. The place is one that can be taken away: a
@@ -192,6 +190,8 @@ pub async fn converse<H, S>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use rustls::crypto::ring;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};

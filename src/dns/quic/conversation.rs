@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, ReadToEndError, RecvStream, SendStream, WriteError};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -31,20 +31,24 @@ where
 {
     // As many as the transport lets a client open.
     let mut streams = JoinSet::new();
+    let room = Arc::new(Semaphore::new(REPLIES));
     loop {
         tokio::select! {
             biased;
             () = stopped(stop) => break,
             () = place.evicted() => return Code::ExcessiveLoad,
             Some(answered) = streams.join_next() => match answered {
-                Ok(Ok(())) => place.idle(),
+                Ok(Ok(Progress::Answered)) => place.idle(),
+                // Streams that come to nothing keep no place.
+                Ok(Ok(Progress::None)) => {}
                 Ok(Err(code)) => return code,
                 Err(_) => return Code::InternalError,
             },
             opened = timeout(shared.timeouts.idle, connection.accept_bi()) => match opened {
                 Ok(Ok((send, receive))) => {
                     let (handler, shared) = (handler.clone(), Arc::clone(shared));
-                    streams.spawn(answer(send, receive, handler, peer, shared));
+                    let room = Arc::clone(&room);
+                    streams.spawn(answer(send, receive, handler, peer, shared, room));
                 }
                 // The connection is closed or lost already.
                 Ok(Err(_)) => return Code::NoError,
@@ -59,7 +63,15 @@ where
     Code::NoError
 }
 
-/// Reads one question to its end and answers it.
+/// What became of a stream.
+enum Progress {
+    /// The client has its reply.
+    Answered,
+    /// It took none.
+    None,
+}
+
+/// Reads one question to its end and answers it, when there is `room` for its reply.
 ///
 /// # Errors
 /// What the whole connection has to be closed for.
@@ -69,32 +81,45 @@ async fn answer<H>(
     handler: H,
     peer: Peer,
     shared: Arc<Shared>,
-) -> Result<(), Code>
+    room: Arc<Semaphore>,
+) -> Result<Progress, Code>
 where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
 {
     let bytes = match timeout(shared.timeouts.message, receive.read_to_end(LONGEST)).await {
         Ok(Ok(bytes)) => bytes,
         // The client thought better of it, or is gone.
-        Ok(Err(ReadToEndError::Read(_))) => return Ok(()),
+        Ok(Err(ReadToEndError::Read(_))) => return Ok(Progress::None),
         // Without its FIN in time, a question is as wrong as one that is too long.
         Ok(Err(ReadToEndError::TooLong)) | Err(_) => return Err(Code::ProtocolError),
     };
     let packet = question(&bytes).ok_or(Code::ProtocolError)?;
+    let Ok(Ok(room)) = timeout(shared.timeouts.write, room.acquire()).await else {
+        return Ok(give_up(&mut send, Code::ExcessiveLoad));
+    };
     let mut reply = Vec::new();
     match call(&handler, packet, peer, &mut reply, &shared.counters) {
         Handled::Reply => {}
         Handled::Silence => return Err(Code::ProtocolError),
-        Handled::Panicked => {
-            // Fails only on a stream that is gone.
-            drop(send.reset(Code::InternalError.into()));
-            return Ok(());
-        }
+        Handled::Panicked => return Ok(give_up(&mut send, Code::InternalError)),
     }
-    if timeout(shared.timeouts.write, write(&mut send, &reply)).await.is_err() {
-        drop(send.reset(Code::UnspecifiedError.into()));
+    let sent = async {
+        write(&mut send, reply).await?;
+        drop(room);
+        // A connection that is closed forgets what it has not sent.
+        send.stopped().await.map_err(|_| WriteError::ClosedStream)
+    };
+    match timeout(shared.timeouts.write, sent).await {
+        Ok(Ok(_)) => Ok(Progress::Answered),
+        Ok(Err(_)) => Ok(Progress::None),
+        Err(_) => Ok(give_up(&mut send, Code::UnspecifiedError)),
     }
-    Ok(())
+}
+
+fn give_up(send: &mut SendStream, code: Code) -> Progress {
+    // Fails only on a stream that is gone.
+    drop(send.reset(code.into()));
+    Progress::None
 }
 
 /// The message of a stream, if it keeps to RFC 9250 section 4.3.3: one message, whole, with the id
@@ -109,18 +134,16 @@ fn question(stream: &[u8]) -> Option<&[u8]> {
     (whole && packet.starts_with(&[0, 0]) && !keepalive()).then_some(packet)
 }
 
-/// Sends a reply, and waits until the client has it: a connection that is closed forgets what it
-/// has not sent.
-async fn write(send: &mut SendStream, reply: &[u8]) -> Result<(), WriteError> {
+/// Hands a reply to the transport, which takes as much as its window has room for.
+async fn write(send: &mut SendStream, reply: Vec<u8>) -> Result<(), WriteError> {
     // Replies keep to 65535 bytes; one that did not could not be framed.
-    let Ok(length) = u16::try_from(reply.len()) else { return Ok(()) };
+    let Ok(length) = u16::try_from(reply.len()) else { return Err(WriteError::ClosedStream) };
     send.write_all(&length.to_be_bytes()).await?;
-    send.write_all(reply).await?;
-    // Both fail only when the stream is gone.
-    drop(send.finish());
-    drop(send.stopped().await);
-    Ok(())
+    send.write_all(&reply).await?;
+    send.finish().map_err(|_| WriteError::ClosedStream)
 }
 
 const LONGEST: usize = 2 + 65_535;
+/// Replies of a connection that wait for room in its window: each may be 64 KiB.
+const REPLIES: usize = 8;
 const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -9,7 +9,6 @@ mod conversation;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
@@ -20,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::dns::counters::count;
+use crate::dns::counters::{count, hold};
 use crate::dns::quic::conversation::converse;
 use crate::dns::serve::{Shared, stopped};
 use crate::dns::sockets::{self, BindError};
@@ -146,14 +145,13 @@ async fn attend<H>(
         return;
     };
     let Some(place) = place(&connection, source, &shared) else { return };
-    shared.counters.quic_open.fetch_add(1, Ordering::Relaxed);
+    let _open = hold(&shared.counters.quic_open);
     let peer = Peer { transport: Transport::Quic, source };
     let end = converse(&connection, &handler, peer, &place, &shared, &mut stop).await;
     if end == Code::ProtocolError {
         count(&shared.counters.quic_protocol_errors);
     }
     connection.close(end.into(), b"");
-    shared.counters.quic_open.fetch_sub(1, Ordering::Relaxed);
 }
 
 fn place(connection: &Connection, source: SocketAddr, shared: &Shared) -> Option<Place> {
@@ -186,6 +184,8 @@ fn server(tls: rustls::ServerConfig) -> quinn::ServerConfig {
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     server
         .transport_config(Arc::new(transport))
+        // Limits and answers go by the address that the handshake came from.
+        .migration(false)
         .max_incoming(HANDSHAKES)
         .incoming_buffer_size(INCOMING)
         .incoming_buffer_size_total(INCOMING * 16);

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use quinn::{ClientConfig, ConnectionError, ReadToEndError};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
