@@ -34,7 +34,7 @@ pub fn check(query: &[u8], transport: Transport, reply: &[u8]) {
     let message = match Message::from_vec(reply) {
         Ok(message) => message,
         // `dig +subnet=0` sends a client subnet of family 0, which comes back; hickory knows none.
-        Err(error) if error.to_string().contains("address family: 0x0") => return,
+        Err(_) if reply.windows(NOBODY.len()).any(|bytes| bytes == NOBODY) => return,
         Err(error) => panic!("{error}: {reply:?} to {query:?}"),
     };
     if let [_] = &message.queries[..] {
@@ -66,6 +66,8 @@ fn question_length(bytes: &[u8]) -> usize {
     at + 5
 }
 
+/// The option: its code, its length, family 0 and both prefix lengths 0.
+const NOBODY: [u8; 8] = [0, 8, 0, 4, 0, 0, 0, 0];
 const HEADER: usize = 12;
 const UDP_PAYLOAD: usize = 1_232;
 const QR: u8 = 0x80;
