@@ -109,7 +109,7 @@ impl<'a> Reply<'a> {
     fn push_of(&mut self, class: u16, section: Section, record: &Record<'_>) -> bool {
         debug_assert!(section >= self.section, "records must come in the order of the sections");
         let start = self.buffer.len();
-        self.push_name(record.owner);
+        self.push_name(record.rtype, record.owner);
         self.buffer.extend(record.rtype.to_be_bytes());
         self.buffer.extend(class.to_be_bytes());
         self.buffer.extend(record.ttl.to_be_bytes());
@@ -205,36 +205,45 @@ impl<'a> Reply<'a> {
                 return;
             }
         };
+        // The SOA of a negative answer, which is nearly all of its cost.
+        if let (rtype::SOA, [primary, contact, numbers]) = (record.rtype, record.rdata) {
+            self.push_name(record.rtype, primary);
+            self.push_name(record.rtype, contact);
+            return self.buffer.extend_from_slice(numbers);
+        }
         let mut scratch = [0; MAX_NAMED_DATA];
         let data = gather(record.rdata, &mut scratch);
         let (fixed, mut rest) = data.split_at_checked(fixed).unwrap_or((&[], data));
         self.buffer.extend_from_slice(fixed);
         for _ in 0..names {
             let Some(name) = Name::read(rest) else { break };
-            self.push_name(name.wire());
+            self.push_name(record.rtype, name.wire());
             rest = &rest[name.wire().len()..];
         }
         self.buffer.extend_from_slice(rest);
     }
 
-    /// Writes a name, as far as the message does not hold it yet.
-    fn push_name(&mut self, name: &[u8]) {
+    /// Writes a name of a record of this type, as far as the message does not hold it yet.
+    fn push_name(&mut self, rtype: u16, name: &[u8]) {
         let start = self.buffer.len();
-        let (fresh, pointer) = self.split(name);
+        let (fresh, pointer) = self.split(rtype, name);
         self.buffer.extend(&name[..fresh]);
         self.buffer.extend(pointer.map(|p| p | POINTER).into_iter().flat_map(u16::to_be_bytes));
         self.note(start, name, fresh);
     }
 
-    fn split(&mut self, owner: &[u8]) -> (usize, Option<u16>) {
+    fn split(&mut self, rtype: u16, name: &[u8]) -> (usize, Option<u16>) {
+        let question = question_name(self.buffer, self.question_len);
         // Nearly every owner is the name that was asked for.
-        if owner.len() > 1
-            && question_name(self.buffer, self.question_len).eq_ignore_ascii_case(owner)
-        {
+        if name.len() > 1 && question.eq_ignore_ascii_case(name) {
             return (0, Some(HEADER));
         }
+        // Nothing follows a SOA that could point at its names: not worth a table.
+        if rtype == rtype::SOA && self.names.is_none() {
+            return split_by(question, name);
+        }
         let (names, message) = self.name_table();
-        names.split(message, owner)
+        names.split(message, name)
     }
 
     /// The table of names, made when the first name besides the question's turns up.
@@ -280,6 +289,16 @@ pub fn error(
     rcode: Rcode,
 ) {
     Reply::start(buffer, head, transport, nsid).finish(rcode, false);
+}
+
+/// How a name can be written behind `question`: the number of bytes to copy from its front, then
+/// the offset of the rest.
+fn split_by(question: &[u8], name: &[u8]) -> (usize, Option<u16>) {
+    let holds = |rest: &&[u8]| suffixes(question).any(|own| own.eq_ignore_ascii_case(rest));
+    let ends = |rest: &&[u8]| rest.len() > 1 && holds(rest);
+    let Some(rest) = suffixes(name).find(ends) else { return (name.len(), None) };
+    let offset = u16::try_from(question.len() - rest.len()).ok();
+    (name.len() - rest.len(), offset.map(|offset| HEADER + offset))
 }
 
 /// The name at the start of `wire`, of which more may follow: parameters of SVCB.

@@ -235,3 +235,24 @@ proptest! {
 fn from_hickory(name: &hickory_proto::rr::Name) -> Name {
     Name::join(&name.iter().collect::<Vec<_>>(), &[0]).unwrap()
 }
+
+#[test]
+fn a_soa_points_into_the_question_whatever_its_case() {
+    let packet = QueryBytes::new("No.Web.Service.LOCAL.", rtype::A).bytes();
+    let mut buffer = Vec::new();
+    let names = ["service.local.", "ns1.service.local.", "hostmaster.example."].map(name);
+    let [apex, primary, contact] = &names;
+    let mut reply = Reply::start(&mut buffer, &head(&packet), Transport::Udp, b"");
+    let rdata = [primary.wire(), contact.wire(), &[7; 20]];
+    let soa = Record { owner: apex.wire(), rtype: rtype::SOA, ttl: 1, rdata: &rdata };
+
+    assert!(reply.push(Section::Authority, &soa));
+    reply.finish(Rcode::NxDomain, true);
+
+    let expected = [
+        b"\xc0\x13\x00\x06\x00\x01\x00\x00\x00\x01\x00\x2e".as_slice(),
+        b"\x03ns1\xc0\x13\x0ahostmaster\x07example\x00",
+        &[7; 20],
+    ];
+    assert_eq!(buffer[12 + 26..], expected.concat());
+}
