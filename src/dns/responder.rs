@@ -142,7 +142,7 @@ impl<'q> Responder<'q> {
                 zone.lookup(&name, self.query.rtype).map(|found| (zone, found))
             } else if let Some(authority) = authority {
                 match self.own_zone(reply, &name, authority, witness) {
-                    ControlFlow::Break(end) => return end,
+                    ControlFlow::Break(end) => return self.spared(end, &name),
                     ControlFlow::Continue(found) => Some(found),
                 }
             } else if let Some(place) = place {
@@ -163,13 +163,22 @@ impl<'q> Responder<'q> {
             let outcome = zones::write(zone, &found, reply);
             self.push_own_glue(reply, &found);
             if !outcome.unclaimed {
-                let end = End::of(outcome, &served.home);
+                let end = self.spared(End::of(outcome, &served.home), &found.name);
                 // AA speaks for the first owner (RFC 1035 section 4.1.1): an alias of ours.
                 return End { authoritative: end.authoritative || !told.is_empty(), ..end };
             }
             name = found.name;
         }
         End::answered()
+    }
+
+    /// The end of a reply about `name`, which is not denied when a zone of ours begins below it.
+    fn spared(&self, end: End<'q>, name: &Name) -> End<'q> {
+        let denied = end.rcode == Rcode::NxDomain;
+        if denied && self.served.zones.any_below(name.folded().wire()) {
+            return End { rcode: Rcode::NoError, ..end };
+        }
+        end
     }
 
     /// The name whose zone answers for `name`. DS of a zone that the zone above it delegates is

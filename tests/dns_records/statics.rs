@@ -125,3 +125,23 @@ fn every_type_comes_back_as_it_was_written() {
         assert_eq!(dig(server.dns.address, &line), [expected]);
     }
 }
+
+#[test]
+fn a_name_above_a_zone_exists_where_nothing_delegates_that() {
+    let below = |parent: &str| {
+        format!("$ORIGIN a.b.{parent}.\n@ 60 SOA ns h 1 2 3 4 5\n@ 60 A 192.0.2.9\n")
+    };
+    let server = Server::builder("")
+        .file("zones/example.zone", ZONE)
+        .file("zones/below.zone", &below("example.org"))
+        .file("zones/ours.zone", &below("service.local"))
+        .start();
+
+    for parent in ["example.org", "service.local"] {
+        assert_eq!(server.dns.ask(&format!("a.b.{parent}"), "A").data(), ["192.0.2.9"]);
+        let between = server.dns.ask(&format!("b.{parent}"), "A");
+        assert_eq!(between.told(), ("NOERROR", "qr aa", vec![]), "RFC 8020");
+        assert_eq!(between.authority.len(), 1);
+        assert_eq!(server.dns.ask(&format!("c.{parent}"), "A").rcode, "NXDOMAIN");
+    }
+}

@@ -11,7 +11,7 @@ mod server_zone;
 mod text;
 mod zone;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use foldhash::fast::RandomState;
@@ -31,6 +31,8 @@ pub struct Zones {
     zones: HashMap<Box<[u8]>, Zone, RandomState>,
     /// No origin has more labels.
     max_labels: usize,
+    /// The names above the origins.
+    above: HashSet<Box<[u8]>, RandomState>,
     server: Option<ServerZone>,
 }
 
@@ -73,6 +75,7 @@ pub fn parse(files: &[(PathBuf, Vec<u8>)], server_zone: &Name) -> Result<Zones, 
             zones.server = Some(ServerZone::new(zone));
         } else {
             zones.max_labels = zones.max_labels.max(labels(origin.wire()).count());
+            zones.above.extend(suffixes(origin.wire()).skip(1).map(Into::into));
             zones.zones.insert(origin.wire().into(), zone);
         }
     }
@@ -89,6 +92,13 @@ impl Zones {
             .skip(skip)
             .take_while(|suffix| suffix.len() > longer_than)
             .find_map(|suffix| self.zones.get(suffix))
+    }
+
+    /// Whether a zone begins below `name`, in lower case: then the name exists (RFC 8020), also in a
+    /// zone around it that knows nothing of that one.
+    #[must_use]
+    pub fn any_below(&self, name: &[u8]) -> bool {
+        self.above.contains(name)
     }
 
     /// The static records of the server's own zone, if a file has any.
