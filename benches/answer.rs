@@ -2,23 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use signpost::dns::authority::Authority;
+use signpost::config::Config;
 use signpost::dns::front::Front;
 use signpost::dns::name::Name;
-use signpost::dns::reverse::Reverse;
-use signpost::dns::served::Served;
 use signpost::dns::transport::{Peer, Transport};
-use signpost::dns::zones::{self, SoaTimers, Zones};
-use signpost::model::{
-    Conduct, Declared, DeclaredService, Image, Instance, Limits, RateLimit, ServiceName,
-};
-use signpost::registry::{Names, Policy, Registry};
-use tokio::sync::mpsc;
+use signpost::model::{DeclaredService, Instance, RateLimit, ServiceName};
+use signpost::server::still;
 
 fn instance(i: usize) -> Instance {
     let json = format!(
@@ -35,54 +27,15 @@ fn front(n: usize) -> Front {
     let web =
         DeclaredService { instances: (0..n).map(instance).collect(), ..DeclaredService::default() };
     let service = ServiceName::new("web").expect("a legal name");
-    front_of([(service, web)].into(), Zones::default(), Reverse::default())
+    front_of(Config::default(), [(service, web)].into())
 }
 
-fn front_of(
-    services: BTreeMap<ServiceName, DeclaredService>,
-    zones: Zones,
-    reverse: Reverse,
-) -> Front {
-    let policy = Policy {
-        declared: Arc::new(Declared { services, ..Declared::default() }),
-        limits: Limits::default(),
-        forget_after: Duration::from_secs(600),
-    };
-    let names = Names { zone_length: 13, server: "ns1".into() };
-    let (registry, _engine) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
-    let name = |text: &str| Name::from_text(text, None).expect("a legal name");
-    let served = Served {
-        home: Authority {
-            apex: name("service.local."),
-            own_name: name("ns1.service.local."),
-            name_servers: vec![name("ns1.service.local.")],
-            primary: name("ns1.service.local."),
-            soa: SoaTimers {
-                rname: name("hostmaster.service.local."),
-                refresh: 3600,
-                retry: 600,
-                expire: 86_400,
-            },
-        },
-        aliases: Vec::new(),
-        identity: "ns1".into(),
-        addresses: vec![Ipv4Addr::LOCALHOST.into()],
-        zones,
-        reverse,
-        default_ttl: 5,
-        negative_ttl: 1,
-        client_prefix: (24, 56),
-        // More than any bench can ask for: the table is gone through, and nobody is limited.
-        conduct: Conduct {
-            rate_limit: RateLimit {
-                per_address: u32::MAX,
-                per_prefix: u32::MAX,
-                ..RateLimit::default()
-            },
-            ..Conduct::default()
-        },
-    };
-    Front::new(registry, served)
+fn front_of(mut config: Config, services: BTreeMap<ServiceName, DeclaredService>) -> Front {
+    config.live.declared.services = services;
+    // More than any bench can ask for: the table is gone through, and nobody is limited.
+    config.live.conduct.rate_limit =
+        RateLimit { per_address: u32::MAX, per_prefix: u32::MAX, ..RateLimit::default() };
+    still(&config).expect("a legal configuration")
 }
 
 fn query(name: &str, rtype: u16) -> Vec<u8> {
@@ -140,16 +93,15 @@ fn among_many(c: &mut Criterion) {
     let mut text = "$ORIGIN example.org.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\n".to_owned();
     (0..MANY).for_each(|i| text += &format!("n{i} A 10.0.0.1\n"));
     std::fs::write(&path, text).expect("room for a zone file");
-    let apex = Name::from_text("service.local.", None).expect("a legal name");
-    let zones = zones::load(&[path], &apex).expect("a legal zone file");
+    let mut config = Config::default();
+    config.live.zones = vec![path];
+    config.live.reverse = vec!["10.0.0.0/8".parse().expect("a legal range")];
     let services = (0..MANY).map(|i| {
         let service =
             DeclaredService { instances: vec![instance(i)], ..DeclaredService::default() };
         (ServiceName::new(&format!("s{i}")).expect("a legal name"), service)
     });
-    let range = "10.0.0.0/8".parse().expect("a legal range");
-    let reverse = Reverse::new(vec![range]);
-    let front = front_of(services.collect(), zones, reverse);
+    let front = front_of(config, services.collect());
     let mut group = c.benchmark_group("among 100,000 names");
     for (label, name, rtype) in [
         ("service", "s77777.service.local.", 1),
