@@ -3,6 +3,7 @@
 //! It says which records, in which order, with which TTL, and whether the set is meant to be whole.
 //! Writing them is the front's matter.
 
+mod answer;
 mod explain;
 mod name;
 mod resolution;
@@ -14,15 +15,17 @@ use std::time::Duration;
 
 use rand::Rng;
 
+pub use answer::{Answer, Data, Srv};
 pub use explain::{Explanation, InstanceExplanation, explain};
 pub use name::Listing;
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 pub use reverse::pointers;
 
-use crate::balance::hash::{client_hash, instance_hash, key_hash};
+use crate::balance::hash::{client_hash, key_hash};
 use crate::balance::pool::Ask;
 use crate::model::{AnswerMode, Balance, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
+use answer::{address_hash, first_by, mix};
 use name::{Choice, Form, Name, Part};
 use targets::{https, own_srv, ptr, srv, svcb};
 
@@ -71,49 +74,6 @@ pub enum Outcome<A> {
     NoData,
     /// The name does not exist.
     NxDomain,
-}
-
-/// Records, all of one type and owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The records.
-    pub data: Data,
-    /// Their TTL in seconds.
-    pub ttl: u32,
-    /// Whether another client could have got another answer.
-    pub by_client: bool,
-    /// Whether leaving a record out must be told (TC): the set is meant to be whole.
-    pub whole: bool,
-}
-
-/// The data of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Data {
-    /// A or AAAA.
-    Addresses(Vec<IpAddr>),
-    /// SRV; the target is the instance's own name.
-    Srv(Vec<Srv>),
-    /// SVCB: bindings to the instance's own name, by priorities of SVCB; weights are not told.
-    Svcb(Vec<Srv>),
-    /// HTTPS, in the same way.
-    Https(Vec<Srv>),
-    /// PTR to the instances as browsing shows them; each with its own SRV record.
-    Ptr(Vec<Srv>),
-    /// TXT: one record for each of these instances.
-    Txt(Vec<u32>),
-}
-
-/// One SRV record, or the part of another record that is like it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Srv {
-    /// Lower first.
-    pub priority: u16,
-    /// Share among those of one priority.
-    pub weight: u16,
-    /// The port.
-    pub port: u16,
-    /// The instance, by its place in the view.
-    pub instance: u32,
 }
 
 /// Resolves the name made of `labels`, which are lower case and those left of the apex, at least
@@ -318,77 +278,6 @@ fn texts(
     Some(Answer { data: Data::Txt(instances), ttl, by_client: false, whole: true })
 }
 
-impl Answer {
-    /// Leaves `most` of the records, in an order that is the same for the same client: what is left
-    /// out of a reply that cannot hold all is then the same every time.
-    pub fn cut_by_client(&mut self, view: &ServiceView, client: Network, most: usize) {
-        let client = client_hash(client);
-        match &mut self.data {
-            Data::Addresses(addresses) => {
-                first_by(addresses, most, |ip| mix(client, address_hash(*ip)));
-            }
-            Data::Srv(records)
-            | Data::Svcb(records)
-            | Data::Https(records)
-            | Data::Ptr(records) => {
-                first_by(records, most, |srv| {
-                    let id = view.instances[srv.instance as usize].instance.id.as_str();
-                    (srv.priority, mix(client, instance_hash(id)))
-                });
-            }
-            // Always in the same order, whoever asks.
-            Data::Txt(instances) => return instances.truncate(most),
-        }
-        self.by_client = true;
-    }
-}
-
-impl Data {
-    /// How many records there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Addresses(records) => records.len(),
-            Self::Srv(records)
-            | Self::Svcb(records)
-            | Self::Https(records)
-            | Self::Ptr(records) => records.len(),
-            Self::Txt(records) => records.len(),
-        }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Leaves the records to instances for which `keep` holds, where this lists instances.
-    pub fn retain(&mut self, keep: impl Fn(&Srv) -> bool) {
-        match self {
-            Self::Srv(records)
-            | Self::Svcb(records)
-            | Self::Https(records)
-            | Self::Ptr(records) => records.retain(keep),
-            Self::Addresses(_) | Self::Txt(_) => {}
-        }
-    }
-
-    /// Leaves the first `most` records.
-    pub fn truncate(&mut self, most: usize) {
-        match self {
-            Self::Addresses(records) => records.truncate(most),
-            Self::Srv(records)
-            | Self::Svcb(records)
-            | Self::Https(records)
-            | Self::Ptr(records) => {
-                records.truncate(most);
-            }
-            Self::Txt(records) => records.truncate(most),
-        }
-    }
-}
-
 impl Asker {
     fn ask(&self, fit: usize) -> Ask {
         Ask { client: client_hash(self.prefix), now: self.now, fit, peek: self.peek }
@@ -433,26 +322,4 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
     let shortest = leases.fold(configured.get(), Duration::min);
     u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
-}
-
-/// Leaves the `most` items with the smallest keys, in the order of their keys.
-fn first_by<T: Copy, K: Ord + Copy>(items: &mut Vec<T>, most: usize, key: impl Fn(&T) -> K) {
-    let mut keyed: Vec<(K, T)> = items.iter().map(|item| (key(item), *item)).collect();
-    if (1..keyed.len()).contains(&most) {
-        keyed.select_nth_unstable_by_key(most, |(key, _)| *key);
-    }
-    keyed.truncate(most);
-    keyed.sort_unstable_by_key(|(key, _)| *key);
-    items.clear();
-    items.extend(keyed.into_iter().map(|(_, item)| item));
-}
-
-fn address_hash(address: IpAddr) -> u64 {
-    client_hash(Network::of(address, u8::MAX))
-}
-
-/// Spreads two hashes into one that differs for each pair.
-fn mix(a: u64, b: u64) -> u64 {
-    let spread = (a ^ b.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    spread ^ (spread >> 29)
 }
