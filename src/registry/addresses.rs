@@ -79,6 +79,22 @@ impl Addresses {
         &self.addresses[start as usize..end as usize]
     }
 
+    /// The octets of the addresses of `unit`; none unless this is of IPv4.
+    pub fn v4(&self, unit: u32) -> impl Iterator<Item = [u8; 4]> {
+        self.of(unit).iter().filter_map(|ip| match ip {
+            IpAddr::V4(v4) => Some(v4.octets()),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The octets of the addresses of `unit`; none unless this is of IPv6.
+    pub fn v6(&self, unit: u32) -> impl Iterator<Item = [u8; 16]> {
+        self.of(unit).iter().filter_map(|ip| match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(v6.octets()),
+        })
+    }
+
     /// The instances of `unit`.
     #[must_use]
     pub fn instances(&self, unit: u32) -> &[u32] {

@@ -99,6 +99,10 @@ impl Pools {
         }
     }
 
+    pub(crate) fn whole(&self) -> &Selection {
+        &self.whole
+    }
+
     /// The selection for `selector`. All are kept, so that their counters go on, except empty ones
     /// and those by several tags that came when there was no more room.
     pub(crate) fn select<'v>(&'v self, stock: Stock<'v>, selector: Selector<'_>) -> Selected<'v> {

@@ -150,11 +150,21 @@ impl Selection {
         family: Family,
         rng: &mut impl Rng,
     ) -> &Addresses {
-        let cell = match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        };
-        cell.get_or_init(|| Addresses::new(stock, self.active(), family, rng).into())
+        self.addresses_cell(family)
+            .get_or_init(|| Addresses::new(stock, self.active(), family, rng).into())
+    }
+
+    /// The pool that answers A or AAAA, once it is built; that of a whole service always is.
+    #[must_use]
+    pub fn built(&self, family: Family) -> Option<&Addresses> {
+        self.addresses_cell(family).get().map(|addresses| &**addresses)
+    }
+
+    /// The pool that answers SRV for a port, once somebody asked for it; that of the main port
+    /// always is.
+    #[must_use]
+    pub fn built_targets(&self, port: PortChoice<'_>) -> Option<&Targets> {
+        self.targets_cell(port)?.1.get().map(|targets| &**targets)
     }
 
     /// The pool that answers SRV for a port; `None` when no instance here has it.
@@ -164,13 +174,24 @@ impl Selection {
         port: PortChoice<'_>,
         rng: &mut impl Rng,
     ) -> Option<&Targets> {
-        let found = self.ports.binary_search_by(|(key, _)| key.choice().cmp(&port)).ok()?;
-        let (key, cell) = &self.ports[found];
+        let (key, cell) = self.targets_cell(port)?;
         let listed = match stock.settings.srv_tiers {
             SrvTiers::Active => self.active(),
             SrvTiers::All => &self.usable,
         };
         Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng).into()))
+    }
+
+    fn addresses_cell(&self, family: Family) -> &OnceLock<Box<Addresses>> {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn targets_cell(&self, port: PortChoice<'_>) -> Option<&(PortKey, OnceLock<Box<Targets>>)> {
+        let found = self.ports.binary_search_by(|(key, _)| key.choice().cmp(&port)).ok()?;
+        Some(&self.ports[found])
     }
 
     /// The pool of the active instances that says who owns a key whatever they have.
