@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::{Meter, Reported};
-use crate::balance::pool::Pool;
+use crate::balance::meter::{LazyMeter, Meter};
+use crate::balance::owners::Owners;
+use crate::balance::pool::Ask;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
@@ -82,7 +83,7 @@ impl InstanceView {
     /// Its last load report.
     #[must_use]
     pub fn load(&self) -> Option<Load> {
-        self.vitals.reported().map(|report| report.load)
+        self.vitals.meter.reported().map(|report| report.load)
     }
 }
 
@@ -92,9 +93,7 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Made when somebody first looks: most instances report nothing, and most algorithms do not
-    /// ask.
-    meter: OnceLock<Arc<Meter>>,
+    pub(crate) meter: LazyMeter,
 }
 
 impl Vitals {
@@ -104,18 +103,14 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: OnceLock::new(),
+            meter: LazyMeter::default(),
         }
     }
 
     /// Its load, and what was handed out since it was reported.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
-        self.meter.get_or_init(Arc::default)
-    }
-
-    fn reported(&self) -> Option<Reported> {
-        self.meter.get()?.reported()
+        self.meter.meter()
     }
 
     /// When the lease ends; `None` without one.
@@ -261,8 +256,21 @@ impl ServiceView {
     }
 
     /// Who owns a key among the active instances of `selection`; its units are their places there.
-    pub fn owners<'s>(&self, selection: &'s Selection, rng: &mut impl Rng) -> &'s Pool {
-        selection.owners(self.stock(), rng)
+    #[must_use]
+    pub fn owners<'s>(&self, selection: &'s Selection) -> &'s Owners {
+        selection.owners(self.stock())
+    }
+
+    /// The unit of `addresses` that owns a key, whatever the algorithm.
+    #[must_use]
+    pub fn owner(&self, addresses: &Addresses, key: u64, ask: &Ask) -> Option<u32> {
+        addresses.owners(self.stock()).owner(key, ask)
+    }
+
+    /// Every unit of `targets` by its rank for a key, whatever the algorithm, the owner first. `out`
+    /// is cleared first.
+    pub fn ranked(&self, targets: &Targets, key: u64, ask: &Ask, out: &mut Vec<u32>) {
+        targets.owners(self.stock()).ranked(key, ask, out);
     }
 
     /// The active instances of `selection` that say something different each: those of its TXT.
