@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
@@ -20,8 +21,8 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::dns::transport::Peer;
-use crate::model::CookieSecret;
+use crate::dns::transport::{Peer, Transport};
+use crate::model::{CookieSecret, Millis};
 use crate::registry::Registry;
 
 /// The DNS front: one for all transports and tasks.
@@ -72,17 +73,47 @@ impl Front {
 
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
+        RNG.with_borrow_mut(|rng| {
+            let served = self.served.load();
+            let mut moment = self.moment(&served, rng);
+            let Some(answered) = self.answer(&mut moment, packet, peer, reply) else {
+                return false;
+            };
+            let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+            let Answered { rtype, rcode } = answered;
+            self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+            true
+        })
+    }
+
+    /// What answers batches of UDP packets, for one thread.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        Worker { front: Arc::clone(self), rng: SmallRng::from_rng(&mut rand::rng()) }
+    }
+
+    fn moment<'m>(&self, served: &'m Served, rng: &'m mut SmallRng) -> Moment<'m> {
         let clock = self.registry.clock();
-        let began = clock.elapsed();
-        let served = self.served.load();
+        Moment { served, began: clock.elapsed(), now: clock.now(), rng }
+    }
+
+    /// Answers `packet` into `reply`, which is emptied; `None` when there is nothing to send.
+    fn answer(
+        &self,
+        moment: &mut Moment<'_>,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> Option<Answered> {
+        let served = moment.served;
         let parsed = parse(packet);
-        let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(&served, head, peer);
+        let head = parsed.head()?;
+        let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let slips = match self.verdict(&served, peer, standing, began) {
+        let slips = match self.verdict(moment, peer, standing) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
-            Verdict::Drop(_) => return false,
+            Verdict::Drop(_) => return None,
         };
 
         // A reply over the limit is no larger than it must be.
@@ -93,26 +124,25 @@ impl Front {
             writer.cookie(server);
         }
         let rcode = match &parsed {
-            Parsed::Silence => return false,
+            Parsed::Silence => return None,
             // No reply is smaller, so these need not slip.
             Parsed::Error(_, rcode) => finish(writer, *rcode),
             Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
                 slip(writer, standing)
             }
             Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
-            Parsed::Chaos(query) => chaos(&served, query, writer),
-            Parsed::Query(query) => RNG.with_borrow_mut(|rng| {
-                let (views, now) = (self.registry.views(), clock.now());
-                Responder::new(views, &served, query, peer, now, rng).respond(writer, &mut Quiet)
-            }),
+            Parsed::Chaos(query) => chaos(served, query, writer),
+            Parsed::Query(query) => {
+                let views = self.registry.views();
+                Responder::new(views, served, query, peer, moment.now, moment.rng)
+                    .respond(writer, &mut Quiet)
+            }
         };
         let rtype = match &parsed {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        let took = clock.elapsed().saturating_sub(began);
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
-        true
+        Some(Answered { rtype, rcode })
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
@@ -131,21 +161,58 @@ impl Front {
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
-    fn verdict(
-        &self,
-        served: &Served,
-        peer: Peer,
-        standing: Option<Standing>,
-        now: Duration,
-    ) -> Verdict {
+    fn verdict(&self, moment: &mut Moment<'_>, peer: Peer, standing: Option<Standing>) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
-        let verdict = RNG.with_borrow_mut(|rng| self.rate_limiter.check(limits, client, now, rng));
+        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let verdict = self.rate_limiter.check(limits, client, moment.began, moment.rng);
         self.metrics.limited(verdict);
         verdict
     }
+}
+
+/// Answers the batches of one thread.
+#[derive(Debug)]
+pub struct Worker {
+    front: Arc<Front>,
+    rng: SmallRng,
+}
+
+impl Worker {
+    /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
+    /// its beginning: its packets had been read by then.
+    pub fn answer(&mut self, batch: &mut Batch<'_>) {
+        let Self { front, rng } = self;
+        let served = front.served.load();
+        let mut moment = front.moment(&served, rng);
+        batch.each(|packet, source, reply| {
+            let peer = Peer { transport: Transport::Udp, source };
+            let Some(answered) = front.answer(&mut moment, packet, peer, reply) else {
+                return false;
+            };
+            let took = front.registry.clock().elapsed().saturating_sub(moment.began);
+            let Answered { rtype, rcode } = answered;
+            front.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+            true
+        });
+    }
+}
+
+/// What packets are answered by: loaded once they were read, for all that were read together.
+struct Moment<'m> {
+    served: &'m Served,
+    /// How long the clock ran.
+    began: Duration,
+    now: Millis,
+    rng: &'m mut SmallRng,
+}
+
+/// What a reply answers, and how.
+struct Answered {
+    /// `None` when no question was understood.
+    rtype: Option<u16>,
+    rcode: Rcode,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
