@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
 use crate::dns::fast::{Common, Scratch};
 use crate::dns::metrics::Metrics;
@@ -22,8 +23,8 @@ use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::CookieSecret;
-use crate::registry::Registry;
+use crate::model::{CookieSecret, Millis};
+use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -113,46 +114,69 @@ impl Front {
         peer: Peer,
         reply: &mut Vec<u8>,
     ) -> bool {
-        let began = self.registry.clock().elapsed();
         let served = self.served.load();
+        let moment = self.moment(&served);
+        let answered = self.answer(&moment, desk, packet, peer, reply);
+        answered.inspect(|answered| self.count(&moment, answered, peer, packet, reply)).is_some()
+    }
+
+    /// What answers batches of UDP packets, for one thread.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        Worker { front: Arc::clone(self), desk: Desk::new(SmallRng::from_rng(&mut rand::rng())) }
+    }
+
+    fn moment<'m>(&'m self, served: &'m Served) -> Moment<'m> {
+        let clock = self.registry.clock();
+        let views = self.registry.views().pin();
+        Moment { served, views, began: clock.elapsed(), now: clock.now() }
+    }
+
+    /// Answers `packet` into `reply`, which is emptied; `None` when there is nothing to send.
+    fn answer(
+        &self,
+        moment: &Moment<'_>,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> Option<Answered> {
+        let Desk { rng, scratch, hurries } = desk;
         let mut verdict = None;
-        if peer.transport == Transport::Udp && desk.hurries {
-            let Desk { rng, scratch, .. } = desk;
-            let views = self.registry.views().pin();
-            if let Some(common) = Common::read(packet, &served, &views, scratch) {
-                let found = self.verdict(&served, peer, None, began, rng);
-                if found == Verdict::Answer {
-                    let now = self.registry.clock().now();
-                    let counted = (Some(common.rtype()), Rcode::NoError);
-                    common.write(&served, peer.source.ip(), now, rng, reply);
-                    self.count(peer, counted, packet, reply, began);
-                    return true;
-                }
-                verdict = Some(found);
+        if peer.transport == Transport::Udp
+            && *hurries
+            && let Some(common) = Common::read(packet, moment.served, &moment.views, scratch)
+        {
+            let found = self.verdict(moment, peer, None, rng);
+            if found == Verdict::Answer {
+                let rtype = Some(common.rtype());
+                common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
+                return Some(Answered { rtype, rcode: Rcode::NoError });
             }
+            verdict = Some(found);
         }
-        self.handle_fully(&mut desk.rng, &served, packet, peer, (began, verdict), reply)
+        self.answer_fully(moment, rng, packet, peer, verdict, reply)
     }
 
     /// Answers any packet. A verdict that was found already is not asked for again.
-    fn handle_fully(
+    fn answer_fully(
         &self,
+        moment: &Moment<'_>,
         rng: &mut SmallRng,
-        served: &Served,
         packet: &[u8],
         peer: Peer,
-        (began, verdict): (Duration, Option<Verdict>),
+        verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<Answered> {
+        let served = moment.served;
         let parsed = parse(packet);
-        let Some(head) = parsed.head() else { return false };
+        let head = parsed.head()?;
         let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let verdict = verdict.unwrap_or_else(|| self.verdict(served, peer, standing, began, rng));
-        let slips = match verdict {
+        let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
-            Verdict::Drop(_) => return false,
+            Verdict::Drop(_) => return None,
         };
 
         // A reply over the limit is no larger than it must be.
@@ -163,7 +187,7 @@ impl Front {
             writer.cookie(server);
         }
         let rcode = match &parsed {
-            Parsed::Silence => return false,
+            Parsed::Silence => return None,
             // No reply is smaller, so these need not slip.
             Parsed::Error(_, rcode) => finish(writer, *rcode),
             Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
@@ -172,27 +196,27 @@ impl Front {
             Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
             Parsed::Chaos(query) => chaos(served, query, writer),
             Parsed::Query(query) => {
-                let (views, now) = (self.registry.views(), self.registry.clock().now());
-                Responder::new(views, served, query, peer, now, rng).respond(writer, &mut Quiet)
+                let views = self.registry.views();
+                Responder::new(views, served, query, peer, moment.now, rng)
+                    .respond(writer, &mut Quiet)
             }
         };
         let rtype = match &parsed {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        self.count(peer, (rtype, rcode), packet, reply, began);
-        true
+        Some(Answered { rtype, rcode })
     }
 
     fn count(
         &self,
+        moment: &Moment<'_>,
+        &Answered { rtype, rcode }: &Answered,
         peer: Peer,
-        (rtype, rcode): (Option<u16>, Rcode),
         packet: &[u8],
         reply: &[u8],
-        began: Duration,
     ) {
-        let took = self.registry.clock().elapsed().saturating_sub(began);
+        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
         self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
     }
 
@@ -214,20 +238,59 @@ impl Front {
     /// Whether the client gets more than its share, if it may not be where the packet says.
     fn verdict(
         &self,
-        served: &Served,
+        moment: &Moment<'_>,
         peer: Peer,
         standing: Option<Standing>,
-        now: Duration,
         rng: &mut SmallRng,
     ) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
-        let verdict = self.rate_limiter.check(limits, client, now, rng);
+        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
         self.metrics.limited(verdict);
         verdict
     }
+}
+
+/// Answers the batches of one thread.
+#[derive(Debug)]
+pub struct Worker {
+    front: Arc<Front>,
+    desk: Desk,
+}
+
+impl Worker {
+    /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
+    /// its beginning: its packets had been read by then.
+    pub fn answer(&mut self, batch: &mut Batch<'_>) {
+        let Self { front, desk } = self;
+        let served = front.served.load();
+        let moment = front.moment(&served);
+        batch.each(|packet, source, reply| {
+            let peer = Peer { transport: Transport::Udp, source };
+            let answered = front.answer(&moment, desk, packet, peer, reply);
+            answered
+                .inspect(|answered| front.count(&moment, answered, peer, packet, reply))
+                .is_some()
+        });
+    }
+}
+
+/// What packets are answered by: loaded once they were read, for all that were read together.
+struct Moment<'m> {
+    served: &'m Served,
+    views: Pinned<'m>,
+    /// How long the clock ran.
+    began: Duration,
+    now: Millis,
+}
+
+/// What a reply answers, and how.
+struct Answered {
+    /// `None` when no question was understood.
+    rtype: Option<u16>,
+    rcode: Rcode,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {

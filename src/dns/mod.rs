@@ -4,6 +4,7 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod authority;
+pub mod batch;
 pub mod cookies;
 pub mod counters;
 pub mod edns;
@@ -31,6 +32,7 @@ pub mod zones;
 mod answers;
 mod compress;
 mod datagrams;
+mod exchange;
 mod fast;
 #[cfg(test)]
 mod fixture;

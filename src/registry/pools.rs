@@ -57,9 +57,12 @@ pub(crate) struct Pools {
     combined: Box<[OnceLock<Box<Combined>>]>,
 }
 
-/// Selections by one word each, sorted by it, made when they are first asked for.
+/// Selections by one word each, sorted by it.
 #[derive(Debug)]
-struct Named(Box<[(Box<str>, OnceLock<Box<Selection>>)]>);
+struct Named(Box<[(Box<str>, Later)]>);
+
+/// A selection that is made when it is first asked for.
+type Later = OnceLock<Box<Selection>>;
 
 impl Named {
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
@@ -67,7 +70,7 @@ impl Named {
         Self(words.into_iter().map(|word| (word.into(), OnceLock::new())).collect())
     }
 
-    fn get(&self, word: &str) -> Option<&OnceLock<Box<Selection>>> {
+    fn get(&self, word: &str) -> Option<&Later> {
         let found = self.0.binary_search_by(|(own, _)| (**own).cmp(word)).ok()?;
         Some(&self.0[found].1)
     }
