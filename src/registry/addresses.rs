@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use rand::Rng;
 
 use crate::balance::pool::Pool;
-use crate::registry::pools::{Family, Stock, member, spec};
+use crate::registry::pools::{Stock, member, spec};
+use crate::registry::selection::Family;
 use crate::registry::view::index;
 
 /// The addresses of one family, in units that share none.

@@ -17,8 +17,10 @@ mod pools;
 mod publish;
 mod refusal;
 mod reply;
+mod selection;
 mod shown;
 mod state;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -38,8 +40,10 @@ pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use plan::{Names, Policy};
-pub use pools::{Family, PortChoice, Selected, Selection, Selector, Target, Targets};
+pub use pools::{Selected, Selector};
 pub use refusal::Refusal;
+pub use selection::{Family, PortChoice, Selection};
+pub use targets::{Target, Targets};
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{

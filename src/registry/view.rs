@@ -20,9 +20,9 @@ use crate::model::{
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
-use crate::registry::pools::{
-    Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
-};
+use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::targets::Targets;
 
 /// Who says that an instance exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
