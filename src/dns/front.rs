@@ -21,6 +21,7 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
+use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::{CookieSecret, Millis};
 use crate::registry::Registry;
@@ -76,20 +77,21 @@ impl Front {
         RNG.with_borrow_mut(|rng| {
             let served = self.served.load();
             let mut moment = self.moment(&served, rng);
-            let Some(answered) = self.answer(&mut moment, packet, peer, reply) else {
-                return false;
-            };
-            let took = self.registry.clock().elapsed().saturating_sub(moment.began);
-            let Answered { rtype, rcode } = answered;
-            self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
-            true
+            let counts = self.metrics.shared();
+            let answered = self.answer(&mut moment, counts, packet, peer, reply);
+            if answered {
+                let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+                counts.took(took, 1);
+            }
+            answered
         })
     }
 
     /// What answers batches of UDP packets, for one thread.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker { front: Arc::clone(self), rng: SmallRng::from_rng(&mut rand::rng()) }
+        let (counts, rng) = (self.metrics.own(), SmallRng::from_rng(&mut rand::rng()));
+        Worker { front: Arc::clone(self), counts, rng }
     }
 
     fn moment<'m>(&self, served: &'m Served, rng: &'m mut SmallRng) -> Moment<'m> {
@@ -97,23 +99,30 @@ impl Front {
         Moment { served, began: clock.elapsed(), now: clock.now(), rng }
     }
 
-    /// Answers `packet` into `reply`, which is emptied; `None` when there is nothing to send.
-    fn answer(
+    /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
+    /// anything to send.
+    fn answer<const SHARED: bool>(
         &self,
         moment: &mut Moment<'_>,
+        counts: &Shard<SHARED>,
         packet: &[u8],
         peer: Peer,
         reply: &mut Vec<u8>,
-    ) -> Option<Answered> {
+    ) -> bool {
         let served = moment.served;
         let parsed = parse(packet);
-        let head = parsed.head()?;
+        let Some(head) = parsed.head() else { return false };
         let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let slips = match self.verdict(moment, peer, standing) {
+        if let Some(standing) = standing {
+            counts.cookie(standing);
+        }
+        let verdict = self.verdict(moment, peer, standing);
+        counts.limited(verdict);
+        let slips = match verdict {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
-            Verdict::Drop(_) => return None,
+            Verdict::Drop(_) => return false,
         };
 
         // A reply over the limit is no larger than it must be.
@@ -124,7 +133,7 @@ impl Front {
             writer.cookie(server);
         }
         let rcode = match &parsed {
-            Parsed::Silence => return None,
+            Parsed::Silence => return false,
             // No reply is smaller, so these need not slip.
             Parsed::Error(_, rcode) => finish(writer, *rcode),
             Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
@@ -142,7 +151,8 @@ impl Front {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        Some(Answered { rtype, rcode })
+        counts.answered(peer, rtype, rcode, packet.len(), reply);
+        true
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
@@ -155,9 +165,7 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        let judged = secrets.judge(&cookie, peer.source.ip(), now);
-        self.metrics.cookie(judged.0);
-        Some(judged)
+        Some(secrets.judge(&cookie, peer.source.ip(), now))
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
@@ -166,9 +174,7 @@ impl Front {
             return Verdict::Answer;
         }
         let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
-        let verdict = self.rate_limiter.check(limits, client, moment.began, moment.rng);
-        self.metrics.limited(verdict);
-        verdict
+        self.rate_limiter.check(limits, client, moment.began, moment.rng)
     }
 }
 
@@ -176,6 +182,7 @@ impl Front {
 #[derive(Debug)]
 pub struct Worker {
     front: Arc<Front>,
+    counts: Arc<Shard<false>>,
     rng: SmallRng,
 }
 
@@ -183,19 +190,15 @@ impl Worker {
     /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
     /// its beginning: its packets had been read by then.
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
-        let Self { front, rng } = self;
+        let Self { front, counts, rng } = self;
         let served = front.served.load();
         let mut moment = front.moment(&served, rng);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
-            let Some(answered) = front.answer(&mut moment, packet, peer, reply) else {
-                return false;
-            };
-            let took = front.registry.clock().elapsed().saturating_sub(moment.began);
-            let Answered { rtype, rcode } = answered;
-            front.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
-            true
+            front.answer(&mut moment, counts, packet, peer, reply)
         });
+        let took = front.registry.clock().elapsed().saturating_sub(moment.began);
+        counts.took(took, batch.answered.len());
     }
 }
 
@@ -206,13 +209,6 @@ struct Moment<'m> {
     began: Duration,
     now: Millis,
     rng: &'m mut SmallRng,
-}
-
-/// What a reply answers, and how.
-struct Answered {
-    /// `None` when no question was understood.
-    rtype: Option<u16>,
-    rcode: Rcode,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
