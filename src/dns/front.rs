@@ -22,6 +22,7 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
+use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::{CookieSecret, Millis};
 use crate::registry::{Pinned, Registry};
@@ -115,32 +116,39 @@ impl Front {
         reply: &mut Vec<u8>,
     ) -> bool {
         let served = self.served.load();
-        let moment = self.moment(&served);
+        let moment = self.moment(&served, self.metrics.shared());
         let answered = self.answer(&moment, desk, packet, peer, reply);
-        answered.inspect(|answered| self.count(&moment, answered, peer, packet, reply)).is_some()
+        moment.counts.took(self.since(&moment), usize::from(answered));
+        answered
     }
 
     /// What answers batches of UDP packets, for one thread.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
-        Worker { front: Arc::clone(self), desk: Desk::new(SmallRng::from_rng(&mut rand::rng())) }
+        let desk = Desk::new(SmallRng::from_rng(&mut rand::rng()));
+        Worker { front: Arc::clone(self), counts: self.metrics.own(), desk }
     }
 
-    fn moment<'m>(&'m self, served: &'m Served) -> Moment<'m> {
+    fn moment<'m, const SHARED: bool>(
+        &'m self,
+        served: &'m Served,
+        counts: &'m Shard<SHARED>,
+    ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
         let views = self.registry.views().pin();
-        Moment { served, views, began: clock.elapsed(), now: clock.now() }
+        Moment { served, counts, views, began: clock.elapsed(), now: clock.now() }
     }
 
-    /// Answers `packet` into `reply`, which is emptied; `None` when there is nothing to send.
-    fn answer(
+    /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
+    /// anything to send.
+    fn answer<const SHARED: bool>(
         &self,
-        moment: &Moment<'_>,
+        moment: &Moment<'_, SHARED>,
         desk: &mut Desk,
         packet: &[u8],
         peer: Peer,
         reply: &mut Vec<u8>,
-    ) -> Option<Answered> {
+    ) -> bool {
         let Desk { rng, scratch, hurries } = desk;
         let mut verdict = None;
         if peer.transport == Transport::Udp
@@ -151,7 +159,8 @@ impl Front {
             if found == Verdict::Answer {
                 let rtype = Some(common.rtype());
                 common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
-                return Some(Answered { rtype, rcode: Rcode::NoError });
+                moment.counts.answered(peer, rtype, Rcode::NoError, packet.len(), reply);
+                return true;
             }
             verdict = Some(found);
         }
@@ -159,24 +168,27 @@ impl Front {
     }
 
     /// Answers any packet. A verdict that was found already is not asked for again.
-    fn answer_fully(
+    fn answer_fully<const SHARED: bool>(
         &self,
-        moment: &Moment<'_>,
+        moment: &Moment<'_, SHARED>,
         rng: &mut SmallRng,
         packet: &[u8],
         peer: Peer,
         verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
-    ) -> Option<Answered> {
+    ) -> bool {
         let served = moment.served;
         let parsed = parse(packet);
-        let head = parsed.head()?;
+        let Some(head) = parsed.head() else { return false };
         let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
+        if let Some(standing) = standing {
+            moment.counts.cookie(standing);
+        }
         let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
-            Verdict::Drop(_) => return None,
+            Verdict::Drop(_) => return false,
         };
 
         // A reply over the limit is no larger than it must be.
@@ -187,7 +199,7 @@ impl Front {
             writer.cookie(server);
         }
         let rcode = match &parsed {
-            Parsed::Silence => return None,
+            Parsed::Silence => return false,
             // No reply is smaller, so these need not slip.
             Parsed::Error(_, rcode) => finish(writer, *rcode),
             Parsed::Cookie(..) | Parsed::Chaos(_) | Parsed::Query(_) if slips => {
@@ -205,19 +217,12 @@ impl Front {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        Some(Answered { rtype, rcode })
+        moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
+        true
     }
 
-    fn count(
-        &self,
-        moment: &Moment<'_>,
-        &Answered { rtype, rcode }: &Answered,
-        peer: Peer,
-        packet: &[u8],
-        reply: &[u8],
-    ) {
-        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+    fn since<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>) -> Duration {
+        self.registry.clock().elapsed().saturating_sub(moment.began)
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
@@ -230,15 +235,13 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        let judged = secrets.judge(&cookie, peer.source.ip(), now);
-        self.metrics.cookie(judged.0);
-        Some(judged)
+        Some(secrets.judge(&cookie, peer.source.ip(), now))
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
-    fn verdict(
+    fn verdict<const SHARED: bool>(
         &self,
-        moment: &Moment<'_>,
+        moment: &Moment<'_, SHARED>,
         peer: Peer,
         standing: Option<Standing>,
         rng: &mut SmallRng,
@@ -248,7 +251,7 @@ impl Front {
         }
         let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
         let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
-        self.metrics.limited(verdict);
+        moment.counts.limited(verdict);
         verdict
     }
 }
@@ -257,6 +260,7 @@ impl Front {
 #[derive(Debug)]
 pub struct Worker {
     front: Arc<Front>,
+    counts: Arc<Shard<false>>,
     desk: Desk,
 }
 
@@ -264,33 +268,25 @@ impl Worker {
     /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
     /// its beginning: its packets had been read by then.
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
-        let Self { front, desk } = self;
+        let Self { front, counts, desk } = self;
         let served = front.served.load();
-        let moment = front.moment(&served);
+        let moment = front.moment(&served, &**counts);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
-            let answered = front.answer(&moment, desk, packet, peer, reply);
-            answered
-                .inspect(|answered| front.count(&moment, answered, peer, packet, reply))
-                .is_some()
+            front.answer(&moment, desk, packet, peer, reply)
         });
+        counts.took(front.since(&moment), batch.answered.len());
     }
 }
 
 /// What packets are answered by: loaded once they were read, for all that were read together.
-struct Moment<'m> {
+struct Moment<'m, const SHARED: bool> {
     served: &'m Served,
+    counts: &'m Shard<SHARED>,
     views: Pinned<'m>,
     /// How long the clock ran.
     began: Duration,
     now: Millis,
-}
-
-/// What a reply answers, and how.
-struct Answered {
-    /// `None` when no question was understood.
-    rtype: Option<u16>,
-    rcode: Rcode,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {

@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod batch;
 pub mod cookies;
+pub mod count;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -46,6 +47,7 @@ mod opt;
 mod option_answers;
 mod present;
 mod responder;
+mod shard;
 mod svcb;
 mod udp;
 mod writer;
