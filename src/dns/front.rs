@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::dns::cookies::{Secrets, Standing};
+use crate::dns::fast::{Common, Scratch};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -20,7 +21,7 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::dns::transport::Peer;
+use crate::dns::transport::{Peer, Transport};
 use crate::model::CookieSecret;
 use crate::registry::Registry;
 
@@ -33,6 +34,35 @@ pub struct Front {
     /// Of this process alone, where none is configured.
     cookie_secret: CookieSecret,
     rate_limiter: RateLimiter,
+}
+
+/// What one thread needs to answer. Choosing needs chance, not secrecy: its generator is seeded by
+/// the system.
+#[derive(Debug)]
+pub struct Desk {
+    rng: SmallRng,
+    scratch: Scratch,
+    hurries: bool,
+}
+
+impl Desk {
+    /// A desk that draws from `rng`.
+    #[must_use]
+    pub fn new(rng: SmallRng) -> Self {
+        Self { rng, scratch: Scratch::default(), hurries: true }
+    }
+
+    /// One that sends common questions the long way too: what the short one is held to.
+    #[must_use]
+    pub fn unhurried(rng: SmallRng) -> Self {
+        Self { hurries: false, ..Self::new(rng) }
+    }
+
+    /// The generator as it is now.
+    #[must_use]
+    pub fn rng(&self) -> &SmallRng {
+        &self.rng
+    }
 }
 
 impl Front {
@@ -72,14 +102,54 @@ impl Front {
 
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
-        let clock = self.registry.clock();
-        let began = clock.elapsed();
+        DESK.with_borrow_mut(|desk| self.handle_at(desk, packet, peer, reply))
+    }
+
+    /// As [`Front::handle`], with chance and room for work handed in.
+    pub fn handle_at(
+        &self,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let began = self.registry.clock().elapsed();
         let served = self.served.load();
+        let mut verdict = None;
+        if peer.transport == Transport::Udp && desk.hurries {
+            let Desk { rng, scratch, .. } = desk;
+            let views = self.registry.views().pin();
+            if let Some(common) = Common::read(packet, &served, &views, scratch) {
+                let found = self.verdict(&served, peer, None, began, rng);
+                if found == Verdict::Answer {
+                    let now = self.registry.clock().now();
+                    let counted = (Some(common.rtype()), Rcode::NoError);
+                    common.write(&served, peer.source.ip(), now, rng, reply);
+                    self.count(peer, counted, packet, reply, began);
+                    return true;
+                }
+                verdict = Some(found);
+            }
+        }
+        self.handle_fully(&mut desk.rng, &served, packet, peer, (began, verdict), reply)
+    }
+
+    /// Answers any packet. A verdict that was found already is not asked for again.
+    fn handle_fully(
+        &self,
+        rng: &mut SmallRng,
+        served: &Served,
+        packet: &[u8],
+        peer: Peer,
+        (began, verdict): (Duration, Option<Verdict>),
+        reply: &mut Vec<u8>,
+    ) -> bool {
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(&served, head, peer);
+        let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let slips = match self.verdict(&served, peer, standing, began) {
+        let verdict = verdict.unwrap_or_else(|| self.verdict(served, peer, standing, began, rng));
+        let slips = match verdict {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
             Verdict::Drop(_) => return false,
@@ -100,19 +170,30 @@ impl Front {
                 slip(writer, standing)
             }
             Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
-            Parsed::Chaos(query) => chaos(&served, query, writer),
-            Parsed::Query(query) => RNG.with_borrow_mut(|rng| {
-                let (views, now) = (self.registry.views(), clock.now());
-                Responder::new(views, &served, query, peer, now, rng).respond(writer, &mut Quiet)
-            }),
+            Parsed::Chaos(query) => chaos(served, query, writer),
+            Parsed::Query(query) => {
+                let (views, now) = (self.registry.views(), self.registry.clock().now());
+                Responder::new(views, served, query, peer, now, rng).respond(writer, &mut Quiet)
+            }
         };
         let rtype = match &parsed {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        let took = clock.elapsed().saturating_sub(began);
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+        self.count(peer, (rtype, rcode), packet, reply, began);
         true
+    }
+
+    fn count(
+        &self,
+        peer: Peer,
+        (rtype, rcode): (Option<u16>, Rcode),
+        packet: &[u8],
+        reply: &[u8],
+        began: Duration,
+    ) {
+        let took = self.registry.clock().elapsed().saturating_sub(began);
+        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
@@ -137,12 +218,13 @@ impl Front {
         peer: Peer,
         standing: Option<Standing>,
         now: Duration,
+        rng: &mut SmallRng,
     ) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
         let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
-        let verdict = RNG.with_borrow_mut(|rng| self.rate_limiter.check(limits, client, now, rng));
+        let verdict = self.rate_limiter.check(limits, client, now, rng);
         self.metrics.limited(verdict);
         verdict
     }
@@ -193,8 +275,7 @@ fn chaos(served: &Served, query: &Query<'_>, mut writer: Reply<'_>) -> Rcode {
 }
 
 thread_local! {
-    /// Choosing needs chance, not secrecy: one generator a thread, seeded by the system.
-    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
+    static DESK: RefCell<Desk> = RefCell::new(Desk::new(SmallRng::from_rng(&mut rand::rng())));
 }
 
 /// A character-string (RFC 1035 section 3.3): its length, then at most 255 bytes.

@@ -31,6 +31,7 @@ pub mod zones;
 mod answers;
 mod compress;
 mod datagrams;
+mod fast;
 #[cfg(test)]
 mod fixture;
 mod https;
