@@ -13,6 +13,7 @@ use rand::rngs::SmallRng;
 
 use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
+use crate::dns::fast::{Common, Scratch};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -24,7 +25,7 @@ use crate::dns::served::Served;
 use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::{CookieSecret, Millis};
-use crate::registry::Registry;
+use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -35,6 +36,35 @@ pub struct Front {
     /// Of this process alone, where none is configured.
     cookie_secret: CookieSecret,
     rate_limiter: RateLimiter,
+}
+
+/// What one thread needs to answer. Choosing needs chance, not secrecy: its generator is seeded by
+/// the system.
+#[derive(Debug)]
+pub struct Desk {
+    rng: SmallRng,
+    scratch: Scratch,
+    hurries: bool,
+}
+
+impl Desk {
+    /// A desk that draws from `rng`.
+    #[must_use]
+    pub fn new(rng: SmallRng) -> Self {
+        Self { rng, scratch: Scratch::default(), hurries: true }
+    }
+
+    /// One that sends common questions the long way too: what the short one is held to.
+    #[must_use]
+    pub fn unhurried(rng: SmallRng) -> Self {
+        Self { hurries: false, ..Self::new(rng) }
+    }
+
+    /// The generator as it is now.
+    #[must_use]
+    pub fn rng(&self) -> &SmallRng {
+        &self.rng
+    }
 }
 
 impl Front {
@@ -74,52 +104,93 @@ impl Front {
 
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
-        RNG.with_borrow_mut(|rng| {
-            let served = self.served.load();
-            let mut moment = self.moment(&served, rng);
-            let counts = self.metrics.shared();
-            let answered = self.answer(&mut moment, counts, packet, peer, reply);
-            if answered {
-                let took = self.registry.clock().elapsed().saturating_sub(moment.began);
-                counts.took(took, 1);
-            }
-            answered
-        })
+        DESK.with_borrow_mut(|desk| self.handle_at(desk, packet, peer, reply))
+    }
+
+    /// As [`Front::handle`], with chance and room for work handed in.
+    pub fn handle_at(
+        &self,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let served = self.served.load();
+        let moment = self.moment(&served, self.metrics.shared());
+        let answered = self.answer(&moment, desk, packet, peer, reply);
+        if answered {
+            self.took(&moment, 1);
+        }
+        answered
     }
 
     /// What answers batches of UDP packets, for one thread.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {
-        let (counts, rng) = (self.metrics.own(), SmallRng::from_rng(&mut rand::rng()));
-        Worker { front: Arc::clone(self), counts, rng }
+        let desk = Desk::new(SmallRng::from_rng(&mut rand::rng()));
+        Worker { front: Arc::clone(self), counts: self.metrics.own(), desk }
     }
 
-    fn moment<'m>(&self, served: &'m Served, rng: &'m mut SmallRng) -> Moment<'m> {
+    fn moment<'m, const SHARED: bool>(
+        &'m self,
+        served: &'m Served,
+        counts: &'m Shard<SHARED>,
+    ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
-        Moment { served, began: clock.elapsed(), now: clock.now(), rng }
+        let views = self.registry.views().pin();
+        Moment { served, views, began: clock.elapsed(), now: clock.now(), counts }
+    }
+
+    /// Counts what so many queries took.
+    fn took<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>, queries: usize) {
+        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+        moment.counts.took(took, queries);
     }
 
     /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
     /// anything to send.
     fn answer<const SHARED: bool>(
         &self,
-        moment: &mut Moment<'_>,
-        counts: &Shard<SHARED>,
+        moment: &Moment<'_, SHARED>,
+        desk: &mut Desk,
         packet: &[u8],
         peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let Desk { rng, scratch, hurries } = desk;
+        let mut verdict = None;
+        if peer.transport == Transport::Udp
+            && *hurries
+            && let Some(common) = Common::read(packet, moment.served, &moment.views, scratch)
+        {
+            let found = self.verdict(moment, peer, None, rng);
+            if found == Verdict::Answer {
+                let rtype = Some(common.rtype());
+                common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
+                moment.counts.answered(peer, rtype, Rcode::NoError, packet.len(), reply);
+                return true;
+            }
+            verdict = Some(found);
+        }
+        self.answer_fully(moment, rng, packet, peer, verdict, reply)
+    }
+
+    /// Answers any packet. A verdict that was found already is not asked for again.
+    fn answer_fully<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        rng: &mut SmallRng,
+        packet: &[u8],
+        peer: Peer,
+        verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
     ) -> bool {
         let served = moment.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(served, head, peer);
+        let cookie = self.cookie(moment, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        if let Some(standing) = standing {
-            counts.cookie(standing);
-        }
-        let verdict = self.verdict(moment, peer, standing);
-        counts.limited(verdict);
-        let slips = match verdict {
+        let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
             Verdict::Drop(_) => return false,
@@ -143,7 +214,7 @@ impl Front {
             Parsed::Chaos(query) => chaos(served, query, writer),
             Parsed::Query(query) => {
                 let views = self.registry.views();
-                Responder::new(views, served, query, peer, moment.now, moment.rng)
+                Responder::new(views, served, query, peer, moment.now, rng)
                     .respond(writer, &mut Quiet)
             }
         };
@@ -151,12 +222,18 @@ impl Front {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        counts.answered(peer, rtype, rcode, packet.len(), reply);
+        moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
         true
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
-    fn cookie(&self, served: &Served, head: &Head<'_>, peer: Peer) -> Option<(Standing, [u8; 16])> {
+    fn cookie<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        head: &Head<'_>,
+        peer: Peer,
+    ) -> Option<(Standing, [u8; 16])> {
+        let served = moment.served;
         let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
         let secrets = match &served.conduct.cookie_secrets[..] {
             [] => Secrets::Own(&self.cookie_secret),
@@ -165,16 +242,26 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        Some(secrets.judge(&cookie, peer.source.ip(), now))
+        let judged = secrets.judge(&cookie, peer.source.ip(), now);
+        moment.counts.cookie(judged.0);
+        Some(judged)
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
-    fn verdict(&self, moment: &mut Moment<'_>, peer: Peer, standing: Option<Standing>) -> Verdict {
+    fn verdict<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        peer: Peer,
+        standing: Option<Standing>,
+        rng: &mut SmallRng,
+    ) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
         let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
-        self.rate_limiter.check(limits, client, moment.began, moment.rng)
+        let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
+        moment.counts.limited(verdict);
+        verdict
     }
 }
 
@@ -183,32 +270,33 @@ impl Front {
 pub struct Worker {
     front: Arc<Front>,
     counts: Arc<Shard<false>>,
-    rng: SmallRng,
+    desk: Desk,
 }
 
 impl Worker {
     /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
     /// its beginning: its packets had been read by then.
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
-        let Self { front, counts, rng } = self;
+        let Self { front, counts, desk } = self;
         let served = front.served.load();
-        let mut moment = front.moment(&served, rng);
+        let moment = front.moment(&served, counts);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
-            front.answer(&mut moment, counts, packet, peer, reply)
+            front.answer(&moment, desk, packet, peer, reply)
         });
-        let took = front.registry.clock().elapsed().saturating_sub(moment.began);
-        counts.took(took, batch.answered.len());
+        front.took(&moment, batch.answered.len());
     }
 }
 
-/// What packets are answered by: loaded once they were read, for all that were read together.
-struct Moment<'m> {
+/// What packets are answered by: loaded once they were read, for all that were read together. And
+/// where that is counted.
+struct Moment<'m, const SHARED: bool> {
     served: &'m Served,
+    views: Pinned<'m>,
     /// How long the clock ran.
     began: Duration,
     now: Millis,
-    rng: &'m mut SmallRng,
+    counts: &'m Shard<SHARED>,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
@@ -256,8 +344,7 @@ fn chaos(served: &Served, query: &Query<'_>, mut writer: Reply<'_>) -> Rcode {
 }
 
 thread_local! {
-    /// Choosing needs chance, not secrecy: one generator a thread, seeded by the system.
-    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
+    static DESK: RefCell<Desk> = RefCell::new(Desk::new(SmallRng::from_rng(&mut rand::rng())));
 }
 
 /// A character-string (RFC 1035 section 3.3): its length, then at most 255 bytes.

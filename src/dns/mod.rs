@@ -34,6 +34,7 @@ mod answers;
 mod compress;
 mod datagrams;
 mod exchange;
+mod fast;
 #[cfg(test)]
 mod fixture;
 mod https;

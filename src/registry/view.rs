@@ -18,10 +18,11 @@ use crate::model::{
     SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
+use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
-use crate::registry::pools::{
-    Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
-};
+use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::targets::Targets;
 
 /// Who says that an instance exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -216,6 +217,12 @@ impl ServiceView {
         self.ports.get(first).filter(|(own, _)| own.as_str() == name).map(|(_, of)| *of)
     }
 
+    /// All usable instances.
+    #[must_use]
+    pub fn whole(&self) -> &Selection {
+        self.pools.whole()
+    }
+
     /// The usable instances that `selector` matches.
     #[must_use]
     pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {
@@ -290,37 +297,38 @@ pub(crate) struct Parts {
 /// The views of all services. Readers look up by name; only the engine publishes.
 #[derive(Debug)]
 pub struct Views {
-    services: papaya::HashMap<ServiceName, Arc<ServiceView>, foldhash::fast::RandomState>,
+    services: ByName,
     index: Index,
     revision: AtomicU64,
 }
 
 impl Views {
     pub(crate) fn new() -> Self {
-        Self {
-            services: papaya::HashMap::default(),
-            index: Index::default(),
-            revision: AtomicU64::new(0),
-        }
+        Self { services: ByName::default(), index: Index::default(), revision: AtomicU64::new(0) }
     }
 
     /// Calls `read` with the view of the service `name`, without waiting and without touching a
     /// shared reference count. `read` must not block.
     pub fn read<R>(&self, name: &str, read: impl FnOnce(Option<&ServiceView>) -> R) -> R {
-        let services = self.services.pin();
-        read(services.get(name).map(|view| &**view))
+        read(self.pin().view(name.as_bytes()))
+    }
+
+    /// The views for several lookups.
+    #[must_use]
+    pub fn pin(&self) -> Pinned<'_> {
+        self.services.pin()
     }
 
     /// The view of the service `name`, to keep.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<Arc<ServiceView>> {
-        self.services.pin().get(name).cloned()
+        self.services.get(name.as_bytes())
     }
 
     /// All views, in no order. Each is consistent; together they are only nearly of one time.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<ServiceView>> {
-        self.services.pin().values().cloned().collect()
+        self.services.all()
     }
 
     /// Calls `read` with the types of service that there are, sorted; of very many the first, more
@@ -358,11 +366,11 @@ impl Views {
     }
 
     pub(crate) fn publish(&self, view: ServiceView) {
-        self.services.pin().insert(view.name.clone(), Arc::new(view));
+        self.services.insert(view);
     }
 
     pub(crate) fn forget(&self, name: &ServiceName) {
-        self.services.pin().remove(name);
+        self.services.remove(name);
     }
 
     pub(crate) fn set_revision(&self, revision: Revision) {
