@@ -118,7 +118,9 @@ impl Front {
         let served = self.served.load();
         let moment = self.moment(&served, self.metrics.shared());
         let answered = self.answer(&moment, desk, packet, peer, reply);
-        moment.counts.took(self.since(&moment), usize::from(answered));
+        if answered {
+            self.took(&moment, 1);
+        }
         answered
     }
 
@@ -136,7 +138,13 @@ impl Front {
     ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
         let views = self.registry.views().pin();
-        Moment { served, counts, views, began: clock.elapsed(), now: clock.now() }
+        Moment { served, views, began: clock.elapsed(), now: clock.now(), counts }
+    }
+
+    /// Counts what so many queries took.
+    fn took<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>, queries: usize) {
+        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+        moment.counts.took(took, queries);
     }
 
     /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
@@ -180,11 +188,8 @@ impl Front {
         let served = moment.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(served, head, peer);
+        let cookie = self.cookie(moment, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        if let Some(standing) = standing {
-            moment.counts.cookie(standing);
-        }
         let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
@@ -221,12 +226,14 @@ impl Front {
         true
     }
 
-    fn since<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>) -> Duration {
-        self.registry.clock().elapsed().saturating_sub(moment.began)
-    }
-
     /// What the query's cookie proves, and ours for the reply; `None` without one.
-    fn cookie(&self, served: &Served, head: &Head<'_>, peer: Peer) -> Option<(Standing, [u8; 16])> {
+    fn cookie<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        head: &Head<'_>,
+        peer: Peer,
+    ) -> Option<(Standing, [u8; 16])> {
+        let served = moment.served;
         let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
         let secrets = match &served.conduct.cookie_secrets[..] {
             [] => Secrets::Own(&self.cookie_secret),
@@ -235,7 +242,9 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        Some(secrets.judge(&cookie, peer.source.ip(), now))
+        let judged = secrets.judge(&cookie, peer.source.ip(), now);
+        moment.counts.cookie(judged.0);
+        Some(judged)
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
@@ -270,23 +279,24 @@ impl Worker {
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
         let Self { front, counts, desk } = self;
         let served = front.served.load();
-        let moment = front.moment(&served, &**counts);
+        let moment = front.moment(&served, counts);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
             front.answer(&moment, desk, packet, peer, reply)
         });
-        counts.took(front.since(&moment), batch.answered.len());
+        front.took(&moment, batch.answered.len());
     }
 }
 
-/// What packets are answered by: loaded once they were read, for all that were read together.
+/// What packets are answered by: loaded once they were read, for all that were read together. And
+/// where that is counted.
 struct Moment<'m, const SHARED: bool> {
     served: &'m Served,
-    counts: &'m Shard<SHARED>,
     views: Pinned<'m>,
     /// How long the clock ran.
     began: Duration,
     now: Millis,
+    counts: &'m Shard<SHARED>,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
