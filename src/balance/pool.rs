@@ -194,6 +194,21 @@ impl Pool {
         self.units == 0
     }
 
+    /// For how many records there must be room so that no [`Pool::pick`] has more than fit: in mode
+    /// `All` for all of them, else for those of the unit that has most.
+    #[must_use]
+    pub fn least_room(&self) -> usize {
+        let records = match self.mode {
+            AnswerMode::All => self.records.last(),
+            AnswerMode::Auto
+            | AnswerMode::Subset
+            | AnswerMode::StickySubset
+            | AnswerMode::Ordered
+            | AnswerMode::Single => self.records.first(),
+        };
+        records.map_or(0, |&records| records as usize)
+    }
+
     /// The instances, in the order given.
     #[must_use]
     pub fn members(&self) -> &[Member] {

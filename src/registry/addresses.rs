@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use rand::Rng;
 
 use crate::balance::pool::Pool;
-use crate::registry::pools::{Family, Stock, member, spec};
+use crate::registry::pools::{Stock, member, spec};
+use crate::registry::selection::Family;
 use crate::registry::view::index;
 
 /// The addresses of one family, in units that share none.
@@ -76,6 +77,22 @@ impl Addresses {
     pub fn of(&self, unit: u32) -> &[IpAddr] {
         let Range { start, end } = self.units[unit as usize].addresses;
         &self.addresses[start as usize..end as usize]
+    }
+
+    /// The octets of the addresses of `unit`; none unless this is of IPv4.
+    pub fn v4(&self, unit: u32) -> impl Iterator<Item = [u8; 4]> {
+        self.of(unit).iter().filter_map(|ip| match ip {
+            IpAddr::V4(v4) => Some(v4.octets()),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The octets of the addresses of `unit`; none unless this is of IPv6.
+    pub fn v6(&self, unit: u32) -> impl Iterator<Item = [u8; 16]> {
+        self.of(unit).iter().filter_map(|ip| match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(v6.octets()),
+        })
     }
 
     /// The instances of `unit`.

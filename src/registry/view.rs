@@ -5,23 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::Meter;
+use crate::balance::meter::{Meter, Reported};
 use crate::balance::pool::Pool;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
+use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
-use crate::registry::pools::{
-    Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
-};
+use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::targets::Targets;
 
 /// Who says that an instance exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -81,7 +82,7 @@ impl InstanceView {
     /// Its last load report.
     #[must_use]
     pub fn load(&self) -> Option<Load> {
-        self.vitals.meter.reported().map(|report| report.load)
+        self.vitals.reported().map(|report| report.load)
     }
 }
 
@@ -91,8 +92,9 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Its load, and what was handed out since it was reported.
-    pub meter: Arc<Meter>,
+    /// Made when somebody first looks: most instances report nothing, and most algorithms do not
+    /// ask.
+    meter: OnceLock<Arc<Meter>>,
 }
 
 impl Vitals {
@@ -102,8 +104,18 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: Arc::new(Meter::new()),
+            meter: OnceLock::new(),
         }
+    }
+
+    /// Its load, and what was handed out since it was reported.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.meter.get_or_init(Arc::default)
+    }
+
+    fn reported(&self) -> Option<Reported> {
+        self.meter.get()?.reported()
     }
 
     /// When the lease ends; `None` without one.
@@ -149,10 +161,10 @@ pub struct ServiceView {
     pub declared: bool,
     /// The settings in force.
     pub settings: Settings,
-    /// The override by API; empty when there is none.
-    pub overrides: SettingsPatch,
+    /// The override by API; `None` when there is none.
+    pub overrides: Option<Arc<SettingsPatch>>,
     /// All instances, by id.
-    pub instances: Box<[InstanceView]>,
+    pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
@@ -214,6 +226,12 @@ impl ServiceView {
     pub fn port_protocol(&self, name: &str) -> Option<Protocol> {
         let first = self.ports.partition_point(|(own, _)| own.as_str() < name);
         self.ports.get(first).filter(|(own, _)| own.as_str() == name).map(|(_, of)| *of)
+    }
+
+    /// All usable instances.
+    #[must_use]
+    pub fn whole(&self) -> &Selection {
+        self.pools.whole()
     }
 
     /// The usable instances that `selector` matches.
@@ -282,45 +300,46 @@ pub(crate) struct Parts {
     pub(crate) revision: Revision,
     pub(crate) declared: bool,
     pub(crate) settings: Settings,
-    pub(crate) overrides: SettingsPatch,
-    pub(crate) instances: Box<[InstanceView]>,
+    pub(crate) overrides: Option<Arc<SettingsPatch>>,
+    pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.
 #[derive(Debug)]
 pub struct Views {
-    services: papaya::HashMap<ServiceName, Arc<ServiceView>, foldhash::fast::RandomState>,
+    services: ByName,
     index: Index,
     revision: AtomicU64,
 }
 
 impl Views {
     pub(crate) fn new() -> Self {
-        Self {
-            services: papaya::HashMap::default(),
-            index: Index::default(),
-            revision: AtomicU64::new(0),
-        }
+        Self { services: ByName::default(), index: Index::default(), revision: AtomicU64::new(0) }
     }
 
     /// Calls `read` with the view of the service `name`, without waiting and without touching a
     /// shared reference count. `read` must not block.
     pub fn read<R>(&self, name: &str, read: impl FnOnce(Option<&ServiceView>) -> R) -> R {
-        let services = self.services.pin();
-        read(services.get(name).map(|view| &**view))
+        read(self.pin().view(name.as_bytes()))
+    }
+
+    /// The views for several lookups.
+    #[must_use]
+    pub fn pin(&self) -> Pinned<'_> {
+        self.services.pin()
     }
 
     /// The view of the service `name`, to keep.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<Arc<ServiceView>> {
-        self.services.pin().get(name).cloned()
+        self.services.get(name.as_bytes())
     }
 
     /// All views, in no order. Each is consistent; together they are only nearly of one time.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<ServiceView>> {
-        self.services.pin().values().cloned().collect()
+        self.services.all()
     }
 
     /// Calls `read` with the types of service that there are, sorted; of very many the first, more
@@ -358,11 +377,11 @@ impl Views {
     }
 
     pub(crate) fn publish(&self, view: ServiceView) {
-        self.services.pin().insert(view.name.clone(), Arc::new(view));
+        self.services.insert(view);
     }
 
     pub(crate) fn forget(&self, name: &ServiceName) {
-        self.services.pin().remove(name);
+        self.services.remove(name);
     }
 
     pub(crate) fn set_revision(&self, revision: Revision) {
