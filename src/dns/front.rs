@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::dns::cookies::{Secrets, Standing};
-use crate::dns::fast::{Common, Scratch};
+use crate::dns::fast::{Loaded, Scratch, Taken, answer};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -118,17 +118,16 @@ impl Front {
         let mut verdict = None;
         if peer.transport == Transport::Udp && desk.hurries {
             let Desk { rng, scratch, .. } = desk;
-            let views = self.registry.views().pin();
-            if let Some(common) = Common::read(packet, &served, &views, scratch) {
-                let found = self.verdict(&served, peer, None, began, rng);
-                if found == Verdict::Answer {
-                    let now = self.registry.clock().now();
-                    let counted = (Some(common.rtype()), Rcode::NoError);
-                    common.write(&served, peer.source.ip(), now, rng, reply);
-                    self.count(peer, counted, packet, reply, began);
+            let (views, now) = (self.registry.views().pin(), self.registry.clock().now());
+            let loaded = Loaded { served: &served, views, now };
+            let limit = |rng: &mut SmallRng| self.verdict(&served, peer, None, began, rng);
+            match answer(packet, peer.source.ip(), &loaded, limit, rng, scratch, reply) {
+                Some(Taken::Answered(rtype)) => {
+                    self.count(peer, (Some(rtype), Rcode::NoError), packet, reply, began);
                     return true;
                 }
-                verdict = Some(found);
+                Some(Taken::Limited(found)) => verdict = Some(found),
+                None => {}
             }
         }
         self.handle_fully(&mut desk.rng, &served, packet, peer, (began, verdict), reply)

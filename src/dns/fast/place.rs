@@ -20,6 +20,7 @@ impl<'n> Place<'n> {
     /// Finds the place of `name`, which may be no name at all: then there is none. None either when
     /// it has more labels left of the apex than any common question, when it is the server's own,
     /// or when a zone file may have to do with it.
+    #[inline]
     pub(super) fn find(served: &Served, name: &[u8], folded: &'n mut Folded) -> Option<Self> {
         let name = folded.fold(name)?;
         let authority = authority(served, name)?;
@@ -40,7 +41,7 @@ impl<'n> Place<'n> {
         let zones = &served.zones;
         let own = authority.own_name.wire();
         let others = zones.any_below(apex)
-            || (apex == served.home.apex.wire()
+            || (std::ptr::eq(authority, &raw const served.home)
                 && zones.server().is_some_and(|statics| statics.zone().node(highest).is_some()));
         (name != own && !others).then_some(place)
     }
