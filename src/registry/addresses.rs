@@ -17,16 +17,24 @@ use crate::registry::view::index;
 pub struct Addresses {
     /// Chooses among the units.
     pub pool: Pool,
-    units: Box<[Unit]>,
-    addresses: Box<[IpAddr]>,
+    octets: Octets,
     instances: Box<[u32]>,
+    /// By unit; `None` when each is one instance with one address.
+    ends: Option<Box<[End]>>,
 }
 
-/// Where a unit's addresses and instances are.
+/// Addresses of one family.
 #[derive(Debug)]
-struct Unit {
-    addresses: Range<u32>,
-    instances: Range<u32>,
+enum Octets {
+    V4(Box<[[u8; 4]]>),
+    V6(Box<[[u8; 16]]>),
+}
+
+/// Where a unit's addresses and instances end; those of the next begin there.
+#[derive(Debug)]
+struct End {
+    address: u32,
+    instance: u32,
 }
 
 impl Addresses {
@@ -44,62 +52,95 @@ impl Addresses {
             active.iter().copied().filter(|i| of(*i).next().is_some()).collect();
         let groups = sharing_groups(&members, of);
 
-        let mut units = Vec::with_capacity(groups.len());
+        let mut ends = Vec::with_capacity(groups.len());
         let (mut addresses, mut instances) = (Vec::new(), Vec::new());
         let (mut pool_members, mut records) = (Vec::new(), Vec::new());
         for group in groups {
-            let (from_address, from_instance) = (addresses.len(), instances.len());
+            let from = addresses.len();
             // One instance has no address twice; several do, or they were no group.
             let mut seen: Option<HashSet<IpAddr, RandomState>> =
                 (group.len() > 1).then(HashSet::default);
             for i in group {
                 addresses.extend(of(i).filter(|ip| seen.as_mut().is_none_or(|s| s.insert(*ip))));
                 instances.push(i);
-                pool_members.push(member(stock, i, index(units.len())));
+                pool_members.push(member(stock, i, index(ends.len())));
             }
-            records.push(u8::try_from(addresses.len() - from_address).unwrap_or(u8::MAX));
-            units.push(Unit {
-                addresses: index(from_address)..index(addresses.len()),
-                instances: index(from_instance)..index(instances.len()),
-            });
+            records.push(u8::try_from(addresses.len() - from).unwrap_or(u8::MAX));
+            ends.push(End { address: index(addresses.len()), instance: index(instances.len()) });
         }
         let spec = spec(stock.settings, stock.settings.answer, pool_members, records);
         Self {
             pool: Pool::new(spec, rng),
-            units: units.into(),
-            addresses: addresses.into(),
+            ends: (addresses.len() > ends.len() || instances.len() > ends.len())
+                .then(|| ends.into()),
+            octets: Octets::new(family, addresses),
             instances: instances.into(),
         }
     }
 
     /// The addresses of `unit`.
+    pub fn of(&self, unit: u32) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4(unit).iter().map(|octets| IpAddr::from(*octets));
+        v4.chain(self.v6(unit).iter().map(|octets| IpAddr::from(*octets)))
+    }
+
+    /// The octets of the addresses of `unit`; none unless these are of IPv4.
     #[must_use]
-    pub fn of(&self, unit: u32) -> &[IpAddr] {
-        let Range { start, end } = self.units[unit as usize].addresses;
-        &self.addresses[start as usize..end as usize]
+    #[inline]
+    pub fn v4(&self, unit: u32) -> &[[u8; 4]] {
+        match &self.octets {
+            Octets::V4(octets) => &octets[self.range(unit, |end| end.address)],
+            Octets::V6(_) => &[],
+        }
     }
 
-    /// The octets of the addresses of `unit`; none unless this is of IPv4.
-    pub fn v4(&self, unit: u32) -> impl Iterator<Item = [u8; 4]> {
-        self.of(unit).iter().filter_map(|ip| match ip {
-            IpAddr::V4(v4) => Some(v4.octets()),
-            IpAddr::V6(_) => None,
-        })
-    }
-
-    /// The octets of the addresses of `unit`; none unless this is of IPv6.
-    pub fn v6(&self, unit: u32) -> impl Iterator<Item = [u8; 16]> {
-        self.of(unit).iter().filter_map(|ip| match ip {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(v6) => Some(v6.octets()),
-        })
+    /// The octets of the addresses of `unit`; none unless these are of IPv6.
+    #[must_use]
+    #[inline]
+    pub fn v6(&self, unit: u32) -> &[[u8; 16]] {
+        match &self.octets {
+            Octets::V4(_) => &[],
+            Octets::V6(octets) => &octets[self.range(unit, |end| end.address)],
+        }
     }
 
     /// The instances of `unit`.
     #[must_use]
+    #[inline]
     pub fn instances(&self, unit: u32) -> &[u32] {
-        let Range { start, end } = self.units[unit as usize].instances;
-        &self.instances[start as usize..end as usize]
+        &self.instances[self.range(unit, |end| end.instance)]
+    }
+
+    #[inline]
+    fn range(&self, unit: u32, end: impl Fn(&End) -> u32) -> Range<usize> {
+        let unit = unit as usize;
+        let Some(ends) = &self.ends else { return unit..unit + 1 };
+        let from = unit.checked_sub(1).map_or(0, |before| end(&ends[before]));
+        from as usize..end(&ends[unit]) as usize
+    }
+}
+
+impl Octets {
+    fn new(family: Family, addresses: Vec<IpAddr>) -> Self {
+        let addresses = addresses.into_iter();
+        match family {
+            Family::V4 => Self::V4(
+                addresses
+                    .filter_map(|ip| match ip {
+                        IpAddr::V4(v4) => Some(v4.octets()),
+                        IpAddr::V6(_) => None,
+                    })
+                    .collect(),
+            ),
+            Family::V6 => Self::V6(
+                addresses
+                    .filter_map(|ip| match ip {
+                        IpAddr::V4(_) => None,
+                        IpAddr::V6(v6) => Some(v6.octets()),
+                    })
+                    .collect(),
+            ),
+        }
     }
 }
 

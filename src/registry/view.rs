@@ -282,6 +282,7 @@ impl ServiceView {
     /// Whether every lease has at least the TTL of the service's records left. `false` also when
     /// that is not known, since finding out would cost more than an answer.
     #[must_use]
+    #[inline]
     pub fn leases_outlast_records(&self, now: Millis) -> bool {
         self.lull.holds(now, || {
             if self.instances.len() > FEW {

@@ -237,7 +237,7 @@ fn addresses(
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
             if mode == AnswerMode::All && addresses.pool.len() > fit =>
         {
-            let hash = |unit| addresses.of(unit).first().map_or(0, |ip| address_hash(*ip));
+            let hash = |unit| addresses.of(unit).next().map_or(0, address_hash);
             units = asker.cut(addresses.pool.len(), fit, |unit| (0, hash(unit)));
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
@@ -245,7 +245,7 @@ fn addresses(
         }
     }
     let keyed = matches!(choice, Choice::Key(_));
-    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).copied().collect();
+    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).collect();
     if records.is_empty() {
         return None;
     }

@@ -99,14 +99,10 @@ pub(super) fn answer(
     let mut writer = Writer::start(&question, ttl, reply);
     match pooled.records {
         Records::Addresses(Family::V4, addresses) => {
-            for unit in &lists.units {
-                addresses.v4(*unit).for_each(|octets| writer.v4(octets));
-            }
+            writer.answer(rtype::A, &lists.units, |unit| addresses.v4(unit));
         }
         Records::Addresses(Family::V6, addresses) => {
-            for unit in &lists.units {
-                addresses.v6(*unit).for_each(|octets| writer.v6(octets));
-            }
+            writer.answer(rtype::AAAA, &lists.units, |unit| addresses.v6(unit));
         }
         Records::Targets(targets) => {
             targets::write(&pooled, targets, place.apex, lists, &mut writer);

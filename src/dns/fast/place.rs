@@ -53,6 +53,7 @@ impl<'n> Place<'n> {
 }
 
 /// The zone of the registry's names whose apex `name` ends in, perhaps within a label.
+#[inline]
 fn authority<'s>(served: &'s Served, name: &[u8]) -> Option<&'s Authority> {
     let ends = |authority: &&Authority| name.ends_with(authority.apex.wire());
     Some(&served.home).filter(ends).or_else(|| served.aliases.iter().find(ends))
@@ -65,6 +66,7 @@ impl Default for Folded {
 }
 
 impl Folded {
+    #[inline]
     fn fold(&mut self, name: &[u8]) -> Option<&[u8]> {
         self.0.get_mut(..name.len())?.copy_from_slice(name);
         // By the block, whatever is behind the name: a block is a few instructions. Length bytes are
