@@ -75,7 +75,9 @@ impl RoundRobin {
         out.extend_from_slice(&self.turns);
         out.swap(0, turn);
         dice::shuffle(rng, &mut out[1..]);
-        out.extend_from_slice(&self.resting);
+        if k > n {
+            out.extend_from_slice(&self.resting);
+        }
         out.truncate(k);
     }
 

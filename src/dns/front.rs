@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 
 use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
-use crate::dns::fast::{Common, Scratch};
+use crate::dns::fast::{self, Loaded, Scratch, Taken};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -24,8 +24,8 @@ use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::{CookieSecret, Millis};
-use crate::registry::{Pinned, Registry};
+use crate::model::CookieSecret;
+use crate::registry::Registry;
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ impl Front {
     ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
         let views = self.registry.views().pin();
-        Moment { served, views, began: clock.elapsed(), now: clock.now(), counts }
+        let loaded = Loaded { served, views, now: clock.now() };
+        Moment { loaded, began: clock.elapsed(), counts }
     }
 
     /// Counts what so many queries took.
@@ -159,18 +160,18 @@ impl Front {
     ) -> bool {
         let Desk { rng, scratch, hurries } = desk;
         let mut verdict = None;
-        if peer.transport == Transport::Udp
-            && *hurries
-            && let Some(common) = Common::read(packet, moment.served, &moment.views, scratch)
-        {
-            let found = self.verdict(moment, peer, None, rng);
-            if found == Verdict::Answer {
-                let rtype = Some(common.rtype());
-                common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
-                moment.counts.answered(peer, rtype, Rcode::NoError, packet.len(), reply);
-                return true;
+        if peer.transport == Transport::Udp && *hurries {
+            let limit = |rng: &mut SmallRng| self.verdict(moment, peer, None, rng);
+            let (loaded, client) = (&moment.loaded, peer.source.ip());
+            match fast::answer(packet, client, loaded, limit, rng, scratch, reply) {
+                Some(Taken::Answered(rtype)) => {
+                    let (rtype, rcode) = (Some(rtype), Rcode::NoError);
+                    moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
+                    return true;
+                }
+                Some(Taken::Limited(found)) => verdict = Some(found),
+                None => {}
             }
-            verdict = Some(found);
         }
         self.answer_fully(moment, rng, packet, peer, verdict, reply)
     }
@@ -185,7 +186,7 @@ impl Front {
         verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
     ) -> bool {
-        let served = moment.served;
+        let served = moment.loaded.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
         let cookie = self.cookie(moment, head, peer);
@@ -214,7 +215,7 @@ impl Front {
             Parsed::Chaos(query) => chaos(served, query, writer),
             Parsed::Query(query) => {
                 let views = self.registry.views();
-                Responder::new(views, served, query, peer, moment.now, rng)
+                Responder::new(views, served, query, peer, moment.loaded.now, rng)
                     .respond(writer, &mut Quiet)
             }
         };
@@ -233,7 +234,7 @@ impl Front {
         head: &Head<'_>,
         peer: Peer,
     ) -> Option<(Standing, [u8; 16])> {
-        let served = moment.served;
+        let served = moment.loaded.served;
         let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
         let secrets = match &served.conduct.cookie_secrets[..] {
             [] => Secrets::Own(&self.cookie_secret),
@@ -258,7 +259,7 @@ impl Front {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let (limits, client) = (&moment.loaded.served.conduct.rate_limit, peer.source.ip());
         let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
         moment.counts.limited(verdict);
         verdict
@@ -291,11 +292,9 @@ impl Worker {
 /// What packets are answered by: loaded once they were read, for all that were read together. And
 /// where that is counted.
 struct Moment<'m, const SHARED: bool> {
-    served: &'m Served,
-    views: Pinned<'m>,
+    loaded: Loaded<'m>,
     /// How long the clock ran.
     began: Duration,
-    now: Millis,
     counts: &'m Shard<SHARED>,
 }
 

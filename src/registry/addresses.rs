@@ -1,7 +1,7 @@
 //! The addresses that answer A or AAAA: instances that share one are answered as one.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::{Deref, Range};
 use std::sync::OnceLock;
 
@@ -29,8 +29,8 @@ pub struct Addresses {
 
 #[derive(Debug)]
 enum Octets {
-    V4(Box<[Ipv4Addr]>),
-    V6(Box<[Ipv6Addr]>),
+    V4(Box<[[u8; 4]]>),
+    V6(Box<[[u8; 16]]>),
 }
 
 /// Where a unit's addresses and instances are.
@@ -99,30 +99,33 @@ impl Addresses {
 
     /// The addresses of `unit`.
     pub fn of(&self, unit: u32) -> impl Iterator<Item = IpAddr> {
-        let v4 = self.v4(unit).map(IpAddr::from);
-        v4.chain(self.v6(unit).map(IpAddr::from))
+        let v4 = self.v4(unit).iter().map(|octets| IpAddr::from(*octets));
+        v4.chain(self.v6(unit).iter().map(|octets| IpAddr::from(*octets)))
     }
 
-    /// The octets of the addresses of `unit`; none unless this is of IPv4.
-    pub fn v4(&self, unit: u32) -> impl Iterator<Item = [u8; 4]> {
-        let all: &[Ipv4Addr] = match &self.octets {
-            Octets::V4(all) => &all[self.range(unit)],
+    /// The octets of the addresses of `unit`; none unless these are of IPv4.
+    #[must_use]
+    #[inline]
+    pub fn v4(&self, unit: u32) -> &[[u8; 4]] {
+        match &self.octets {
+            Octets::V4(octets) => &octets[self.range(unit)],
             Octets::V6(_) => &[],
-        };
-        all.iter().map(Ipv4Addr::octets)
+        }
     }
 
-    /// The octets of the addresses of `unit`; none unless this is of IPv6.
-    pub fn v6(&self, unit: u32) -> impl Iterator<Item = [u8; 16]> {
-        let all: &[Ipv6Addr] = match &self.octets {
+    /// The octets of the addresses of `unit`; none unless these are of IPv6.
+    #[must_use]
+    #[inline]
+    pub fn v6(&self, unit: u32) -> &[[u8; 16]] {
+        match &self.octets {
             Octets::V4(_) => &[],
-            Octets::V6(all) => &all[self.range(unit)],
-        };
-        all.iter().map(Ipv6Addr::octets)
+            Octets::V6(octets) => &octets[self.range(unit)],
+        }
     }
 
     /// The instances of `unit`.
     #[must_use]
+    #[inline]
     pub fn instances(&self, unit: u32) -> &[u32] {
         match &self.units {
             None => std::slice::from_ref(&self.instances[unit as usize]),
@@ -146,6 +149,7 @@ impl Addresses {
         })
     }
 
+    #[inline]
     fn range(&self, unit: u32) -> Range<usize> {
         match &self.units {
             None => unit as usize..unit as usize + 1,
@@ -178,12 +182,12 @@ impl Octets {
     /// Of addresses that are all of `family`.
     fn of(family: Family, addresses: &[IpAddr]) -> Self {
         let v4 = |ip: &IpAddr| match ip {
-            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V4(v4) => Some(v4.octets()),
             IpAddr::V6(_) => None,
         };
         let v6 = |ip: &IpAddr| match ip {
             IpAddr::V4(_) => None,
-            IpAddr::V6(v6) => Some(*v6),
+            IpAddr::V6(v6) => Some(v6.octets()),
         };
         match family {
             Family::V4 => Self::V4(addresses.iter().filter_map(v4).collect()),

@@ -21,6 +21,7 @@ use crate::model::{
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
+use crate::registry::lull::Lull;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
@@ -168,6 +169,7 @@ pub struct ServiceView {
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
     pools: Pools,
+    lull: Lull,
 }
 
 impl ServiceView {
@@ -199,6 +201,7 @@ impl ServiceView {
             ports,
             mains,
             pools,
+            lull: Lull::default(),
         }
     }
 
@@ -293,6 +296,23 @@ impl ServiceView {
     pub fn instance(&self, id: &str) -> Option<(u32, &InstanceView)> {
         let found = self.instances.binary_search_by(|i| i.instance.id.as_str().cmp(id)).ok()?;
         Some((index(found), &self.instances[found]))
+    }
+
+    /// Whether every lease has at least the TTL of the service's records left. `false` also when
+    /// that is not known, since finding out would cost more than an answer.
+    #[must_use]
+    #[inline]
+    pub fn leases_outlast_records(&self, now: Millis) -> bool {
+        self.lull.holds(now, || {
+            if self.instances.len() > FEW {
+                return Millis(0);
+            }
+            // A declared instance whose lease is over is still there; nothing of it runs out.
+            let leased = self.instances.iter().filter(|view| !view.lapsed);
+            let first = leased.filter_map(|view| view.vitals.deadline()).min();
+            let ttl = u64::try_from(self.settings.ttl.get().as_millis()).unwrap_or(u64::MAX);
+            Millis(first.unwrap_or(Millis::NEVER).0.saturating_sub(ttl))
+        })
     }
 
     /// How many instances may be answered.
@@ -396,6 +416,9 @@ impl Views {
         self.revision.store(revision.0, Ordering::Release);
     }
 }
+
+/// Among how many instances the first lease to end is looked for.
+const FEW: usize = 64;
 
 /// An index into a service's instances; their number is limited far below 2^32.
 pub(crate) fn index(i: usize) -> u32 {

@@ -316,9 +316,12 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     if configured == RecordTtl::ZERO {
         return 0;
     }
+    let seconds = |ttl: Duration| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1);
+    if view.leases_outlast_records(now) {
+        return seconds(configured.get());
+    }
     let leases = instances.into_iter().map(|i| &view.instances[i as usize]);
     // A declared instance whose lease is over is still there; nothing of it runs out.
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
-    let shortest = leases.fold(configured.get(), Duration::min);
-    u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+    seconds(leases.fold(configured.get(), Duration::min))
 }
