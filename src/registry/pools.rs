@@ -12,7 +12,6 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
-use crate::balance::hash::instance_hash;
 use crate::balance::pool::{Member, PoolSpec};
 use crate::model::{AnswerMode, RecordTtl, Settings};
 use crate::registry::selection::{Family, PortChoice, Selection};
@@ -57,22 +56,26 @@ pub(crate) struct Pools {
     combined: Box<[OnceLock<Box<Combined>>]>,
 }
 
-/// Selections by one word each, sorted by it.
+/// Selections by one word each, sorted by it, made when they are first asked for.
 #[derive(Debug)]
-struct Named(Box<[(Box<str>, Later)]>);
+struct Named(Box<[Word]>);
 
-/// A selection that is made when it is first asked for.
-type Later = OnceLock<Box<Selection>>;
+#[derive(Debug)]
+struct Word {
+    word: Box<str>,
+    selection: OnceLock<Box<Selection>>,
+}
 
 impl Named {
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
         let words: BTreeSet<&str> = words.collect();
-        Self(words.into_iter().map(|word| (word.into(), OnceLock::new())).collect())
+        let word = |word: &str| Word { word: word.into(), selection: OnceLock::new() };
+        Self(words.into_iter().map(word).collect())
     }
 
-    fn get(&self, word: &str) -> Option<&Later> {
-        let found = self.0.binary_search_by(|(own, _)| (**own).cmp(word)).ok()?;
-        Some(&self.0[found].1)
+    fn get(&self, word: &str) -> Option<&OnceLock<Box<Selection>>> {
+        let found = self.0.binary_search_by(|own| (*own.word).cmp(word)).ok()?;
+        Some(&self.0[found].selection)
     }
 }
 
@@ -174,23 +177,23 @@ impl Deref for Selected<'_> {
     }
 }
 
-pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
+pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
     let view = &stock.instances[i as usize];
     Member {
-        hash: instance_hash(view.instance.id.as_str()),
+        id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
         base: view.instance.weight.get(),
-        meter: Arc::clone(&view.vitals.meter),
+        meter: &view.vitals.meter,
         unit,
     }
 }
 
-pub(crate) fn spec(
+pub(crate) fn spec<'v>(
     settings: &Settings,
     answer: AnswerMode,
-    members: Vec<Member>,
+    members: Vec<Member<'v>>,
     records: Vec<u8>,
-) -> PoolSpec {
+) -> PoolSpec<'v> {
     PoolSpec {
         members,
         records,

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::Meter;
-use crate::balance::pool::Pool;
+use crate::balance::meter::{LazyMeter, Meter};
+use crate::balance::owners::Owners;
+use crate::balance::pool::Ask;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
@@ -92,8 +93,7 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Its load, and what was handed out since it was reported.
-    pub meter: Arc<Meter>,
+    pub(crate) meter: LazyMeter,
 }
 
 impl Vitals {
@@ -103,8 +103,14 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: Arc::new(Meter::new()),
+            meter: LazyMeter::default(),
         }
+    }
+
+    /// Its load, and what was handed out since it was reported.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.meter.meter()
     }
 
     /// When the lease ends; `None` without one.
@@ -150,10 +156,10 @@ pub struct ServiceView {
     pub declared: bool,
     /// The settings in force.
     pub settings: Settings,
-    /// The override by API; empty when there is none.
-    pub overrides: SettingsPatch,
+    /// The override by API; `None` when there is none.
+    pub overrides: Option<Arc<SettingsPatch>>,
     /// All instances, by id.
-    pub instances: Box<[InstanceView]>,
+    pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
@@ -250,8 +256,21 @@ impl ServiceView {
     }
 
     /// Who owns a key among the active instances of `selection`; its units are their places there.
-    pub fn owners<'s>(&self, selection: &'s Selection, rng: &mut impl Rng) -> &'s Pool {
-        selection.owners(self.stock(), rng)
+    #[must_use]
+    pub fn owners<'s>(&self, selection: &'s Selection) -> &'s Owners {
+        selection.owners(self.stock())
+    }
+
+    /// The unit of `addresses` that owns a key, whatever the algorithm.
+    #[must_use]
+    pub fn owner(&self, addresses: &Addresses, key: u64, ask: &Ask) -> Option<u32> {
+        addresses.owners(self.stock()).owner(key, ask)
+    }
+
+    /// Every unit of `targets` by its rank for a key, whatever the algorithm, the owner first. `out`
+    /// is cleared first.
+    pub fn ranked(&self, targets: &Targets, key: u64, ask: &Ask, out: &mut Vec<u32>) {
+        targets.owners(self.stock()).ranked(key, ask, out);
     }
 
     /// The active instances of `selection` that say something different each: those of its TXT.
@@ -289,8 +308,8 @@ pub(crate) struct Parts {
     pub(crate) revision: Revision,
     pub(crate) declared: bool,
     pub(crate) settings: Settings,
-    pub(crate) overrides: SettingsPatch,
-    pub(crate) instances: Box<[InstanceView]>,
+    pub(crate) overrides: Option<Arc<SettingsPatch>>,
+    pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
 }
 

@@ -8,6 +8,7 @@
 mod place;
 mod question;
 mod records;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -28,15 +29,26 @@ use records::Writer;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     folded: Folded,
+    lists: Lists,
+}
+
+/// What an answer is made of on its way.
+#[derive(Debug, Default)]
+struct Lists {
     units: Vec<u32>,
+    /// What follows the label of an instance in its name.
+    suffix: Vec<u8>,
+    /// Where the targets begin in the reply.
+    targets: Vec<u16>,
 }
 
 /// A question of the common kind whose answer is there and fits.
 #[derive(Debug)]
 pub(super) struct Common<'q> {
     question: Question<'q>,
+    apex: &'q [u8],
     pooled: Pooled<'q>,
-    units: &'q mut Vec<u32>,
+    lists: &'q mut Lists,
 }
 
 impl<'q> Common<'q> {
@@ -54,9 +66,10 @@ impl<'q> Common<'q> {
             rtype::SRV => Kind::Srv,
             _ => return None,
         };
-        let place = Place::find(served, question.name, &mut scratch.folded)?;
+        let Scratch { folded, lists } = scratch;
+        let place = Place::find(served, question.name, folded)?;
         let pooled = Pooled::find(views, place.labels(), kind)?;
-        let common = Self { question, pooled, units: &mut scratch.units };
+        let common = Self { question, apex: place.apex, pooled, lists };
         common.fits().then_some(common)
     }
 
@@ -74,44 +87,47 @@ impl<'q> Common<'q> {
         rng: &mut SmallRng,
         reply: &mut Vec<u8>,
     ) {
-        let room = self.question.room;
+        let Self { question, apex, pooled, lists } = self;
         let asker = Asker {
             prefix: served.client(source, u8::MAX),
-            fit_v4: room / records::V4,
-            fit_v6: room / records::V6,
+            fit_v4: question.room / records::V4,
+            fit_v6: question.room / records::V6,
             now,
             peek: false,
         };
-        let ttl = self.pooled.choose(&asker, rng, self.units);
-        let mut writer = Writer::start(&self.question, ttl, reply);
-        match self.pooled.records {
+        let ttl = pooled.choose(&asker, rng, &mut lists.units);
+        let mut writer = Writer::start(&question, ttl, reply);
+        match pooled.records {
             Records::Addresses(Family::V4, addresses) => {
-                for unit in &*self.units {
+                for unit in &lists.units {
                     addresses.v4(*unit).for_each(|octets| writer.v4(octets));
                 }
             }
             Records::Addresses(Family::V6, addresses) => {
-                for unit in &*self.units {
+                for unit in &lists.units {
                     addresses.v6(*unit).for_each(|octets| writer.v6(octets));
                 }
             }
-            Records::Targets(_) => {}
+            Records::Targets(targets) => {
+                targets::write(&pooled, targets, apex, lists, &mut writer);
+            }
         }
-        writer.finish(&self.question);
+        writer.finish();
     }
 
     /// Whether every record of the answer is sure to fit, whichever are chosen.
     fn fits(&self) -> bool {
         let room = self.question.room;
         match self.pooled.records {
-            Records::Addresses(family, addresses) => {
-                let record = match family {
-                    Family::V4 => records::V4,
-                    Family::V6 => records::V6,
-                };
-                addresses.pool.least_room() <= room / record
+            Records::Addresses(Family::V4, addresses) => {
+                addresses.pool.least_room() <= room / records::V4
             }
-            Records::Targets(_) => false,
+            Records::Addresses(Family::V6, addresses) => {
+                addresses.pool.least_room() <= room / records::V6
+            }
+            Records::Targets(targets) => {
+                targets::fit(self.pooled.view, targets, self.apex, &self.question)
+            }
         }
     }
 }

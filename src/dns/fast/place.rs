@@ -6,6 +6,8 @@ use crate::dns::served::Served;
 /// A name below an apex of ours that nothing but the registry answers for.
 #[derive(Debug)]
 pub(super) struct Place<'n> {
+    /// The apex, in wire form and lower case.
+    pub(super) apex: &'n [u8],
     labels: [&'n [u8]; MOST_LABELS],
     count: usize,
 }
@@ -22,7 +24,7 @@ impl<'n> Place<'n> {
         let name = folded.fold(name)?;
         let authority = authority(served, name)?;
         let (relative, apex) = name.split_at(name.len() - authority.apex.wire().len());
-        let mut place = Self { labels: [&[]; MOST_LABELS], count: 0 };
+        let mut place = Self { apex, labels: [&[]; MOST_LABELS], count: 0 };
         let mut rest = relative;
         while let Some((&length, labels)) = rest.split_first() {
             // What is left of an apex and made of whole labels is a name.

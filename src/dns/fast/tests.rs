@@ -264,6 +264,9 @@ fn common_questions_are_taken_and_others_are_not() {
     ];
     let stand = Stand::new(&[("web", "{}", &instances)], &[]);
     let query = |name: &str, rtype| QueryBytes::new(name, rtype);
+    // Pools of a named port are built when somebody asks.
+    stand.ask("_web._tcp.service.local.", rtype::SRV);
+    stand.ask("_http._tcp.web.service.local.", rtype::SRV);
     let (web, plain) = (query("wEb.SERVICE.local.", rtype::A), [0x04, 0xd0]);
 
     for taken in [
@@ -271,6 +274,9 @@ fn common_questions_are_taken_and_others_are_not() {
         web.clone().flags(1, 0x10),
         web.clone().opt(u16::from_be_bytes(plain), 0x8000, &[]),
         query("web.service.local.", rtype::AAAA),
+        query("web.service.local.", rtype::SRV),
+        query("_web._tcp.service.local.", rtype::SRV),
+        query("_http._tcp.web.service.local.", rtype::SRV),
     ] {
         assert!(is_common(&stand, &taken), "{taken:?}");
     }
