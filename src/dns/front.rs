@@ -11,8 +11,9 @@ use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
-use crate::dns::fast::{Loaded, Scratch, Taken, answer};
+use crate::dns::fast::{self, Loaded, Scratch, Taken};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -21,9 +22,10 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
+use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::CookieSecret;
-use crate::registry::Registry;
+use crate::model::{CookieSecret, Millis};
+use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -113,42 +115,78 @@ impl Front {
         peer: Peer,
         reply: &mut Vec<u8>,
     ) -> bool {
-        let began = self.registry.clock().elapsed();
         let served = self.served.load();
+        let moment = self.moment(&served, self.metrics.shared());
+        let answered = self.answer(&moment, desk, packet, peer, reply);
+        moment.counts.took(self.since(&moment), usize::from(answered));
+        answered
+    }
+
+    /// What answers batches of UDP packets, for one thread.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        let desk = Desk::new(SmallRng::from_rng(&mut rand::rng()));
+        Worker { front: Arc::clone(self), counts: self.metrics.own(), desk }
+    }
+
+    fn moment<'m, const SHARED: bool>(
+        &'m self,
+        served: &'m Served,
+        counts: &'m Shard<SHARED>,
+    ) -> Moment<'m, SHARED> {
+        let clock = self.registry.clock();
+        let views = self.registry.views().pin();
+        Moment { served, counts, views, began: clock.elapsed(), now: clock.now() }
+    }
+
+    /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
+    /// anything to send.
+    fn answer<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let Desk { rng, scratch, hurries } = desk;
         let mut verdict = None;
-        if peer.transport == Transport::Udp && desk.hurries {
-            let Desk { rng, scratch, .. } = desk;
-            let (views, now) = (self.registry.views().pin(), self.registry.clock().now());
-            let loaded = Loaded { served: &served, views, now };
-            let limit = |rng: &mut SmallRng| self.verdict(&served, peer, None, began, rng);
-            match answer(packet, peer.source.ip(), &loaded, limit, rng, scratch, reply) {
+        if peer.transport == Transport::Udp && *hurries {
+            let Moment { served, views, now, .. } = moment;
+            let loaded = Loaded { served, views, now: *now };
+            let limit = |rng: &mut SmallRng| self.verdict(moment, peer, None, rng);
+            match fast::answer(packet, peer.source.ip(), &loaded, limit, rng, scratch, reply) {
                 Some(Taken::Answered(rtype)) => {
-                    self.count(peer, (Some(rtype), Rcode::NoError), packet, reply, began);
+                    let (rtype, rcode) = (Some(rtype), Rcode::NoError);
+                    moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
                     return true;
                 }
                 Some(Taken::Limited(found)) => verdict = Some(found),
                 None => {}
             }
         }
-        self.handle_fully(&mut desk.rng, &served, packet, peer, (began, verdict), reply)
+        self.answer_fully(moment, rng, packet, peer, verdict, reply)
     }
 
     /// Answers any packet. A verdict that was found already is not asked for again.
-    fn handle_fully(
+    fn answer_fully<const SHARED: bool>(
         &self,
+        moment: &Moment<'_, SHARED>,
         rng: &mut SmallRng,
-        served: &Served,
         packet: &[u8],
         peer: Peer,
-        (began, verdict): (Duration, Option<Verdict>),
+        verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
     ) -> bool {
+        let served = moment.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
         let cookie = self.cookie(served, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let verdict = verdict.unwrap_or_else(|| self.verdict(served, peer, standing, began, rng));
-        let slips = match verdict {
+        if let Some(standing) = standing {
+            moment.counts.cookie(standing);
+        }
+        let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
             Verdict::Drop(_) => return false,
@@ -171,28 +209,21 @@ impl Front {
             Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
             Parsed::Chaos(query) => chaos(served, query, writer),
             Parsed::Query(query) => {
-                let (views, now) = (self.registry.views(), self.registry.clock().now());
-                Responder::new(views, served, query, peer, now, rng).respond(writer, &mut Quiet)
+                let views = self.registry.views();
+                Responder::new(views, served, query, peer, moment.now, rng)
+                    .respond(writer, &mut Quiet)
             }
         };
         let rtype = match &parsed {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        self.count(peer, (rtype, rcode), packet, reply, began);
+        moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
         true
     }
 
-    fn count(
-        &self,
-        peer: Peer,
-        (rtype, rcode): (Option<u16>, Rcode),
-        packet: &[u8],
-        reply: &[u8],
-        began: Duration,
-    ) {
-        let took = self.registry.clock().elapsed().saturating_sub(began);
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+    fn since<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>) -> Duration {
+        self.registry.clock().elapsed().saturating_sub(moment.began)
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
@@ -205,28 +236,58 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        let judged = secrets.judge(&cookie, peer.source.ip(), now);
-        self.metrics.cookie(judged.0);
-        Some(judged)
+        Some(secrets.judge(&cookie, peer.source.ip(), now))
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
-    fn verdict(
+    fn verdict<const SHARED: bool>(
         &self,
-        served: &Served,
+        moment: &Moment<'_, SHARED>,
         peer: Peer,
         standing: Option<Standing>,
-        now: Duration,
         rng: &mut SmallRng,
     ) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
-        let verdict = self.rate_limiter.check(limits, client, now, rng);
-        self.metrics.limited(verdict);
+        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
+        moment.counts.limited(verdict);
         verdict
     }
+}
+
+/// Answers the batches of one thread.
+#[derive(Debug)]
+pub struct Worker {
+    front: Arc<Front>,
+    counts: Arc<Shard<false>>,
+    desk: Desk,
+}
+
+impl Worker {
+    /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
+    /// its beginning: its packets had been read by then.
+    pub fn answer(&mut self, batch: &mut Batch<'_>) {
+        let Self { front, counts, desk } = self;
+        let served = front.served.load();
+        let moment = front.moment(&served, &**counts);
+        batch.each(|packet, source, reply| {
+            let peer = Peer { transport: Transport::Udp, source };
+            front.answer(&moment, desk, packet, peer, reply)
+        });
+        counts.took(front.since(&moment), batch.answered.len());
+    }
+}
+
+/// What packets are answered by: loaded once they were read, for all that were read together.
+struct Moment<'m, const SHARED: bool> {
+    served: &'m Served,
+    counts: &'m Shard<SHARED>,
+    views: Pinned<'m>,
+    /// How long the clock ran.
+    began: Duration,
+    now: Millis,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {

@@ -59,17 +59,24 @@ pub(crate) struct Pools {
 
 /// Selections by one word each, sorted by it, made when they are first asked for.
 #[derive(Debug)]
-struct Named(Box<[(Box<str>, OnceLock<Box<Selection>>)]>);
+struct Named(Box<[Word]>);
+
+#[derive(Debug)]
+struct Word {
+    word: Box<str>,
+    selection: OnceLock<Box<Selection>>,
+}
 
 impl Named {
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
         let words: BTreeSet<&str> = words.collect();
-        Self(words.into_iter().map(|word| (word.into(), OnceLock::new())).collect())
+        let word = |word: &str| Word { word: word.into(), selection: OnceLock::new() };
+        Self(words.into_iter().map(word).collect())
     }
 
     fn get(&self, word: &str) -> Option<&OnceLock<Box<Selection>>> {
-        let found = self.0.binary_search_by(|(own, _)| (**own).cmp(word)).ok()?;
-        Some(&self.0[found].1)
+        let found = self.0.binary_search_by(|own| (*own.word).cmp(word)).ok()?;
+        Some(&self.0[found].selection)
     }
 }
 
@@ -177,7 +184,7 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
         hash: instance_hash(view.instance.id.as_str()),
         weight: stock.weights[i as usize],
         base: view.instance.weight.get(),
-        meter: Arc::clone(&view.vitals.meter),
+        meter: Arc::clone(view.vitals.meter()),
         unit,
     }
 }

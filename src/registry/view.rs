@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::Meter;
+use crate::balance::meter::{Meter, Reported};
 use crate::balance::pool::Pool;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
@@ -83,7 +83,7 @@ impl InstanceView {
     /// Its last load report.
     #[must_use]
     pub fn load(&self) -> Option<Load> {
-        self.vitals.meter.reported().map(|report| report.load)
+        self.vitals.reported().map(|report| report.load)
     }
 }
 
@@ -93,8 +93,9 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Its load, and what was handed out since it was reported.
-    pub meter: Arc<Meter>,
+    /// Made when somebody first looks: most instances report nothing, and most algorithms do not
+    /// ask.
+    meter: OnceLock<Arc<Meter>>,
 }
 
 impl Vitals {
@@ -104,8 +105,18 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: Arc::new(Meter::new()),
+            meter: OnceLock::new(),
         }
+    }
+
+    /// Its load, and what was handed out since it was reported.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.meter.get_or_init(Arc::default)
+    }
+
+    fn reported(&self) -> Option<Reported> {
+        self.meter.get()?.reported()
     }
 
     /// When the lease ends; `None` without one.
@@ -151,10 +162,10 @@ pub struct ServiceView {
     pub declared: bool,
     /// The settings in force.
     pub settings: Settings,
-    /// The override by API; empty when there is none.
-    pub overrides: SettingsPatch,
+    /// The override by API; `None` when there is none.
+    pub overrides: Option<Arc<SettingsPatch>>,
     /// All instances, by id.
-    pub instances: Box<[InstanceView]>,
+    pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
@@ -309,8 +320,8 @@ pub(crate) struct Parts {
     pub(crate) revision: Revision,
     pub(crate) declared: bool,
     pub(crate) settings: Settings,
-    pub(crate) overrides: SettingsPatch,
-    pub(crate) instances: Box<[InstanceView]>,
+    pub(crate) overrides: Option<Arc<SettingsPatch>>,
+    pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
 }
 

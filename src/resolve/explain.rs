@@ -53,7 +53,7 @@ pub fn explain(
     };
     let (answer, k) = shape(view, &part, kind, outcome, rng);
     let stages = Stages::new(view, &part, kind, outcome, answer);
-    let instances = (0..).zip(&view.instances).zip(&view.weights);
+    let instances = (0..).zip(&*view.instances).zip(&view.weights);
     let instances = instances.map(|((index, instance), weight)| InstanceExplanation {
         id: instance.instance.id.clone(),
         included: stages.told.contains(&index),

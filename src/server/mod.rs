@@ -36,6 +36,7 @@ pub use zone::ServedError;
 
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
+use crate::dns::batch::Batch;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
@@ -170,9 +171,15 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let mut tasks = JoinSet::new();
     announce(&sockets, &encrypted)?;
-    let handler = move |packet: &[u8], peer, reply: &mut Vec<u8>| front.handle(packet, peer, reply);
+    let worker = || {
+        let mut worker = front.worker();
+        move |batch: &mut Batch<'_>| worker.answer(batch)
+    };
+    let answering = Arc::clone(&front);
+    let handler =
+        move |packet: &[u8], peer, reply: &mut Vec<u8>| answering.handle(packet, peer, reply);
     for bound in sockets.dns {
-        dns::serve::serve(bound, &handler, &shared, &stopped, &mut tasks);
+        dns::serve::serve(bound, worker, &handler, &shared, &stopped, &mut tasks)?;
     }
     encrypted.serve(&handler, &shared, &stopped, &mut tasks);
     for listener in sockets.http {

@@ -37,7 +37,7 @@ pub(super) struct Scratch {
 #[derive(Debug)]
 pub(super) struct Loaded<'l> {
     pub(super) served: &'l Served,
-    pub(super) views: Pinned<'l>,
+    pub(super) views: &'l Pinned<'l>,
     pub(super) now: Millis,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn answer(
     };
     let Scratch { folded, lists } = scratch;
     let place = Place::find(loaded.served, question.name, folded)?;
-    let pooled = Pooled::find(&loaded.views, place.labels(), kind)?;
+    let pooled = Pooled::find(loaded.views, place.labels(), kind)?;
     if !fits(&question, &pooled, place.apex) {
         return None;
     }
