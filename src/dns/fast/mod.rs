@@ -98,12 +98,8 @@ pub(super) fn answer(
     let ttl = pooled.choose(&asker, rng, &mut lists.units);
     let mut writer = Writer::start(&question, ttl, reply);
     match pooled.records {
-        Records::Addresses(Family::V4, addresses) => {
-            writer.answer(rtype::A, &lists.units, |unit| addresses.v4(unit));
-        }
-        Records::Addresses(Family::V6, addresses) => {
-            writer.answer(rtype::AAAA, &lists.units, |unit| addresses.v6(unit));
-        }
+        Records::Addresses(Family::V4, addresses) => writer.v4(addresses, &lists.units),
+        Records::Addresses(Family::V6, addresses) => writer.v6(addresses, &lists.units),
         Records::Targets(targets) => {
             targets::write(&pooled, targets, place.apex, lists, &mut writer);
         }
