@@ -9,6 +9,7 @@ mod encrypted;
 mod log;
 mod metrics;
 mod persist;
+mod profile;
 mod reload;
 mod still;
 mod zone;
@@ -276,6 +277,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         }),
         hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
+        profiler: profile::profiler(),
     };
     let limits = Arc::clone(&parts.limits);
     App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())
