@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("rustls::", &["dns/"]),
@@ -34,6 +34,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("papaya::", &["registry/"]),
+    ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),
     ("ureq::", &["cli/"]),
     ("pprof::", &["server/profile.rs"]),

@@ -96,7 +96,7 @@ fn all_types_agree_on_the_owner_of_a_key() {
         let view = stand.registry.views().service("web").unwrap();
         let overloaded = |at: usize, connections| {
             let load = Load { connections: Some(connections), ..Load::default() };
-            view.instances[at].vitals.meter.report(load, stand.registry.clock().now());
+            view.instances[at].vitals.meter().report(load, stand.registry.clock().now());
         };
         for loaded in [false, true] {
             (0..5)

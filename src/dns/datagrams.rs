@@ -1,25 +1,20 @@
-//! Datagrams by the batch, and the address that each was sent to: what tokio's sockets cannot do.
+//! What a UDP socket tells of a datagram, and what a reply tells it.
 //!
 //! On a socket that is bound to a wildcard the system would choose the source of a reply by its
 //! routes, and clients ignore replies from an address they did not ask. So these sockets are told
-//! where a datagram was sent to, and say where the reply leaves from. Called by `udp` alone;
-//! allocates nothing once it is made.
+//! where a datagram was sent to, and say where the reply leaves from. Called by `sockets` to prepare
+//! one, and by `exchange`.
 
-use std::array;
-use std::cell::RefCell;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use nix::cmsg_space;
 use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
-    recvmmsg, sendmmsg, sendmsg, setsockopt,
+    ControlMessage, ControlMessageOwned, SockaddrIn, SockaddrIn6, SockaddrLike, setsockopt,
 };
-
-use crate::dns::transport::UDP_PAYLOAD;
 
 /// What a socket's datagrams come with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,166 +53,107 @@ impl Kind {
         .map_err(io::Error::from)
     }
 
-    /// Headers for `count` datagrams of this kind.
-    fn headers(self, count: usize) -> MultiHeaders<SockaddrStorage> {
-        let control = match self {
-            Self::OneV4 | Self::OneV6 => None,
-            Self::AllV4 => Some(cmsg_space!(in_pktinfo)),
-            Self::AllV6 => Some(cmsg_space!(in6_pktinfo)),
-        };
-        MultiHeaders::preallocate(count, control)
-    }
-}
-
-/// Takes a batch of datagrams from `socket` and sends what `answer` writes for each, if it says so.
-/// Waits for nothing: a reply that the system does not take is lost.
-///
-/// # Errors
-/// `WouldBlock` when there is no datagram; else what the socket has to say.
-pub(crate) fn exchange(
-    socket: &impl AsRawFd,
-    kind: Kind,
-    mut answer: impl FnMut(&[u8], SocketAddr, &mut Vec<u8>) -> bool,
-) -> io::Result<Exchanged> {
-    ROOM.with_borrow_mut(|Room { buffers, reply, headers }| {
-        let Headers { inward, outward } = &mut headers[kind as usize];
-        let mut unsent = 0;
-        let received = receive(socket, inward, buffers, |packet, source, local| {
-            if answer(packet, source, reply)
-                && send(socket, outward, reply, source, local.as_ref()).is_err()
-            {
-                unsent += 1;
-            }
-        })?;
-        Ok(Exchanged { full: received == BATCH, unsent })
-    })
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exchanged {
-    /// Whether there may be more.
-    pub(crate) full: bool,
-    /// Replies that the system did not take.
-    pub(crate) unsent: u64,
-}
-
-/// A local address, as the system has it.
-#[derive(Debug, Clone, Copy)]
-enum Local {
-    V4(in_pktinfo),
-    V6(in6_pktinfo),
-}
-
-thread_local! {
-    /// A thread is in one batch at a time. Not of the task, which moves between threads: what nix
-    /// prepares for the system is full of pointers and must not.
-    static ROOM: RefCell<Room> = RefCell::new(Room::new());
-}
-
-/// What a batch takes.
-struct Room {
-    buffers: Vec<u8>,
-    reply: Vec<u8>,
-    headers: [Headers; 4],
-}
-
-/// The system writes the lengths of what it received over those of the room there was, and nix
-/// leaves them so. Hence headers of each kind, which always receive the same lengths.
-struct Headers {
-    inward: MultiHeaders<SockaddrStorage>,
-    outward: MultiHeaders<SockaddrStorage>,
-}
-
-impl Room {
-    fn new() -> Self {
-        let kinds = [Kind::OneV4, Kind::OneV6, Kind::AllV4, Kind::AllV6];
-        let headers =
-            |kind: Kind| Headers { inward: kind.headers(BATCH), outward: kind.headers(1) };
-        Self {
-            // Pages that no datagram was ever long enough to reach take no memory.
-            buffers: vec![0; BATCH * BUFFER],
-            reply: Vec::with_capacity(usize::from(UDP_PAYLOAD)),
-            headers: kinds.map(headers),
+    /// Whether datagrams tell where they were sent to.
+    pub(crate) fn tells(self) -> bool {
+        match self {
+            Self::OneV4 | Self::OneV6 => false,
+            Self::AllV4 | Self::AllV6 => true,
         }
     }
 }
 
-/// Calls `each` for each datagram that has arrived, at most [`BATCH`], with where it came from and
-/// was sent to; how many there were.
-fn receive(
-    socket: &impl AsRawFd,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-    buffers: &mut [u8],
-    mut each: impl FnMut(&[u8], SocketAddr, Option<Local>),
-) -> io::Result<usize> {
-    let mut buffers = buffers.chunks_exact_mut(BUFFER);
-    let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
-        array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
-    let flags = MsgFlags::MSG_DONTWAIT;
-    let received = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None)?;
-    let mut taken = 0;
-    for datagram in received {
-        taken += 1;
-        if let Some(source) = datagram.address.as_ref().and_then(address) {
-            // An empty datagram has no slice.
-            let packet = datagram.iovs().next().unwrap_or_default();
-            each(packet, source, local(&datagram));
-        }
+/// An address family as the system has it: all datagrams of a socket are of one.
+pub(crate) trait Family {
+    /// Of a client.
+    type Address: SockaddrLike + Copy;
+    /// Of this machine, and of the interface where that is needed.
+    type Local: Copy;
+
+    /// Room for one [`Local`](Self::Local) beside a datagram.
+    fn room() -> Vec<u8>;
+    fn source(address: Self::Address) -> SocketAddr;
+    /// No preference: routes decide.
+    fn anywhere() -> Self::Local;
+    /// Where the reply to a datagram with this beside it leaves from, if it says so.
+    fn local(message: &ControlMessageOwned) -> Option<Self::Local>;
+    fn control(local: &Self::Local) -> ControlMessage<'_>;
+    fn same(one: &Self::Local, other: &Self::Local) -> bool;
+}
+
+/// IPv4.
+pub(crate) enum V4 {}
+
+/// IPv6.
+pub(crate) enum V6 {}
+
+impl Family for V4 {
+    type Address = SockaddrIn;
+    type Local = in_pktinfo;
+
+    fn room() -> Vec<u8> {
+        cmsg_space!(in_pktinfo)
     }
-    Ok(taken)
+
+    fn source(address: SockaddrIn) -> SocketAddr {
+        SocketAddrV4::from(address).into()
+    }
+
+    fn anywhere() -> in_pktinfo {
+        let any = nix::libc::in_addr { s_addr: 0 };
+        in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: any, ipi_addr: any }
+    }
+
+    fn local(message: &ControlMessageOwned) -> Option<in_pktinfo> {
+        let ControlMessageOwned::Ipv4PacketInfo(info) = message else { return None };
+        // The destination may have been a broadcast; `ipi_spec_dst` is the address that is ours.
+        // Routes decide about the interface.
+        Some(in_pktinfo { ipi_spec_dst: info.ipi_spec_dst, ..Self::anywhere() })
+    }
+
+    fn control(local: &in_pktinfo) -> ControlMessage<'_> {
+        ControlMessage::Ipv4PacketInfo(local)
+    }
+
+    fn same(one: &in_pktinfo, other: &in_pktinfo) -> bool {
+        one.ipi_spec_dst.s_addr == other.ipi_spec_dst.s_addr
+    }
 }
 
-/// Sends `reply` from `local`, or from the address that the socket is bound to.
-fn send(
-    socket: &impl AsRawFd,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-    reply: &[u8],
-    to: SocketAddr,
-    local: Option<&Local>,
-) -> io::Result<()> {
-    let (socket, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-    let to = SockaddrStorage::from(to);
-    let control = match local {
-        None => {
-            sendmsg(socket, &[IoSlice::new(reply)], &[], flags, Some(&to))?;
-            return Ok(());
+impl Family for V6 {
+    type Address = SockaddrIn6;
+    type Local = in6_pktinfo;
+
+    fn room() -> Vec<u8> {
+        cmsg_space!(in6_pktinfo)
+    }
+
+    fn source(address: SockaddrIn6) -> SocketAddr {
+        SocketAddrV6::from(address).into()
+    }
+
+    fn anywhere() -> in6_pktinfo {
+        in6_pktinfo { ipi6_addr: nix::libc::in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 }
+    }
+
+    fn local(message: &ControlMessageOwned) -> Option<in6_pktinfo> {
+        let ControlMessageOwned::Ipv6PacketInfo(info) = message else { return None };
+        let destination = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+        // A group is no source.
+        if destination.is_multicast() {
+            return None;
         }
-        Some(Local::V4(local)) => ControlMessage::Ipv4PacketInfo(local),
-        Some(Local::V6(local)) => ControlMessage::Ipv6PacketInfo(local),
-    };
-    // A batch of one: nix's sendmsg would allocate room for the control message, and its batches
-    // have the same one for all.
-    sendmmsg(socket, headers, &[[IoSlice::new(reply)]], [Some(to)], [control], flags)?;
-    Ok(())
-}
+        // A link-local address means nothing without its interface.
+        let keep = destination.is_unicast_link_local();
+        let ipi6_ifindex = if keep { info.ipi6_ifindex } else { 0 };
+        Some(in6_pktinfo { ipi6_ifindex, ..*info })
+    }
 
-fn address(source: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = source.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4).into());
-    v4.or_else(|| source.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
-}
+    fn control(local: &in6_pktinfo) -> ControlMessage<'_> {
+        ControlMessage::Ipv6PacketInfo(local)
+    }
 
-/// Where the reply to `datagram` leaves from, if the system says where that was sent to.
-fn local(datagram: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Local> {
-    datagram.cmsgs().ok()?.find_map(|message| match message {
-        // The destination may have been a broadcast; this is the address that is ours. Routes
-        // decide about the interface.
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            Some(Local::V4(in_pktinfo { ipi_ifindex: 0, ..info }))
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            let destination = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            // A link-local address means nothing without its interface. A group is no source.
-            let keep = destination.is_unicast_link_local();
-            let ipi6_ifindex = if keep { info.ipi6_ifindex } else { 0 };
-            (!destination.is_multicast()).then_some(Local::V6(in6_pktinfo { ipi6_ifindex, ..info }))
-        }
-        _ => None,
-    })
+    fn same(one: &in6_pktinfo, other: &in6_pktinfo) -> bool {
+        let key = |local: &in6_pktinfo| (local.ipi6_addr.s6_addr, local.ipi6_ifindex);
+        key(one) == key(other)
+    }
 }
-
-/// How many datagrams are taken at a time.
-const BATCH: usize = 32;
-/// Longer than any datagram, and no power of two: the beginnings of the buffers, which is what is
-/// used of them, would all compete for the same lines of the cache.
-const BUFFER: usize = 65_536 + 576;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::Message;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 
 use crate::dns::authority::Authority;
@@ -118,7 +120,8 @@ impl Stand {
             forget_after: Duration::from_secs(600),
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
-        let (registry, _) = Registry::new(Image::default(), policy, names, mpsc::channel(1).0);
+        let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));
+        let (registry, _) = Registry::seeded(Image::default(), policy, names, commits, rng);
         let front = Front::new(registry.clone(), served(apex, zone_files));
         Self { front, registry }
     }
@@ -162,7 +165,7 @@ fn unlimited() -> RateLimit {
     RateLimit { per_address: 0, per_prefix: 0, ..RateLimit::default() }
 }
 
-fn served(apex: &str, zone_files: &[&str]) -> Served {
+pub(crate) fn served(apex: &str, zone_files: &[&str]) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let paths = zone_files.iter().enumerate().map(|(index, text)| {
         let path = folder.path().join(format!("{index}.zone"));

@@ -11,7 +11,9 @@ use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
+use crate::dns::fast::{Common, Scratch};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -20,9 +22,10 @@ use crate::dns::reply::{Record, Reply};
 use crate::dns::responder::{Quiet, Responder};
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::dns::transport::Peer;
-use crate::model::CookieSecret;
-use crate::registry::Registry;
+use crate::dns::shard::Shard;
+use crate::dns::transport::{Peer, Transport};
+use crate::model::{CookieSecret, Millis};
+use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -33,6 +36,35 @@ pub struct Front {
     /// Of this process alone, where none is configured.
     cookie_secret: CookieSecret,
     rate_limiter: RateLimiter,
+}
+
+/// What one thread needs to answer. Choosing needs chance, not secrecy: its generator is seeded by
+/// the system.
+#[derive(Debug)]
+pub struct Desk {
+    rng: SmallRng,
+    scratch: Scratch,
+    hurries: bool,
+}
+
+impl Desk {
+    /// A desk that draws from `rng`.
+    #[must_use]
+    pub fn new(rng: SmallRng) -> Self {
+        Self { rng, scratch: Scratch::default(), hurries: true }
+    }
+
+    /// One that sends common questions the long way too: what the short one is held to.
+    #[must_use]
+    pub fn unhurried(rng: SmallRng) -> Self {
+        Self { hurries: false, ..Self::new(rng) }
+    }
+
+    /// The generator as it is now.
+    #[must_use]
+    pub fn rng(&self) -> &SmallRng {
+        &self.rng
+    }
 }
 
 impl Front {
@@ -72,14 +104,93 @@ impl Front {
 
     /// Answers `packet` into `reply`, which is emptied; says whether there is anything to send.
     pub fn handle(&self, packet: &[u8], peer: Peer, reply: &mut Vec<u8>) -> bool {
-        let clock = self.registry.clock();
-        let began = clock.elapsed();
+        DESK.with_borrow_mut(|desk| self.handle_at(desk, packet, peer, reply))
+    }
+
+    /// As [`Front::handle`], with chance and room for work handed in.
+    pub fn handle_at(
+        &self,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
         let served = self.served.load();
+        let moment = self.moment(&served, self.metrics.shared());
+        let answered = self.answer(&moment, desk, packet, peer, reply);
+        if answered {
+            self.took(&moment, 1);
+        }
+        answered
+    }
+
+    /// What answers batches of UDP packets, for one thread.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        let desk = Desk::new(SmallRng::from_rng(&mut rand::rng()));
+        Worker { front: Arc::clone(self), counts: self.metrics.own(), desk }
+    }
+
+    fn moment<'m, const SHARED: bool>(
+        &'m self,
+        served: &'m Served,
+        counts: &'m Shard<SHARED>,
+    ) -> Moment<'m, SHARED> {
+        let clock = self.registry.clock();
+        let views = self.registry.views().pin();
+        Moment { served, views, began: clock.elapsed(), now: clock.now(), counts }
+    }
+
+    /// Counts what so many queries took.
+    fn took<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>, queries: usize) {
+        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+        moment.counts.took(took, queries);
+    }
+
+    /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
+    /// anything to send.
+    fn answer<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        desk: &mut Desk,
+        packet: &[u8],
+        peer: Peer,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let Desk { rng, scratch, hurries } = desk;
+        let mut verdict = None;
+        if peer.transport == Transport::Udp
+            && *hurries
+            && let Some(common) = Common::read(packet, moment.served, &moment.views, scratch)
+        {
+            let found = self.verdict(moment, peer, None, rng);
+            if found == Verdict::Answer {
+                let rtype = Some(common.rtype());
+                common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
+                moment.counts.answered(peer, rtype, Rcode::NoError, packet.len(), reply);
+                return true;
+            }
+            verdict = Some(found);
+        }
+        self.answer_fully(moment, rng, packet, peer, verdict, reply)
+    }
+
+    /// Answers any packet. A verdict that was found already is not asked for again.
+    fn answer_fully<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        rng: &mut SmallRng,
+        packet: &[u8],
+        peer: Peer,
+        verdict: Option<Verdict>,
+        reply: &mut Vec<u8>,
+    ) -> bool {
+        let served = moment.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(&served, head, peer);
+        let cookie = self.cookie(moment, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        let slips = match self.verdict(&served, peer, standing, began) {
+        let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
             Verdict::Drop(_) => return false,
@@ -100,23 +211,29 @@ impl Front {
                 slip(writer, standing)
             }
             Parsed::Cookie(..) => finish(writer, cookie_alone(standing)),
-            Parsed::Chaos(query) => chaos(&served, query, writer),
-            Parsed::Query(query) => RNG.with_borrow_mut(|rng| {
-                let (views, now) = (self.registry.views(), clock.now());
-                Responder::new(views, &served, query, peer, now, rng).respond(writer, &mut Quiet)
-            }),
+            Parsed::Chaos(query) => chaos(served, query, writer),
+            Parsed::Query(query) => {
+                let views = self.registry.views();
+                Responder::new(views, served, query, peer, moment.now, rng)
+                    .respond(writer, &mut Quiet)
+            }
         };
         let rtype = match &parsed {
             Parsed::Query(query) => Some(query.rtype),
             Parsed::Silence | Parsed::Error(..) | Parsed::Cookie(..) | Parsed::Chaos(_) => None,
         };
-        let took = clock.elapsed().saturating_sub(began);
-        self.metrics.answered(peer, rtype, rcode, packet.len(), reply, took);
+        moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
         true
     }
 
     /// What the query's cookie proves, and ours for the reply; `None` without one.
-    fn cookie(&self, served: &Served, head: &Head<'_>, peer: Peer) -> Option<(Standing, [u8; 16])> {
+    fn cookie<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        head: &Head<'_>,
+        peer: Peer,
+    ) -> Option<(Standing, [u8; 16])> {
+        let served = moment.served;
         let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
         let secrets = match &served.conduct.cookie_secrets[..] {
             [] => Secrets::Own(&self.cookie_secret),
@@ -126,26 +243,60 @@ impl Front {
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
         let judged = secrets.judge(&cookie, peer.source.ip(), now);
-        self.metrics.cookie(judged.0);
+        moment.counts.cookie(judged.0);
         Some(judged)
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
-    fn verdict(
+    fn verdict<const SHARED: bool>(
         &self,
-        served: &Served,
+        moment: &Moment<'_, SHARED>,
         peer: Peer,
         standing: Option<Standing>,
-        now: Duration,
+        rng: &mut SmallRng,
     ) -> Verdict {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&served.conduct.rate_limit, peer.source.ip());
-        let verdict = RNG.with_borrow_mut(|rng| self.rate_limiter.check(limits, client, now, rng));
-        self.metrics.limited(verdict);
+        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
+        moment.counts.limited(verdict);
         verdict
     }
+}
+
+/// Answers the batches of one thread.
+#[derive(Debug)]
+pub struct Worker {
+    front: Arc<Front>,
+    counts: Arc<Shard<false>>,
+    desk: Desk,
+}
+
+impl Worker {
+    /// Answers all packets of `batch`, which came by UDP. What is served, and the time, are those of
+    /// its beginning: its packets had been read by then.
+    pub fn answer(&mut self, batch: &mut Batch<'_>) {
+        let Self { front, counts, desk } = self;
+        let served = front.served.load();
+        let moment = front.moment(&served, counts);
+        batch.each(|packet, source, reply| {
+            let peer = Peer { transport: Transport::Udp, source };
+            front.answer(&moment, desk, packet, peer, reply)
+        });
+        front.took(&moment, batch.answered.len());
+    }
+}
+
+/// What packets are answered by: loaded once they were read, for all that were read together. And
+/// where that is counted.
+struct Moment<'m, const SHARED: bool> {
+    served: &'m Served,
+    views: Pinned<'m>,
+    /// How long the clock ran.
+    began: Duration,
+    now: Millis,
+    counts: &'m Shard<SHARED>,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {
@@ -193,8 +344,7 @@ fn chaos(served: &Served, query: &Query<'_>, mut writer: Reply<'_>) -> Rcode {
 }
 
 thread_local! {
-    /// Choosing needs chance, not secrecy: one generator a thread, seeded by the system.
-    static RNG: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
+    static DESK: RefCell<Desk> = RefCell::new(Desk::new(SmallRng::from_rng(&mut rand::rng())));
 }
 
 /// A character-string (RFC 1035 section 3.3): its length, then at most 255 bytes.

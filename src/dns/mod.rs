@@ -4,7 +4,9 @@
 //! query, and nothing is kept from what a query said.
 
 pub mod authority;
+pub mod batch;
 pub mod cookies;
+pub mod count;
 pub mod counters;
 pub mod edns;
 pub mod explain;
@@ -31,6 +33,8 @@ pub mod zones;
 mod answers;
 mod compress;
 mod datagrams;
+mod exchange;
+mod fast;
 #[cfg(test)]
 mod fixture;
 mod https;
@@ -43,6 +47,7 @@ mod opt;
 mod option_answers;
 mod present;
 mod responder;
+mod shard;
 mod svcb;
 mod udp;
 mod writer;

@@ -1,9 +1,11 @@
 //! The loops that carry packets, UDP in `udp`, TCP in `tcp`, and what they share. They know nothing
 //! of DNS but its framing.
 //!
-//! A handler answers one packet into a buffer and says whether to send it. Loops survive whatever
-//! clients and the system do to them, and end when told to, with what is in flight answered.
+//! A handler answers one packet into a buffer and says whether to send it; over UDP a worker answers
+//! a batch of them. Loops survive whatever clients and the system do to them, and end when told to,
+//! with what is in flight answered.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::dns::batch::Batch;
 use crate::dns::counters::{Counters, count};
 use crate::dns::datagrams::Kind;
 use crate::dns::sockets::Bound;
@@ -65,21 +68,26 @@ impl Default for Timeouts {
 /// `tasks`, whose owner joins them.
 ///
 /// `handler` writes the reply to a packet into the buffer and says whether to send it. It is called
-/// on the runtime's threads, so it must not block. One that panics gets no reply sent.
-pub fn serve<H>(
+/// on the runtime's threads, so it must not block. One that panics gets no reply sent. `worker` makes
+/// what answers the batches of one UDP socket, on a thread of its own.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn serve<H, A>(
     bound: Bound,
+    worker: impl Fn() -> A,
     handler: &H,
     shared: &Arc<Shared>,
     stop: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) where
+) -> io::Result<()>
+where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
+    A: FnMut(&mut Batch<'_>) + Send + 'static,
 {
-    let kind = Kind::of(bound.address);
-    for socket in bound.udp {
-        tasks.spawn(udp::answer(socket, kind, handler.clone(), Arc::clone(shared), stop.clone()));
-    }
+    udp::start(bound.udp, Kind::of(bound.address), worker, shared, stop, tasks)?;
     serve_streams(bound.tcp, Protocol::Tcp, handler, shared, stop, tasks);
+    Ok(())
 }
 
 /// Serves one address over a stream protocol, as [`serve`] does.

@@ -1,11 +1,11 @@
 //! Binds one address for UDP and TCP, or says why it cannot be had.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 
 use crate::dns::datagrams::Kind;
 
@@ -77,7 +77,7 @@ fn bind_once(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErro
     let udp_error = |source| BindError { address, transport: "UDP", source };
     drop(udp_socket(address, false).map_err(udp_error)?);
     let udp = (0..workers.get())
-        .map(|_| UdpSocket::from_std(udp_socket(address, true)?.into()))
+        .map(|_| Ok(udp_socket(address, true)?.into()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(udp_error)?;
     Ok(Bound { address, udp, tcp })
@@ -87,7 +87,7 @@ fn bind_once(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErro
 ///
 /// # Errors
 /// When the address is in use, not this machine's, or not allowed.
-pub(crate) fn datagrams(address: SocketAddr) -> Result<std::net::UdpSocket, BindError> {
+pub(crate) fn datagrams(address: SocketAddr) -> Result<UdpSocket, BindError> {
     let socket = udp_socket(address, false);
     let error = |source| BindError { address, transport: "UDP", source };
     socket.map(Into::into).map_err(error)

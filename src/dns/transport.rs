@@ -82,4 +82,4 @@ pub const UDP_PAYLOAD: u16 = 1232;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every UDP client takes (RFC 1035 section 4.2.1, RFC 6891 section 6.2.3).
-const UDP_MINIMUM: u16 = 512;
+pub(super) const UDP_MINIMUM: u16 = 512;

@@ -1,64 +1,123 @@
-//! DNS over UDP: takes datagrams by the batch and answers each.
+//! DNS over UDP: a thread for each socket, which takes datagrams by the batch and answers them.
 //!
-//! Nothing here waits for a client: a reply that the system does not take at once is dropped and
-//! counted, and its client asks again.
+//! Threads of their own, since nothing here waits for anybody but the socket: a reply that the
+//! system does not take at once is dropped and counted, and its client asks again.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::net::UdpSocket;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
-use tokio::sync::watch;
-use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
-use crate::dns::datagrams::{self, Exchanged, Kind};
-use crate::dns::serve::{ERROR_PAUSE, Handled, Shared, call, stopped};
-use crate::dns::transport::{Peer, Transport};
+use crate::dns::batch::Batch;
+use crate::dns::datagrams::{Family, Kind, V4, V6};
+use crate::dns::exchange::Exchange;
+use crate::dns::serve::{ERROR_PAUSE, Shared};
 
-/// Answers what arrives at `socket` until told to stop, then what had arrived by then.
-pub(crate) async fn answer<H>(
+/// Answers what arrives at `sockets` by one worker each, until told to stop, then what had arrived
+/// by then. `tasks` gets a task for each thread, which joins it and panics if that did.
+///
+/// # Errors
+/// When the system has no more threads.
+pub(crate) fn start<A>(
+    sockets: Vec<UdpSocket>,
+    kind: Kind,
+    worker: impl Fn() -> A,
+    shared: &Arc<Shared>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<()>
+where
+    A: FnMut(&mut Batch<'_>) + Send + 'static,
+{
+    for (number, socket) in sockets.into_iter().enumerate() {
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(LOOK_UP))?;
+        let loops = Loop { socket, kind, shared: Arc::clone(shared), stop: stop.clone() };
+        let (answer, (alive, ended)) = (worker(), oneshot::channel::<()>());
+        let work = move || {
+            match kind {
+                Kind::OneV4 | Kind::AllV4 => loops.run::<V4>(answer),
+                Kind::OneV6 | Kind::AllV6 => loops.run::<V6>(answer),
+            }
+            drop(alive);
+        };
+        let thread = thread::Builder::new().name(format!("dns-{number}")).spawn(work)?;
+        tasks.spawn(async move {
+            // The sender is dropped, however the thread ends.
+            ended.await.ok();
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// What a thread runs.
+struct Loop {
     socket: UdpSocket,
     kind: Kind,
-    handler: H,
     shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
-) where
-    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
-{
-    let counters = &shared.counters;
-    let exchange = |socket: &UdpSocket| {
-        let exchanged = datagrams::exchange(socket, kind, |packet, source, reply| {
-            let peer = Peer { transport: Transport::Udp, source };
-            call(&handler, packet, peer, reply, counters) == Handled::Reply
-        })?;
-        counters.dropped_sends.fetch_add(exchanged.unsent, Ordering::Relaxed);
-        Ok(exchanged)
-    };
-    loop {
-        tokio::select! {
-            biased;
-            () = stopped(&mut stop) => break,
-            _ = socket.readable() => {}
+    stop: watch::Receiver<bool>,
+}
+
+impl Loop {
+    fn run<F: Family>(self, mut answer: impl FnMut(&mut Batch<'_>)) {
+        let mut exchange = Exchange::<F>::new(self.kind);
+        while !self.stopped() {
+            match self.turn(&mut exchange, true, &mut answer) {
+                Ok(()) => {}
+                Err(error) if NOTHING.contains(&error.kind()) => {}
+                // A lasting one must not spin.
+                Err(_) => thread::park_timeout(ERROR_PAUSE),
+            }
         }
-        match socket.try_io(Interest::READABLE, || exchange(&socket)) {
-            // Under load the socket is always readable, and others want to run too.
-            Ok(Exchanged { full: true, .. }) => yield_now().await,
-            Ok(Exchanged { full: false, .. }) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            // A lasting one must not spin.
-            Err(_) => sleep(ERROR_PAUSE).await,
+        for _ in 0..LAST_BATCHES {
+            if self.turn(&mut exchange, false, &mut answer).is_err() {
+                return;
+            }
         }
     }
-    // What had arrived when the stop came is answered; asked of the system itself, since the
-    // runtime may not have heard of it yet.
-    for _ in 0..LAST_BATCHES {
-        if exchange(&socket).is_err() {
-            return;
-        }
+
+    fn turn<F: Family>(
+        &self,
+        exchange: &mut Exchange<F>,
+        wait: bool,
+        answer: &mut impl FnMut(&mut Batch<'_>),
+    ) -> io::Result<()> {
+        let tally = exchange.take(&self.socket, wait, answer)?;
+        let counters = &self.shared.counters;
+        add(&counters.silent, tally.silent);
+        add(&counters.panics, tally.panicked);
+        add(&counters.dropped_sends, exchange.send(&self.socket));
+        Ok(())
+    }
+
+    /// Whether to stop; also when nobody could say so any more. Takes no lock until something is said.
+    fn stopped(&self) -> bool {
+        self.stop.has_changed().map_or(true, |said| said && *self.stop.borrow())
     }
 }
+
+/// All threads share the counter, so it is left alone as long as all is well.
+fn add(counter: &AtomicU64, number: u64) {
+    if number > 0 {
+        counter.fetch_add(number, Ordering::Relaxed);
+    }
+}
+
+/// How long an idle thread may take to hear of a stop.
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+/// What a socket says that has no datagram.
+const NOTHING: [ErrorKind; 3] =
+    [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 const LAST_BATCHES: u32 = 128;
 
@@ -66,16 +125,14 @@ const LAST_BATCHES: u32 = 128;
 mod tests {
     use std::net::SocketAddr;
     use std::num::NonZeroUsize;
-    use std::time::Duration;
 
-    use tokio::task::JoinSet;
+    use tokio::net::UdpSocket;
 
     use super::*;
-    use crate::dns::serve::serve;
     use crate::dns::sockets::bind;
 
     /// Echoes packets; silent on an empty one, panics at `panic`.
-    fn echo(packet: &[u8], _: Peer, reply: &mut Vec<u8>) -> bool {
+    fn echo(packet: &[u8], _: SocketAddr, reply: &mut Vec<u8>) -> bool {
         assert_ne!(packet, b"panic");
         reply.clear();
         reply.extend(packet);
@@ -89,13 +146,14 @@ mod tests {
         tasks: JoinSet<()>,
     }
 
-    fn start() -> Server {
+    fn echoing() -> Server {
         let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::new(2).unwrap()).unwrap();
         let address = bound.address;
         let shared = Arc::new(Shared::new(10, 10));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        serve(bound, &echo, &shared, &stopped, &mut tasks);
+        let worker = || |batch: &mut Batch<'_>| batch.each(echo);
+        start(bound.udp, Kind::OneV4, worker, &shared, &stopped, &mut tasks).unwrap();
         Server { address, shared, stop, tasks }
     }
 
@@ -107,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn packets_are_answered_to_who_sent_them() {
-        let server = start();
+        let server = echoing();
 
         for i in 0..20 {
             let client = client(&server).await;
@@ -120,7 +178,7 @@ mod tests {
 
     #[tokio::test]
     async fn silence_and_panics_are_counted_and_the_loop_goes_on() {
-        let server = start();
+        let server = echoing();
         let client = client(&server).await;
         for packet in [b"".as_slice(), b"panic", b"after"] {
             client.send(packet).await.unwrap();
@@ -137,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_answers_what_has_arrived_and_ends_all_tasks() {
-        let mut server = start();
+        let mut server = echoing();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         // Nothing is awaited in between, so the loops first run when the stop is there already.
@@ -150,5 +208,20 @@ mod tests {
 
         let mut reply = [0; 10];
         assert_eq!(client.recv(&mut reply).unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_ends_its_task_with_an_error() {
+        let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN).unwrap();
+        let address = bound.address;
+        let shared = Arc::new(Shared::new(10, 10));
+        let (_go_on, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let worker = || |_: &mut Batch<'_>| panic!("outside of the fence");
+        start(bound.udp, Kind::OneV4, worker, &shared, &stopped, &mut tasks).unwrap();
+
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"query", address).unwrap();
+
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
     }
 }

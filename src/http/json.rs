@@ -51,7 +51,7 @@ pub(crate) struct ServiceJson<'a> {
     revision: Revision,
     service: &'a ServiceName,
     settings: &'a Settings,
-    overrides: &'a SettingsPatch,
+    overrides: SettingsPatch,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> ServiceJson<'a> {
             revision: view.revision,
             service: &view.name,
             settings: &view.settings,
-            overrides: &view.overrides,
+            overrides: view.overrides.as_deref().cloned().unwrap_or_default(),
             instances: view.instances.iter().map(|i| InstanceJson::new(i, now)).collect(),
         }
     }

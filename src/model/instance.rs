@@ -1,15 +1,17 @@
 //! An instance, the form in which it is given, and the changes a client may patch in.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::address::Address;
-use crate::model::duration::DurationText;
+use crate::model::lease::LeaseTtl;
+use crate::model::metadata::Metadata;
 use crate::model::name::{InstanceId, Label, ServiceName};
 use crate::model::numbers::{PortNumber, Tier, Weight};
 use crate::model::port::{Port, Protocol};
+use crate::model::rare::Rare;
+use crate::model::tags::Tags;
 
 /// A registered instance: everything about it that its owner or the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +20,10 @@ pub struct Instance {
     /// Unique in its service.
     pub id: InstanceId,
     /// 1-8, in the order given, without duplicates.
-    pub addresses: Vec<Address>,
+    pub addresses: Box<[Address]>,
     /// 0-32; the first is the main one.
     #[serde(default)]
-    pub ports: Vec<Port>,
+    pub ports: Box<[Port]>,
     /// Share of the traffic relative to the others.
     #[serde(default)]
     pub weight: Weight,
@@ -30,16 +32,16 @@ pub struct Instance {
     pub tier: Tier,
     /// Labels that `tag` names select by; at most 64.
     #[serde(default)]
-    pub tags: BTreeSet<Label>,
+    pub tags: Tags,
     /// Free text for clients; published in TXT when the service says so.
     #[serde(default)]
     pub metadata: Metadata,
     /// Where it runs.
     #[serde(default)]
-    pub locality: Locality,
+    pub locality: Rare<Locality>,
     /// Services it calls; informational, at most 64.
     #[serde(default)]
-    pub dependencies: Vec<ServiceName>,
+    pub dependencies: Rare<Vec<ServiceName>>,
     /// The lease; `None` never expires.
     pub ttl: Option<LeaseTtl>,
     /// What the operator wants.
@@ -65,6 +67,12 @@ impl Instance {
             .find(|p| p.protocol == protocol && p.name.as_ref().is_some_and(|n| n.as_str() == name))
     }
 
+    /// The label of its locality zone.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.locality.get()?.zone.as_ref().map(Label::as_str)
+    }
+
     /// The longest legal name in characters: 255 octets on the wire (RFC 1035 section 2.3.4).
     pub const LONGEST_NAME: usize = 253;
 
@@ -78,9 +86,9 @@ impl Instance {
             name + p.protocol.as_str().len() + 2
         });
         let port = port.max().unwrap_or(0);
-        let tag = self.tags.iter().map(|t| t.as_str().len() + ".tag.".len());
-        let locality = self.locality.zone.iter().map(|z| z.as_str().len() + ".zone.".len());
-        let selector = tag.chain(locality).max().unwrap_or(0);
+        let tag = self.tags.iter().map(|tag| tag.len() + ".tag.".len());
+        let zone_label = self.zone().map(|zone| zone.len() + ".zone.".len());
+        let selector = tag.chain(zone_label).max().unwrap_or(0);
         let under_service = port + selector + service + 1 + zone;
         // `web-1._web._tcp.service.local` is longer than `web-1.web.service.local`.
         let own = self.id.as_str().len() + 1 + 1 + service + "._sctp.".len() + zone;
@@ -158,14 +166,14 @@ impl InstanceSpec {
         at_most("dependencies", self.dependencies.len(), 64)?;
         Ok(Instance {
             id,
-            addresses,
-            ports,
+            addresses: addresses.into(),
+            ports: ports.into(),
             weight: self.weight,
             tier: self.tier,
-            tags: self.tags,
+            tags: self.tags.into(),
             metadata: self.metadata,
-            locality: self.locality,
-            dependencies: self.dependencies,
+            locality: self.locality.into(),
+            dependencies: self.dependencies.into(),
             ttl: self.ttl.unwrap_or(default_ttl),
             admin: self.admin.unwrap_or(admin),
             status: self.status.unwrap_or_default(),
@@ -190,7 +198,7 @@ impl SpecError {
     }
 }
 
-fn at_most(field: &str, found: usize, max: usize) -> Result<(), SpecError> {
+pub(super) fn at_most(field: &str, found: usize, max: usize) -> Result<(), SpecError> {
     if found > max {
         return Err(SpecError::new(field, format!("{found} entries, at most {max} are allowed")));
     }
@@ -273,8 +281,9 @@ impl InstancePatch {
             patched.tier = tier.unwrap_or_default();
         }
         if let Some(tags) = self.tags {
-            patched.tags = tags.unwrap_or_default();
-            at_most("tags", patched.tags.len(), 64)?;
+            let tags = tags.unwrap_or_default();
+            at_most("tags", tags.len(), 64)?;
+            patched.tags = tags.into();
         }
         match self.metadata {
             None => {}
@@ -296,53 +305,6 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
-}
-
-/// String pairs: at most 64, keys of 1-128 bytes, values of at most 512.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>")]
-pub struct Metadata(BTreeMap<String, String>);
-
-impl Metadata {
-    /// The pairs, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// The value of `key`.
-    #[must_use]
-    pub fn value(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
-    }
-
-    fn merged(&self, entries: BTreeMap<String, Option<String>>) -> Result<Self, SpecError> {
-        let mut merged = self.0.clone();
-        for (key, value) in entries {
-            match value {
-                Some(value) => merged.insert(key, value),
-                None => merged.remove(&key),
-            };
-        }
-        Self::try_from(merged)
-    }
-}
-
-impl TryFrom<BTreeMap<String, String>> for Metadata {
-    type Error = SpecError;
-    fn try_from(pairs: BTreeMap<String, String>) -> Result<Self, SpecError> {
-        at_most("metadata", pairs.len(), 64)?;
-        for (key, value) in &pairs {
-            if key.is_empty() || key.len() > 128 {
-                let reason = format!("a key of {} bytes, 1-128 are allowed", key.len());
-                return Err(SpecError::new("metadata", reason));
-            }
-            if value.len() > 512 {
-                let reason = format!("{key:?} has {} bytes, at most 512 are allowed", value.len());
-                return Err(SpecError::new("metadata", reason));
-            }
-        }
-        Ok(Self(pairs))
-    }
 }
 
 /// Where an instance runs.
@@ -381,51 +343,6 @@ pub enum Status {
     Warning,
     /// Not answered.
     Critical,
-}
-
-/// How long a lease lasts without a heartbeat: 1s-24h.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "DurationText", into = "DurationText")]
-pub struct LeaseTtl(Duration);
-
-impl LeaseTtl {
-    /// What a registration gets that names none.
-    pub const DEFAULT: Self = Self(Duration::from_secs(30));
-
-    /// Checks the range.
-    ///
-    /// # Errors
-    /// When `duration` is not within 1s-24h.
-    pub fn new(duration: Duration) -> Result<Self, SpecError> {
-        let legal = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-        if !legal.contains(&duration) {
-            let found = DurationText(duration);
-            return Err(SpecError::new(
-                "ttl",
-                format!("{found} is out of range, 1s-24h is allowed"),
-            ));
-        }
-        Ok(Self(duration))
-    }
-
-    /// The duration.
-    #[must_use]
-    pub fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<DurationText> for LeaseTtl {
-    type Error = String;
-    fn try_from(text: DurationText) -> Result<Self, String> {
-        Self::new(text.0).map_err(|error| error.reason)
-    }
-}
-
-impl From<LeaseTtl> for DurationText {
-    fn from(ttl: LeaseTtl) -> Self {
-        Self(ttl.0)
-    }
 }
 
 #[cfg(test)]

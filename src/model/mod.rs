@@ -9,13 +9,18 @@ mod conduct;
 mod declared;
 mod duration;
 mod instance;
+mod lease;
 mod limits;
 mod load;
+mod metadata;
 mod name;
 mod network;
 mod numbers;
 mod port;
+mod rare;
 mod settings;
+mod tags;
+mod texts;
 mod time;
 mod zone_name;
 
@@ -24,18 +29,20 @@ pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revi
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
-pub use instance::{
-    Admin, Instance, InstancePatch, InstanceSpec, LeaseTtl, Locality, Metadata, SpecError, Status,
-};
+pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
+pub use lease::LeaseTtl;
 pub use limits::Limits;
 pub use load::Load;
+pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
 pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
+pub use rare::Rare;
 pub use settings::{
     AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
     SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
+pub use tags::Tags;
 pub use time::Millis;
 pub use zone_name::{ZoneName, ZoneNameError};

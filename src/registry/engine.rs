@@ -290,7 +290,7 @@ impl Engine {
         let vitals = Arc::clone(&view.vitals);
         self.state.renew(&service, &id, read_at);
         if let Some(load) = load {
-            vitals.meter.report(load, now);
+            vitals.meter().report(load, now);
             self.publisher.note_report(&service, now);
         }
         if let Some(status) = status.filter(|status| *status != current) {

@@ -4,8 +4,10 @@
 //! go to the [`Engine`], the one task that changes anything. Nothing here knows DNS or HTTP.
 
 mod addresses;
+mod by_name;
 mod clock;
 mod command;
+mod declare;
 mod engine;
 mod index;
 mod journal;
@@ -16,8 +18,11 @@ mod pools;
 mod publish;
 mod refusal;
 mod reply;
+mod roster;
+mod selection;
 mod shown;
 mod state;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,14 +35,17 @@ use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
 pub use addresses::Addresses;
+pub use by_name::Pinned;
 pub use clock::Clock;
 pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use plan::{Names, Policy};
-pub use pools::{Family, PortChoice, Selected, Selection, Selector, Target, Targets};
+pub use pools::{Selected, Selector};
 pub use refusal::Refusal;
+pub use selection::{Family, PortChoice, Selection};
+pub use targets::{Target, Targets};
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{
@@ -68,6 +76,19 @@ impl Registry {
         names: Names,
         persist: mpsc::Sender<PersistRequest>,
     ) -> (Self, Engine) {
+        Self::seeded(image, policy, names, persist, SmallRng::from_rng(&mut rand::rng()))
+    }
+
+    /// As [`Registry::new`], with the chance that orders and counters start by: two of one seed
+    /// answer alike.
+    #[must_use]
+    pub fn seeded(
+        image: Image,
+        policy: Policy,
+        names: Names,
+        persist: mpsc::Sender<PersistRequest>,
+        rng: SmallRng,
+    ) -> (Self, Engine) {
         let (commands, inbox) = mpsc::channel(QUEUE);
         let clock = Clock::start();
         let views = Arc::new(Views::new());
@@ -83,7 +104,7 @@ impl Registry {
             views: Arc::clone(&views),
             journal: Arc::clone(&journal),
             stats: Arc::clone(&stats),
-            rng: SmallRng::from_rng(&mut rand::rng()),
+            rng,
         });
         (Self { commands, views, journal, stats, clock }, engine)
     }

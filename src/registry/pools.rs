@@ -6,22 +6,16 @@
 //! what is asked: only tags, zones and ports that instances have are kept, and of the many
 //! combinations of tags a fixed number. They end with the view, at the service's next change.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use foldhash::fast::RandomState;
 use rand::Rng;
 
-use crate::balance::hash::instance_hash;
-use crate::balance::pool::{Member, Pool, PoolSpec};
-use crate::balance::weights::srv_weights;
-use crate::model::{
-    AnswerMode, Instance, Label, PortName, Protocol, RecordTtl, Settings, SrvTiers,
-};
-use crate::registry::addresses::Addresses;
-use crate::registry::view::{InstanceView, index};
+use crate::balance::pool::{Member, PoolSpec};
+use crate::model::{AnswerMode, RecordTtl, Settings};
+use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::view::InstanceView;
 
 /// Which instances a name asks for, before health and tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,34 +26,6 @@ pub enum Selector<'q> {
     Tags(&'q [&'q str]),
     /// Those of this locality zone.
     Zone(&'q str),
-}
-
-/// Which port SRV is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PortChoice<'q> {
-    /// The main port.
-    Main,
-    /// The main port where it has this protocol.
-    MainOf(Protocol),
-    /// The port of this name and protocol.
-    Named(&'q str, Protocol),
-    /// The same, for service bindings: each record type takes turns of its own.
-    Bound(&'q str, Protocol),
-}
-
-impl PortChoice<'_> {
-    /// The number of that port of `instance`.
-    #[must_use]
-    pub fn of(self, instance: &Instance) -> Option<u16> {
-        let port = match self {
-            Self::Main => instance.main_port(),
-            Self::MainOf(protocol) => instance.main_port().filter(|p| p.protocol == protocol),
-            Self::Named(name, protocol) | Self::Bound(name, protocol) => {
-                instance.named_port(name, protocol)
-            }
-        };
-        port.map(|p| p.port.get())
-    }
 }
 
 /// What pools are built from: all instances of a service and their weights in force.
@@ -84,10 +50,33 @@ impl<'v> Stock<'v> {
 #[derive(Debug)]
 pub(crate) struct Pools {
     whole: Selection,
-    tags: BTreeMap<Label, OnceLock<Box<Selection>>>,
-    zones: BTreeMap<Label, OnceLock<Box<Selection>>>,
+    tags: Named,
+    zones: Named,
     /// Selections by several tags, those that were asked for first.
     combined: Box<[OnceLock<Box<Combined>>]>,
+}
+
+/// Selections by one word each, sorted by it, made when they are first asked for.
+#[derive(Debug)]
+struct Named(Box<[Word]>);
+
+#[derive(Debug)]
+struct Word {
+    word: Box<str>,
+    selection: OnceLock<Box<Selection>>,
+}
+
+impl Named {
+    fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
+        let words: BTreeSet<&str> = words.collect();
+        let word = |word: &str| Word { word: word.into(), selection: OnceLock::new() };
+        Self(words.into_iter().map(word).collect())
+    }
+
+    fn get(&self, word: &str) -> Option<&OnceLock<Box<Selection>>> {
+        let found = self.0.binary_search_by(|own| (*own.word).cmp(word)).ok()?;
+        Some(&self.0[found].selection)
+    }
 }
 
 /// A selection by several tags.
@@ -100,20 +89,24 @@ struct Combined {
 
 impl Pools {
     pub(crate) fn new(stock: Stock<'_>, rng: &mut impl Rng) -> Self {
-        let tags = stock.instances.iter().flat_map(|i| i.instance.tags.iter().cloned());
-        let zones = stock.instances.iter().filter_map(|i| i.instance.locality.zone.clone());
+        let tags = stock.instances.iter().flat_map(|view| view.instance.tags.iter());
+        let zones = stock.instances.iter().filter_map(|view| view.instance.zone());
         let whole = Selection::new(stock, Selector::Whole);
         whole.addresses(stock, Family::V4, rng);
         whole.addresses(stock, Family::V6, rng);
         whole.targets(stock, PortChoice::Main, rng);
-        let tags: BTreeMap<_, _> = tags.map(|tag| (tag, OnceLock::new())).collect();
-        let combined = if tags.len() > 1 { COMBINED } else { 0 };
+        let tags = Named::new(tags);
+        let combined = if tags.0.len() > 1 { COMBINED } else { 0 };
         Self {
             whole,
             tags,
-            zones: zones.map(|zone| (zone, OnceLock::new())).collect(),
+            zones: Named::new(zones),
             combined: (0..combined).map(|_| OnceLock::new()).collect(),
         }
+    }
+
+    pub(crate) fn whole(&self) -> &Selection {
+        &self.whole
     }
 
     /// The selection for `selector`. All are kept, so that their counters go on, except empty ones
@@ -128,7 +121,7 @@ impl Pools {
                 tags.dedup();
                 match tags[..] {
                     [tag] => self.tags.get(tag),
-                    _ if tags.iter().any(|tag| !self.tags.contains_key(*tag)) => None,
+                    _ if tags.iter().any(|tag| self.tags.get(tag).is_none()) => None,
                     _ => return self.combine(stock, &tags),
                 }
             }
@@ -148,7 +141,7 @@ impl Pools {
             return Selected::Kept(&kept.selection);
         }
         let made = Arc::new(Selection::new(stock, Selector::Tags(tags)));
-        if made.usable.is_empty() {
+        if made.is_empty() {
             return Selected::Made(made);
         }
         for cell in &self.combined {
@@ -184,217 +177,23 @@ impl Deref for Selected<'_> {
     }
 }
 
-/// An address family, and so a record type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// A.
-    V4,
-    /// AAAA.
-    V6,
-}
-
-impl Family {
-    /// Whether `address` is of it.
-    #[must_use]
-    pub fn has(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
-    }
-}
-
-/// The usable instances that match a selector, and their pools.
-#[derive(Debug)]
-pub struct Selection {
-    /// Usable, lowest tier first; the first `active` of them are of the active tier.
-    usable: Box<[u32]>,
-    active: usize,
-    v4: OnceLock<Box<Addresses>>,
-    v6: OnceLock<Box<Addresses>>,
-    /// Sorted: instances may have very many between them.
-    ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
-    owners: OnceLock<Box<Pool>>,
-    texts: OnceLock<Box<[u32]>>,
-}
-
-/// A port that some instance of the selection has, or the main one; see [`PortChoice`], of which it
-/// has the order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum PortKey {
-    Main,
-    MainOf(Protocol),
-    Named(PortName, Protocol),
-    Bound(PortName, Protocol),
-}
-
-impl PortKey {
-    fn choice(&self) -> PortChoice<'_> {
-        match self {
-            Self::Main => PortChoice::Main,
-            Self::MainOf(protocol) => PortChoice::MainOf(*protocol),
-            Self::Named(name, protocol) => PortChoice::Named(name.as_str(), *protocol),
-            Self::Bound(name, protocol) => PortChoice::Bound(name.as_str(), *protocol),
-        }
-    }
-}
-
-impl Selection {
-    fn new(stock: Stock<'_>, selector: Selector<'_>) -> Self {
-        let matches = |view: &InstanceView| match selector {
-            Selector::Whole => true,
-            Selector::Tags(tags) => tags.iter().all(|tag| view.instance.tags.contains(*tag)),
-            Selector::Zone(zone) => {
-                view.instance.locality.zone.as_ref().is_some_and(|z| z.as_str() == zone)
-            }
-        };
-        let all = stock.instances.iter().enumerate();
-        let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
-        Self::of(stock, usable.collect())
-    }
-
-    fn of(stock: Stock<'_>, mut usable: Vec<u32>) -> Self {
-        let tier = |i: &u32| stock.instances[*i as usize].instance.tier;
-        usable.sort_by_key(tier);
-        let active = usable.partition_point(|i| tier(i) == tier(&usable[0]));
-        let mut ports = BTreeSet::from([PortKey::Main]);
-        for i in &usable {
-            let instance = &stock.instances[*i as usize].instance;
-            ports.extend(instance.main_port().map(|port| PortKey::MainOf(port.protocol)));
-            for port in &instance.ports {
-                let Some(name) = &port.name else { continue };
-                ports.insert(PortKey::Named(name.clone(), port.protocol));
-                ports.insert(PortKey::Bound(name.clone(), port.protocol));
-            }
-        }
-        Self {
-            usable: usable.into(),
-            active,
-            v4: OnceLock::new(),
-            v6: OnceLock::new(),
-            ports: ports.into_iter().map(|key| (key, OnceLock::new())).collect(),
-            owners: OnceLock::new(),
-            texts: OnceLock::new(),
-        }
-    }
-
-    /// The usable instances of the active tier.
-    #[must_use]
-    pub fn active(&self) -> &[u32] {
-        &self.usable[..self.active]
-    }
-
-    /// The pool that answers A or AAAA.
-    pub(crate) fn addresses(
-        &self,
-        stock: Stock<'_>,
-        family: Family,
-        rng: &mut impl Rng,
-    ) -> &Addresses {
-        let cell = match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        };
-        cell.get_or_init(|| Addresses::new(stock, self.active(), family, rng).into())
-    }
-
-    /// The pool that answers SRV for a port; `None` when no instance here has it.
-    pub(crate) fn targets(
-        &self,
-        stock: Stock<'_>,
-        port: PortChoice<'_>,
-        rng: &mut impl Rng,
-    ) -> Option<&Targets> {
-        let found = self.ports.binary_search_by(|(key, _)| key.choice().cmp(&port)).ok()?;
-        let (key, cell) = &self.ports[found];
-        let listed = match stock.settings.srv_tiers {
-            SrvTiers::Active => self.active(),
-            SrvTiers::All => &self.usable,
-        };
-        Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng).into()))
-    }
-
-    /// The pool of the active instances that says who owns a key whatever they have.
-    pub(crate) fn owners(&self, stock: Stock<'_>, rng: &mut impl Rng) -> &Pool {
-        self.owners.get_or_init(|| {
-            let members = (0..).zip(self.active()).map(|(unit, i)| member(stock, *i, unit));
-            let records = vec![1; self.active];
-            Pool::new(spec(stock.settings, AnswerMode::All, members.collect(), records), rng).into()
-        })
-    }
-
-    /// The first of the active instances with each distinct set of published pairs.
-    pub(crate) fn texts(&self, stock: Stock<'_>) -> &[u32] {
-        self.texts.get_or_init(|| {
-            let mut seen: HashSet<Vec<(&str, &str)>, RandomState> = HashSet::default();
-            let new = |i: &u32| seen.insert(stock.published(*i).collect());
-            self.active().iter().copied().filter(new).collect()
-        })
-    }
-}
-
-/// The instances that SRV lists for one port.
-#[derive(Debug)]
-pub struct Targets {
-    /// Orders them; each is a unit of its own.
-    pub pool: Pool,
-    /// By unit.
-    pub targets: Box<[Target]>,
-}
-
-/// One SRV record without its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// The instance.
-    pub instance: u32,
-    /// The port asked for.
-    pub port: u16,
-    /// The instance's tier.
-    pub tier: u16,
-    /// The SRV weight.
-    pub weight: u16,
-}
-
-impl Targets {
-    fn new(stock: Stock<'_>, listed: &[u32], port: PortChoice<'_>, rng: &mut impl Rng) -> Self {
-        let instance = |i: u32| &stock.instances[i as usize].instance;
-        let with_port: Vec<(u32, u16)> =
-            listed.iter().filter_map(|&i| Some((i, port.of(instance(i))?))).collect();
-        let in_force: Vec<u32> =
-            with_port.iter().map(|(i, _)| stock.weights[*i as usize]).collect();
-        let mut weights = Vec::with_capacity(in_force.len());
-        srv_weights(&in_force, stock.settings.srv_weight_max.get(), &mut weights);
-
-        let members = with_port.iter().enumerate();
-        let members = members.map(|(unit, (i, _))| member(stock, *i, index(unit))).collect();
-        let records = vec![1; with_port.len()];
-        let targets = with_port.iter().zip(weights).map(|(&(i, port), weight)| Target {
-            instance: i,
-            port,
-            tier: instance(i).tier.get(),
-            weight,
-        });
-        Self {
-            targets: targets.collect(),
-            pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
-        }
-    }
-}
-
-pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
+pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
     let view = &stock.instances[i as usize];
     Member {
-        hash: instance_hash(view.instance.id.as_str()),
+        id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
         base: view.instance.weight.get(),
-        meter: Arc::clone(&view.vitals.meter),
+        meter: &view.vitals.meter,
         unit,
     }
 }
 
-pub(crate) fn spec(
+pub(crate) fn spec<'v>(
     settings: &Settings,
     answer: AnswerMode,
-    members: Vec<Member>,
+    members: Vec<Member<'v>>,
     records: Vec<u8>,
-) -> PoolSpec {
+) -> PoolSpec<'v> {
     PoolSpec {
         members,
         records,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 
+use crate::balance::dynamic::Dynamic;
 use crate::balance::meter::{Meter, REPORT_TTL};
 use crate::balance::weights::idle_capacity;
 use crate::model::{Balance, InstanceId, Millis, RecordTtl, ServiceName, Settings};
@@ -46,7 +47,7 @@ impl Publisher {
         let (events, touched) = state.take_changes();
         for name in &touched {
             let before = self.views.service(name.as_str());
-            match state.services.get(name) {
+            match state.services.get_mut(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
@@ -91,11 +92,13 @@ impl Publisher {
             let published = self.views.service(name.as_str());
             let changed = match settings.balance {
                 Balance::WeightedRoundRobin => {
-                    let members: Vec<_> = service.instances.values().map(reporter).collect();
-                    service.dynamic.update(&members, settings.ttl.get(), now).is_some()
+                    let members: Vec<_> = service.instances.show().iter().map(reporter).collect();
+                    let dynamic = service.dynamic.get_or_insert_default();
+                    dynamic.update(&members, settings.ttl.get(), now).is_some()
                 }
                 Balance::LeastConnections => {
-                    let weights = weights_in_force(service, &settings, now);
+                    let instances = service.instances.show();
+                    let weights = weights_in_force(&instances, None, &settings, now);
                     published.is_none_or(|view| differ(&view.weights, &weights))
                 }
                 Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
@@ -114,19 +117,20 @@ impl Publisher {
     fn build(
         &mut self,
         name: &ServiceName,
-        service: &Service,
+        service: &mut Service,
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
         let settings = service.settings(defaults);
-        let weights = weights_in_force(service, &settings, now);
+        let instances = service.instances.show();
+        let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
             declared: service.is_declared(),
             settings,
-            overrides: service.overrides.clone().unwrap_or_default(),
-            instances: service.instances.values().cloned().collect(),
+            overrides: service.overrides.clone(),
+            instances,
             weights: weights.into(),
         };
         ServiceView::new(parts, &mut self.rng)
@@ -135,30 +139,35 @@ impl Publisher {
 
 fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
     let instance = &view.instance;
-    (instance.id.clone(), instance.weight.get(), Arc::clone(&view.vitals.meter))
+    (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
 }
 
 /// The weight of each instance that its algorithm goes by, in the order of ids.
-fn weights_in_force(service: &Service, settings: &Settings, now: Millis) -> Vec<u32> {
-    let bases = service.instances.values().map(|view| view.instance.weight.get());
+fn weights_in_force(
+    instances: &[InstanceView],
+    dynamic: Option<&Dynamic>,
+    settings: &Settings,
+    now: Millis,
+) -> Vec<u32> {
+    let bases = instances.iter().map(|view| view.instance.weight.get());
     match settings.balance {
         // Each in turn, whatever its weight.
-        Balance::RoundRobin => bases.map(|_| 1).collect(),
+        Balance::RoundRobin => vec![1; instances.len()],
         Balance::Random | Balance::ConsistentHash => bases.map(u32::from).collect(),
-        Balance::WeightedRoundRobin => {
-            let views = service.instances.values();
-            views
-                .map(|v| service.dynamic.current(&v.instance.id, v.instance.weight.get()))
-                .collect()
-        }
+        Balance::WeightedRoundRobin => match dynamic {
+            None => bases.map(u32::from).collect(),
+            Some(dynamic) => {
+                let ids = instances.iter().map(|view| &view.instance.id);
+                ids.zip(bases).map(|(id, base)| dynamic.current(id, base)).collect()
+            }
+        },
         // Where nothing is cached, two choices look at the load itself.
         Balance::LeastConnections if settings.ttl == RecordTtl::ZERO => {
             bases.map(u32::from).collect()
         }
         Balance::LeastConnections => {
             let bases: Vec<u16> = bases.collect();
-            let meters: Vec<&Meter> =
-                service.instances.values().map(|view| &*view.vitals.meter).collect();
+            let meters: Vec<&Meter> = instances.iter().map(|view| &**view.vitals.meter()).collect();
             let mut weights = Vec::with_capacity(bases.len());
             idle_capacity(&bases, &meters, now, &mut weights);
             weights

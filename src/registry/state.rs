@@ -3,7 +3,7 @@
 //! No I/O, no clock, no waiting. Only the engine holds it. Every change goes through
 //! [`State::apply`], which also notes the events for watchers and the services to publish anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::model::{
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
 use crate::registry::op::{Key, Op};
+use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
 /// Everything registered and declared.
@@ -25,12 +26,12 @@ pub(crate) struct State {
     pub(crate) defaults: Settings,
     forget_after: Duration,
     /// What the file says, without what operators say.
-    declared: Arc<Declared>,
-    operators: HashMap<(ServiceName, InstanceId), OperatorState>,
+    pub(super) declared: Arc<Declared>,
+    pub(super) operators: HashMap<(ServiceName, InstanceId), OperatorState>,
     pub(crate) leases: Leases,
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
     touched: BTreeSet<ServiceName>,
 }
 
@@ -39,11 +40,12 @@ pub(crate) struct State {
 pub(crate) struct Service {
     pub(crate) revision: Revision,
     /// What the file gives; `None` when the file does not declare it.
-    pub(crate) declared: Option<SettingsPatch>,
+    pub(crate) declared: Option<Box<SettingsPatch>>,
     /// The override by API; `None` when there is none.
-    pub(crate) overrides: Option<SettingsPatch>,
-    pub(crate) instances: BTreeMap<InstanceId, InstanceView>,
-    pub(crate) dynamic: Dynamic,
+    pub(crate) overrides: Option<Arc<SettingsPatch>>,
+    pub(crate) instances: Roster,
+    /// What loads reported make of weights; `None` until one was reported.
+    pub(crate) dynamic: Option<Box<Dynamic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
 }
@@ -61,7 +63,7 @@ impl Service {
 
     /// The settings in force: override, else file, else defaults, key by key.
     pub(crate) fn settings(&self, defaults: &Settings) -> Settings {
-        let layers = [&self.declared, &self.overrides];
+        let layers = [self.declared.as_deref(), self.overrides.as_deref()];
         layers.into_iter().flatten().fold(defaults.clone(), |below, patch| below.patched(patch))
     }
 }
@@ -86,10 +88,37 @@ impl State {
         for (service, patch) in image.overrides {
             state.apply(Op::Override { service, patch: Some(patch) }, now);
         }
-        for (service, Record { instance, generation }) in image.instances {
-            state.apply(Op::Put { service, instance, generation, registers: true }, now);
-        }
+        state.load(image.instances, now);
         state
+    }
+
+    /// Takes in what is stored, which is in the order of names. Nobody watches yet, and so there
+    /// are no events.
+    fn load(&mut self, instances: Vec<(ServiceName, Record)>, now: Millis) {
+        let mut rest = instances.into_iter().peekable();
+        while let Some((service, first)) = rest.next() {
+            let others = std::iter::from_fn(|| rest.next_if(|(other, _)| *other == service));
+            let records = std::iter::once(first).chain(others.map(|(_, record)| record));
+            let views: Vec<InstanceView> = records.map(|r| self.loaded(&service, r, now)).collect();
+            self.instances += views.len();
+            let entry = self.services.entry(service.clone()).or_default();
+            entry.revision = self.revision;
+            entry.instances = views.into();
+            self.touched.insert(service);
+        }
+    }
+
+    fn loaded(&mut self, service: &ServiceName, record: Record, now: Millis) -> InstanceView {
+        let view = InstanceView {
+            instance: record.instance,
+            source: Source::Api,
+            generation: record.generation,
+            revision: self.revision,
+            lapsed: false,
+            vitals: Arc::new(Vitals::new()),
+        };
+        start_lease(&mut self.leases, service, &view, now);
+        view
     }
 
     /// Applies `op` as part of the current revision. Says whether it changed anything.
@@ -118,24 +147,19 @@ impl State {
         self.services.get(service)?.instances.get(id)
     }
 
-    /// What the operator said of a declared instance.
-    pub(crate) fn operator(&self, service: &ServiceName, id: &InstanceId) -> OperatorState {
-        // The key is a pair of owned names; clones only count references.
-        self.operators.get(&(service.clone(), id.clone())).copied().unwrap_or_default()
-    }
-
     /// Restarts the lease, counted from `from`, and says whether the instance exists. A declared
     /// instance whose lease had ended is usable again. A renewal that another has overtaken takes
     /// nothing away from it.
     pub(crate) fn renew(&mut self, service: &ServiceName, id: &InstanceId, from: Millis) -> bool {
         let revision = self.revision;
         let Some(entry) = self.services.get_mut(service) else { return false };
-        let Some(view) = entry.instances.get_mut(id) else { return false };
+        let Some(view) = entry.instances.get(id.as_str()) else { return false };
         let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
         if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
             start_lease(&mut self.leases, service, view, from);
         }
-        if view.lapsed {
+        let lapsed = view.lapsed;
+        if let Some(view) = entry.instances.get_mut(id.as_str()).filter(|_| lapsed) {
             view.lapsed = false;
             view.revision = revision;
             let kind = EventKind::Put(view.clone());
@@ -146,7 +170,7 @@ impl State {
 
     /// Gives every lease one full fresh ttl from `now`.
     pub(crate) fn refresh_leases(&self, now: Millis) {
-        for view in self.services.values().flat_map(|s| s.instances.values()) {
+        for view in self.services.values().flat_map(|s| s.instances.iter()) {
             if !view.lapsed {
                 view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
             }
@@ -157,16 +181,15 @@ impl State {
     /// current revision.
     pub(crate) fn expire(&mut self, service: &ServiceName, id: &InstanceId, now: Millis) {
         let revision = self.revision;
-        let Some(view) = self.services.get_mut(service).and_then(|s| s.instances.get_mut(id))
-        else {
-            return;
-        };
-        match view.source {
+        let Some(entry) = self.services.get_mut(service) else { return };
+        let Some(source) = entry.instances.get(id.as_str()).map(|view| view.source) else { return };
+        match source {
             Source::Api => {
                 self.remove(service, id, Reason::Expired, now);
                 self.unstored.insert(Key::Instance(service.clone(), id.clone()));
             }
             Source::File => {
+                let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
                 let was_usable = view.usable();
                 view.lapsed = true;
                 view.revision = revision;
@@ -205,7 +228,7 @@ impl State {
         let (services, forget_after) = (&self.services, self.forget_after);
         self.leases.retain(|at, due| match due {
             Due::Lease(service, id) => {
-                let view = services.get(service).and_then(|s| s.instances.get(id));
+                let view = services.get(service).and_then(|s| s.instances.get(id.as_str()));
                 view.is_some_and(|view| view.vitals.scheduled() == at)
             }
             Due::Forget(service) => services
@@ -252,7 +275,8 @@ impl State {
                 }
             }
             Key::Override(service) => {
-                let patch = self.services.get(service).and_then(|s| s.overrides.clone());
+                let patch = self.services.get(service).and_then(|s| s.overrides.as_deref());
+                let patch = patch.cloned();
                 Change::Override { service: service.clone(), patch }
             }
             Key::Operator(service, id) => Change::Operator {
@@ -273,7 +297,7 @@ impl State {
     ) -> bool {
         let revision = self.revision;
         let entry = self.services.entry(service.clone()).or_default();
-        let before = entry.instances.get(&instance.id).cloned();
+        let before = entry.instances.get(instance.id.as_str()).cloned();
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         self.instances += usize::from(before.is_none());
@@ -289,12 +313,12 @@ impl State {
         if registers {
             start_lease(&mut self.leases, &service, &view, now);
         }
-        entry.instances.insert(view.instance.id.clone(), view.clone());
+        entry.instances.insert(view.clone());
         self.note(&service, EventKind::Put(view));
         true
     }
 
-    fn remove(
+    pub(super) fn remove(
         &mut self,
         service: &ServiceName,
         id: &InstanceId,
@@ -302,7 +326,7 @@ impl State {
         now: Millis,
     ) -> bool {
         let Some(entry) = self.services.get_mut(service) else { return false };
-        if entry.instances.remove(id).is_none() {
+        if !entry.instances.remove(id) {
             return false;
         }
         self.instances -= 1;
@@ -324,133 +348,18 @@ impl State {
             .services
             .entry(service.clone())
             .or_insert_with(|| Service { empty_since: now, ..Service::default() });
-        if entry.overrides == patch {
+        if entry.overrides.as_deref() == patch.as_ref() {
             return false;
         }
-        entry.overrides = patch;
+        entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
         self.note(&service, EventKind::Service(Some(settings)));
         self.note_empty(&service, now);
         true
     }
 
-    fn operate(
-        &mut self,
-        service: &ServiceName,
-        id: &InstanceId,
-        state: OperatorState,
-        now: Millis,
-    ) -> bool {
-        let revision = self.revision;
-        let key = (service.clone(), id.clone());
-        if state.is_empty() {
-            self.operators.remove(&key);
-        } else {
-            self.operators.insert(key, state);
-        }
-        let declared = self.declared.services.get(service);
-        let declared = declared.and_then(|s| s.instances.iter().find(|i| i.id == *id));
-        let view = self.services.get_mut(service).and_then(|s| s.instances.get_mut(id));
-        let (Some(declared), Some(view)) = (declared, view) else { return false };
-        let instance = operated(declared, state);
-        if instance == *view.instance {
-            return false;
-        }
-        let was_usable = view.usable();
-        view.instance = Arc::new(instance);
-        view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
-        true
-    }
-
-    /// Makes `declared` what the file says, and tells whether that changes anything. Part of the
-    /// current revision. The file is durable itself, so nothing waits for the store.
-    pub(crate) fn declare(&mut self, declared: &Arc<Declared>, now: Millis) -> bool {
-        let before = self.events.len();
-        self.declared = Arc::clone(declared);
-        let names: BTreeSet<ServiceName> =
-            self.services.keys().chain(declared.services.keys()).cloned().collect();
-        let old_defaults = std::mem::replace(&mut self.defaults, declared.defaults.clone());
-        for name in names {
-            let new = declared.services.get(&name);
-            let entry = self
-                .services
-                .entry(name.clone())
-                .or_insert_with(|| Service { empty_since: now, ..Service::default() });
-            let known = entry.revision != Revision::default();
-            let old_settings = entry.settings(&old_defaults);
-            let was_declared = entry.is_declared();
-            entry.declared = new.map(|service| service.settings.clone());
-            let settings = entry.settings(&self.defaults);
-            if !known || settings != old_settings || entry.is_declared() != was_declared {
-                self.note(&name, EventKind::Service(Some(settings)));
-            }
-            let instances = new.map_or(&[][..], |service| &service.instances);
-            self.declare_instances(&name, instances, now);
-            self.note_empty(&name, now);
-        }
-        self.drop_operators();
-        self.events.len() > before
-    }
-
-    /// What operators said of an instance ends with its declaration.
-    fn drop_operators(&mut self) {
-        let services = &self.services;
-        let undeclared = self.operators.extract_if(|(service, id), _| {
-            let view = services.get(service).and_then(|s| s.instances.get(id));
-            view.is_none_or(|view| view.source != Source::File)
-        });
-        self.unstored.extend(undeclared.map(|((service, id), _)| Key::Operator(service, id)));
-    }
-
-    fn declare_instances(&mut self, service: &ServiceName, declared: &[Instance], now: Millis) {
-        let Some(entry) = self.services.get(service) else { return };
-        let ids: BTreeSet<&InstanceId> = declared.iter().map(|instance| &instance.id).collect();
-        let gone = entry.instances.values().filter(|view| view.source == Source::File);
-        let gone = gone.map(|view| &view.instance.id).filter(|id| !ids.contains(id));
-        let gone: Vec<InstanceId> = gone.cloned().collect();
-        for id in gone {
-            self.remove(service, &id, Reason::File, now);
-        }
-        for instance in declared {
-            self.declare_instance(service, instance, now);
-        }
-    }
-
-    fn declare_instance(&mut self, service: &ServiceName, declared: &Instance, now: Millis) {
-        let revision = self.revision;
-        let instance = operated(declared, self.operator(service, &declared.id));
-        let entry = self.services.entry(service.clone()).or_default();
-        let before = entry.instances.get(&instance.id);
-        if before.is_some_and(|v| v.source == Source::File && *v.instance == instance) {
-            return;
-        }
-        self.instances += usize::from(before.is_none());
-        if before.is_some_and(|v| v.source == Source::Api) {
-            self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
-        }
-        let same_lease =
-            before.filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
-        let view = InstanceView {
-            source: Source::File,
-            generation: 0,
-            revision,
-            lapsed: same_lease.is_some_and(|v| v.lapsed),
-            vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
-            instance: Arc::new(instance),
-        };
-        view.vitals.note_withdrawal(before.is_some_and(InstanceView::usable), &view, now);
-        if same_lease.is_none() {
-            start_lease(&mut self.leases, service, &view, now);
-        }
-        entry.instances.insert(view.instance.id.clone(), view.clone());
-        self.note(service, EventKind::Put(view));
-    }
-
     /// Starts the time that a service without instances stays known, unless something declares it.
-    fn note_empty(&mut self, service: &ServiceName, now: Millis) {
+    pub(super) fn note_empty(&mut self, service: &ServiceName, now: Millis) {
         let Some(entry) = self.services.get_mut(service) else { return };
         if entry.is_idle() && entry.revision == self.revision {
             entry.empty_since = now;
@@ -459,7 +368,7 @@ impl State {
     }
 
     /// Records that `service` changed in the current revision.
-    fn note(&mut self, service: &ServiceName, kind: EventKind) {
+    pub(super) fn note(&mut self, service: &ServiceName, kind: EventKind) {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
         }
@@ -468,15 +377,13 @@ impl State {
     }
 }
 
-/// `instance` as the operator wants it.
-fn operated(instance: &Instance, state: OperatorState) -> Instance {
-    let mut instance = instance.clone();
-    instance.admin = state.admin.unwrap_or(instance.admin);
-    instance.status = state.status.unwrap_or(instance.status);
-    instance
-}
-
-fn start_lease(leases: &mut Leases, service: &ServiceName, view: &InstanceView, from: Millis) {
+/// Starts the lease of `view` from `from`.
+pub(super) fn start_lease(
+    leases: &mut Leases,
+    service: &ServiceName,
+    view: &InstanceView,
+    from: Millis,
+) {
     let deadline = view.instance.ttl.map(LeaseTtl::get).map(|ttl| from + ttl);
     view.vitals.set_deadline(deadline);
     // A later deadline is found when the timer comes to the entry that is already there.

@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::Meter;
-use crate::balance::pool::Pool;
+use crate::balance::meter::{LazyMeter, Meter};
+use crate::balance::owners::Owners;
+use crate::balance::pool::Ask;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
+use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
-use crate::registry::pools::{
-    Family, Pools, PortChoice, Selected, Selection, Selector, Stock, Targets,
-};
+use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::targets::Targets;
 
 /// Who says that an instance exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -91,8 +93,7 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Its load, and what was handed out since it was reported.
-    pub meter: Arc<Meter>,
+    pub(crate) meter: LazyMeter,
 }
 
 impl Vitals {
@@ -102,8 +103,14 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: Arc::new(Meter::new()),
+            meter: LazyMeter::default(),
         }
+    }
+
+    /// Its load, and what was handed out since it was reported.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.meter.meter()
     }
 
     /// When the lease ends; `None` without one.
@@ -149,10 +156,10 @@ pub struct ServiceView {
     pub declared: bool,
     /// The settings in force.
     pub settings: Settings,
-    /// The override by API; empty when there is none.
-    pub overrides: SettingsPatch,
+    /// The override by API; `None` when there is none.
+    pub overrides: Option<Arc<SettingsPatch>>,
     /// All instances, by id.
-    pub instances: Box<[InstanceView]>,
+    pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
@@ -216,6 +223,12 @@ impl ServiceView {
         self.ports.get(first).filter(|(own, _)| own.as_str() == name).map(|(_, of)| *of)
     }
 
+    /// All usable instances.
+    #[must_use]
+    pub fn whole(&self) -> &Selection {
+        self.pools.whole()
+    }
+
     /// The usable instances that `selector` matches.
     #[must_use]
     pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {
@@ -243,8 +256,21 @@ impl ServiceView {
     }
 
     /// Who owns a key among the active instances of `selection`; its units are their places there.
-    pub fn owners<'s>(&self, selection: &'s Selection, rng: &mut impl Rng) -> &'s Pool {
-        selection.owners(self.stock(), rng)
+    #[must_use]
+    pub fn owners<'s>(&self, selection: &'s Selection) -> &'s Owners {
+        selection.owners(self.stock())
+    }
+
+    /// The unit of `addresses` that owns a key, whatever the algorithm.
+    #[must_use]
+    pub fn owner(&self, addresses: &Addresses, key: u64, ask: &Ask) -> Option<u32> {
+        addresses.owners(self.stock()).owner(key, ask)
+    }
+
+    /// Every unit of `targets` by its rank for a key, whatever the algorithm, the owner first. `out`
+    /// is cleared first.
+    pub fn ranked(&self, targets: &Targets, key: u64, ask: &Ask, out: &mut Vec<u32>) {
+        targets.owners(self.stock()).ranked(key, ask, out);
     }
 
     /// The active instances of `selection` that say something different each: those of its TXT.
@@ -282,45 +308,46 @@ pub(crate) struct Parts {
     pub(crate) revision: Revision,
     pub(crate) declared: bool,
     pub(crate) settings: Settings,
-    pub(crate) overrides: SettingsPatch,
-    pub(crate) instances: Box<[InstanceView]>,
+    pub(crate) overrides: Option<Arc<SettingsPatch>>,
+    pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.
 #[derive(Debug)]
 pub struct Views {
-    services: papaya::HashMap<ServiceName, Arc<ServiceView>, foldhash::fast::RandomState>,
+    services: ByName,
     index: Index,
     revision: AtomicU64,
 }
 
 impl Views {
     pub(crate) fn new() -> Self {
-        Self {
-            services: papaya::HashMap::default(),
-            index: Index::default(),
-            revision: AtomicU64::new(0),
-        }
+        Self { services: ByName::default(), index: Index::default(), revision: AtomicU64::new(0) }
     }
 
     /// Calls `read` with the view of the service `name`, without waiting and without touching a
     /// shared reference count. `read` must not block.
     pub fn read<R>(&self, name: &str, read: impl FnOnce(Option<&ServiceView>) -> R) -> R {
-        let services = self.services.pin();
-        read(services.get(name).map(|view| &**view))
+        read(self.pin().view(name.as_bytes()))
+    }
+
+    /// The views for several lookups.
+    #[must_use]
+    pub fn pin(&self) -> Pinned<'_> {
+        self.services.pin()
     }
 
     /// The view of the service `name`, to keep.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<Arc<ServiceView>> {
-        self.services.pin().get(name).cloned()
+        self.services.get(name.as_bytes())
     }
 
     /// All views, in no order. Each is consistent; together they are only nearly of one time.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<ServiceView>> {
-        self.services.pin().values().cloned().collect()
+        self.services.all()
     }
 
     /// Calls `read` with the types of service that there are, sorted; of very many the first, more
@@ -358,11 +385,11 @@ impl Views {
     }
 
     pub(crate) fn publish(&self, view: ServiceView) {
-        self.services.pin().insert(view.name.clone(), Arc::new(view));
+        self.services.insert(view);
     }
 
     pub(crate) fn forget(&self, name: &ServiceName) {
-        self.services.pin().remove(name);
+        self.services.remove(name);
     }
 
     pub(crate) fn set_revision(&self, revision: Revision) {

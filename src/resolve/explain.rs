@@ -53,7 +53,7 @@ pub fn explain(
     };
     let (answer, k) = shape(view, &part, kind, outcome, rng);
     let stages = Stages::new(view, &part, kind, outcome, answer);
-    let instances = (0..).zip(&view.instances).zip(&view.weights);
+    let instances = (0..).zip(&*view.instances).zip(&view.weights);
     let instances = instances.map(|((index, instance), weight)| InstanceExplanation {
         id: instance.instance.id.clone(),
         included: stages.told.contains(&index),
@@ -231,8 +231,8 @@ impl<'e> Stages<'e> {
 fn selects(choice: &Choice<'_>, instance: &Instance) -> bool {
     match choice {
         Choice::Whole | Choice::Key(_) => true,
-        Choice::Tags(tags) => tags.iter().all(|tag| instance.tags.contains(*tag)),
-        Choice::Zone(zone) => instance.locality.zone.as_ref().is_some_and(|z| z.as_str() == *zone),
+        Choice::Tags(tags) => tags.iter().all(|tag| instance.tags.contains(tag)),
+        Choice::Zone(zone) => instance.zone() == Some(*zone),
     }
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod explain;
 mod name;
+mod pooled;
 mod resolution;
 mod reverse;
 mod targets;
@@ -18,6 +19,7 @@ use rand::Rng;
 pub use answer::{Answer, Data, Srv};
 pub use explain::{Explanation, InstanceExplanation, explain};
 pub use name::Listing;
+pub use pooled::{Pooled, Records};
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 pub use reverse::pointers;
 
@@ -152,7 +154,7 @@ fn answer(
             let answer = match (kind, *form) {
                 (Kind::A, Form::Plain) => addresses(view, choice, Family::V4, asker, rng),
                 (Kind::Aaaa, Form::Plain) => addresses(view, choice, Family::V6, asker, rng),
-                (Kind::Txt, Form::Plain) => texts(view, choice, asker, rng),
+                (Kind::Txt, Form::Plain) => texts(view, choice, asker),
                 (Kind::Srv, Form::Plain) => srv(view, choice, PortChoice::Main, asker, rng),
                 (Kind::Srv, Form::Port(port)) => srv(view, choice, port, asker, rng),
                 (Kind::Https, Form::Plain) => https(view, choice, asker, rng),
@@ -227,14 +229,15 @@ fn addresses(
         Family::V4 => asker.fit_v4,
         Family::V6 => asker.fit_v6,
     };
-    let ask = asker.ask(fit);
+    let mode = addresses.pool.mode();
+    let ask = asker.ask(fit, by_client(view, mode));
     let mut units = Vec::new();
     match choice {
-        Choice::Key(key) => units.extend(addresses.pool.owner(key_hash(key), &ask)),
+        Choice::Key(key) => units.extend(view.owner(addresses, key_hash(key), &ask)),
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
-            if addresses.pool.mode() == AnswerMode::All && addresses.pool.len() > fit =>
+            if mode == AnswerMode::All && addresses.pool.len() > fit =>
         {
-            let hash = |unit| addresses.of(unit).first().map_or(0, |ip| address_hash(*ip));
+            let hash = |unit| addresses.of(unit).next().map_or(0, address_hash);
             units = asker.cut(addresses.pool.len(), fit, |unit| (0, hash(unit)));
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
@@ -242,8 +245,7 @@ fn addresses(
         }
     }
     let keyed = matches!(choice, Choice::Key(_));
-    let mode = addresses.pool.mode();
-    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).copied().collect();
+    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).collect();
     if records.is_empty() {
         return None;
     }
@@ -257,16 +259,11 @@ fn addresses(
 }
 
 /// One TXT record for each distinct set of published pairs among the active instances.
-fn texts(
-    view: &ServiceView,
-    choice: &Choice<'_>,
-    asker: &Asker,
-    rng: &mut impl Rng,
-) -> Option<Answer> {
+fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker) -> Option<Answer> {
     let selection = view.select(choice.selector());
     let instances = match choice {
         Choice::Key(key) => {
-            let owner = view.owners(&selection, rng).owner(key_hash(key), &asker.ask(usize::MAX));
+            let owner = view.owners(&selection).owner(key_hash(key), &asker.ask(usize::MAX, false));
             owner.map(|unit| selection.active()[unit as usize]).into_iter().collect()
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => view.texts(&selection).to_vec(),
@@ -279,8 +276,10 @@ fn texts(
 }
 
 impl Asker {
-    fn ask(&self, fit: usize) -> Ask {
-        Ask { client: client_hash(self.prefix), now: self.now, fit, peek: self.peek }
+    /// `by_client`: whether it makes a difference who asks.
+    fn ask(&self, fit: usize, by_client: bool) -> Ask {
+        let client = if by_client { client_hash(self.prefix) } else { 0 };
+        Ask { client, now: self.now, fit, peek: self.peek }
     }
 
     /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer

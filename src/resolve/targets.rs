@@ -2,9 +2,9 @@
 
 use rand::Rng;
 
-use crate::balance::hash::key_hash;
+use crate::balance::hash::{instance_hash, key_hash};
 use crate::model::{Balance, Protocol};
-use crate::registry::{PortChoice, ServiceView};
+use crate::registry::{PortChoice, ServiceView, Target};
 use crate::resolve::name::Choice;
 use crate::resolve::{Answer, Asker, Data, Srv, ttl};
 
@@ -82,17 +82,20 @@ fn list(
     let selection = view.select(choice.selector());
     let targets = view.targets(&selection, port, rng)?;
     let mut units = Vec::new();
-    let ask = asker.ask(usize::MAX);
     let keyed = matches!(choice, Choice::Key(_));
     let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
+    let ask = asker.ask(usize::MAX, ranked);
     // No record is smaller than A.
     let fit = asker.fit_v4;
     match choice {
-        Choice::Key(key) => targets.pool.ranked(key_hash(key), &ask, &mut units),
+        Choice::Key(key) => view.ranked(targets, key_hash(key), &ask, &mut units),
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
             if !ranked && targets.pool.len() > fit =>
         {
-            let hash = |unit: u32| targets.pool.members()[unit as usize].hash;
+            let hash = |unit: u32| {
+                let instance = targets.targets[unit as usize].instance;
+                instance_hash(view.instances[instance as usize].instance.id.as_str())
+            };
             let tier = |unit: u32| targets.targets[unit as usize].tier;
             units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
         }
@@ -104,18 +107,23 @@ fn list(
         // Rank becomes priority, and no backup may come before the active tier.
         units.sort_by_key(|unit| targets.targets[*unit as usize].tier);
     }
-    let records = units.iter().enumerate().map(|(rank, unit)| {
-        let target = targets.targets[*unit as usize];
-        // Rank survives every cache as priority, which order does not.
-        let rank = u16::try_from(rank).unwrap_or(u16::MAX);
-        Srv {
-            priority: if ranked { rank } else { target.tier },
-            weight: target.weight,
-            port: target.port,
-            instance: target.instance,
-        }
-    });
+    let records = units
+        .iter()
+        .enumerate()
+        .map(|(rank, unit)| listed(targets.targets[*unit as usize], rank, ranked));
     Some(List { records: records.collect(), by_client: ranked && !keyed })
+}
+
+/// The SRV record of a target that came at this place of the order.
+pub(super) fn listed(target: Target, place: usize, ranked: bool) -> Srv {
+    // Rank survives every cache as priority, which order does not.
+    let rank = u16::try_from(place).unwrap_or(u16::MAX);
+    Srv {
+        priority: if ranked { rank } else { target.tier },
+        weight: target.weight,
+        port: target.port,
+        instance: target.instance,
+    }
 }
 
 impl List {

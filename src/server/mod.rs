@@ -9,6 +9,7 @@ mod encrypted;
 mod log;
 mod metrics;
 mod persist;
+mod priority;
 mod profile;
 mod reload;
 mod still;
@@ -37,6 +38,7 @@ pub use zone::ServedError;
 
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
+use crate::dns::batch::Batch;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
@@ -101,8 +103,9 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     log::start(options.log_format);
     descriptors::raise();
     let config = reload::load(options.config.clone(), &options.flags)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(options.config, options.flags, config))
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().on_thread_start(priority::stand_behind_queries);
+    runtime.build()?.block_on(run(options.config, options.flags, config))
 }
 
 async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
@@ -171,9 +174,15 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
 
     let mut tasks = JoinSet::new();
     announce(&sockets, &encrypted)?;
-    let handler = move |packet: &[u8], peer, reply: &mut Vec<u8>| front.handle(packet, peer, reply);
+    let worker = || {
+        let mut worker = front.worker();
+        move |batch: &mut Batch<'_>| worker.answer(batch)
+    };
+    let answering = Arc::clone(&front);
+    let handler =
+        move |packet: &[u8], peer, reply: &mut Vec<u8>| answering.handle(packet, peer, reply);
     for bound in sockets.dns {
-        dns::serve::serve(bound, &handler, &shared, &stopped, &mut tasks);
+        dns::serve::serve(bound, worker, &handler, &shared, &stopped, &mut tasks)?;
     }
     encrypted.serve(&handler, &shared, &stopped, &mut tasks);
     for listener in sockets.http {
@@ -314,6 +323,7 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (alive, ended) = oneshot::channel();
     let work = move || {
+        priority::stand_behind_queries();
         runtime.block_on(engine.run());
         drop(alive);
     };

@@ -1,0 +1,142 @@
+//! A reply of the common kind as bytes: what varies is put between bytes that never do.
+
+use std::net::IpAddr;
+
+use crate::dns::fast::question::{HEADER, Question};
+use crate::dns::rtype;
+use crate::dns::writer::label_length;
+use crate::model::Address;
+use crate::resolve::Srv;
+
+/// Writes a reply whose answers all fit, in the order of its sections.
+pub(super) struct Writer<'r> {
+    reply: &'r mut Vec<u8>,
+    /// How long the records may make it.
+    limit: usize,
+    opt: Option<&'r [u8]>,
+    ttl: [u8; 4],
+    answers: u16,
+    additional: u16,
+}
+
+impl<'r> Writer<'r> {
+    /// Begins the reply; all its records have this TTL.
+    pub(super) fn start(question: &'r Question<'_>, ttl: u32, reply: &'r mut Vec<u8>) -> Self {
+        reply.clear();
+        reply.extend_from_slice(question.head);
+        reply[2] = QR | AA | reply[2] & RD;
+        reply[3] = 0;
+        Self {
+            limit: question.head.len() + question.room,
+            opt: question.opt.as_ref().map(<[u8; _]>::as_slice),
+            ttl: ttl.to_be_bytes(),
+            answers: 0,
+            additional: 0,
+            reply,
+        }
+    }
+
+    /// Answers with an A record.
+    pub(super) fn v4(&mut self, octets: [u8; 4]) {
+        self.answers += 1;
+        self.address(QUESTION, rtype::A, octets);
+    }
+
+    /// Answers with an AAAA record.
+    pub(super) fn v6(&mut self, octets: [u8; 16]) {
+        self.answers += 1;
+        self.address(QUESTION, rtype::AAAA, octets);
+    }
+
+    /// Answers with an SRV record to the instance `id` of the service named `suffix`; says where the
+    /// target is.
+    pub(super) fn srv(&mut self, srv: &Srv, id: &str, suffix: &[u8]) -> u16 {
+        let [o1, o2] = QUESTION;
+        let [s1, s2, s3, s4] = self.ttl;
+        let length = u16::try_from(6 + 1 + id.len() + suffix.len()).unwrap_or(u16::MAX);
+        let numbers = [rtype::SRV, srv.priority, srv.weight, srv.port, length];
+        let [[t1, t2], [p1, p2], [w1, w2], [n1, n2], [l1, l2]] = numbers.map(u16::to_be_bytes);
+        self.reply.extend_from_slice(&[
+            o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, l1, l2, p1, p2, w1, w2, n1, n2,
+        ]);
+        let target = u16::try_from(self.reply.len()).unwrap_or(u16::MAX);
+        self.reply.push(label_length(id));
+        self.reply.extend_from_slice(id.as_bytes());
+        self.reply.extend_from_slice(suffix);
+        self.answers += 1;
+        target
+    }
+
+    /// Adds the addresses of the target at this place, each set whole or not at all (RFC 2181 section
+    /// 9). `false` when there is no room for any.
+    pub(super) fn glue(&mut self, target: u16, addresses: &[Address]) -> bool {
+        if self.reply.len() + V4 > self.limit {
+            return false;
+        }
+        let owner = (POINTER | target).to_be_bytes();
+        let (start, before) = (self.reply.len(), self.additional);
+        for address in addresses {
+            if let IpAddr::V4(v4) = address.ip() {
+                self.additional += 1;
+                self.address(owner, rtype::A, v4.octets());
+            }
+        }
+        self.keep_what_fits(start, before);
+        let (start, before) = (self.reply.len(), self.additional);
+        for address in addresses {
+            if let IpAddr::V6(v6) = address.ip() {
+                self.additional += 1;
+                self.address(owner, rtype::AAAA, v6.octets());
+            }
+        }
+        self.keep_what_fits(start, before);
+        true
+    }
+
+    /// Ends with OPT and the counts.
+    pub(super) fn finish(mut self) {
+        if let Some(opt) = self.opt {
+            self.reply.extend_from_slice(opt);
+            self.additional += 1;
+        }
+        let ([a, b], [c, d]) = (self.answers.to_be_bytes(), self.additional.to_be_bytes());
+        if let Some(counts) = self.reply.get_mut(ANSWERS..HEADER) {
+            counts.copy_from_slice(&[a, b, 0, 0, c, d]);
+        }
+    }
+
+    /// Takes back a set of additional records that has become too much.
+    fn keep_what_fits(&mut self, start: usize, before: u16) {
+        if self.reply.len() > self.limit {
+            self.reply.truncate(start);
+            self.additional = before;
+        }
+    }
+
+    /// Owner, type, class, TTL, length, data.
+    fn address<const N: usize>(&mut self, owner: [u8; 2], rtype: u16, octets: [u8; N]) {
+        let ([o1, o2], [t1, t2], [s1, s2, s3, s4]) = (owner, rtype.to_be_bytes(), self.ttl);
+        #[expect(clippy::cast_possible_truncation, reason = "4 or 16")]
+        let length = N as u8;
+        self.reply.extend_from_slice(&[o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]);
+        self.reply.extend_from_slice(&octets);
+    }
+}
+
+/// Bytes of an A record whose owner is a pointer.
+pub(super) const V4: usize = FIXED + 4;
+/// The same of an AAAA record.
+pub(super) const V6: usize = FIXED + 16;
+/// The same of an SRV record without its target.
+pub(super) const SRV: usize = FIXED + 6;
+/// Owner, type, class, TTL and length of data.
+const FIXED: usize = 12;
+/// A pointer to the name of the question.
+const QUESTION: [u8; 2] = [0xc0, 12];
+const POINTER: u16 = 0xc000;
+/// Where the number of answers is.
+const ANSWERS: usize = 6;
+const CLASS_IN: u8 = 1;
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const RD: u8 = 0x01;
