@@ -6,6 +6,8 @@
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
+use crate::reply::Expected;
+
 /// The zone that all of them serve.
 pub(crate) const ZONE: &str = "service.local";
 
@@ -16,7 +18,13 @@ pub(crate) struct Data {
     pub(crate) instances: usize,
 }
 
-/// What is asked, and what the reply must hold.
+/// Queries, each with id 0, and what every reply must hold.
+pub(crate) struct Questions {
+    pub(crate) packets: Vec<Vec<u8>>,
+    pub(crate) expected: Expected,
+}
+
+/// A kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Set {
     /// A of a service: an address of each instance.
@@ -25,6 +33,8 @@ pub(crate) enum Set {
     One,
     /// SRV of a service: each instance, with its address in Additional.
     Srv,
+    /// A of a service: the addresses of 8 instances of it.
+    Sample,
 }
 
 impl Set {
@@ -34,6 +44,17 @@ impl Set {
             Self::All => "A, all instances of a service",
             Self::One => "A, one instance of a service",
             Self::Srv => "SRV, all instances with their addresses",
+            Self::Sample => "A, a sample of the instances of a service",
+        }
+    }
+
+    /// The same in few letters.
+    pub(crate) fn short(self) -> &'static str {
+        match self {
+            Self::All => "A of all",
+            Self::One => "A of one",
+            Self::Srv => "SRV",
+            Self::Sample => "A of 8",
         }
     }
 
@@ -41,23 +62,14 @@ impl Set {
     /// all addresses at the same name.
     pub(crate) fn letter(self) -> char {
         match self {
-            Self::All | Self::Srv => 's',
+            Self::All | Self::Srv | Self::Sample => 's',
             Self::One => 'o',
-        }
-    }
-
-    /// How many records Answer and Additional must hold.
-    pub(crate) fn counts(self, data: Data) -> (usize, usize) {
-        match self {
-            Self::All => (data.instances, 0),
-            Self::One => (1, 0),
-            Self::Srv => (data.instances, data.instances),
         }
     }
 
     fn rtype(self) -> u8 {
         match self {
-            Self::All | Self::One => 1,
+            Self::All | Self::One | Self::Sample => 1,
             Self::Srv => 33,
         }
     }
@@ -75,9 +87,16 @@ impl Data {
         Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + number)
     }
 
-    /// A query for each service, with id 0.
-    pub(crate) fn queries(self, set: Set) -> Vec<Vec<u8>> {
-        (0..self.services).map(|i| query(&Self::service(set.letter(), i), set.rtype())).collect()
+    /// What is asked of each service, and what the reply must hold.
+    pub(crate) fn questions(self, set: Set) -> Questions {
+        let query = |i| query(&Self::service(set.letter(), i), set.rtype());
+        let expected = match set {
+            Set::All => Expected::new(self.instances, 0),
+            Set::One => Expected::new(1, 0),
+            Set::Srv => Expected::new(self.instances, self.instances),
+            Set::Sample => Expected::new(8, 0),
+        };
+        Questions { packets: (0..self.services).map(query).collect(), expected }
     }
 
     /// A master file with all of it, static: what NSD and Knot serve.
@@ -94,6 +113,36 @@ impl Data {
             line(&mut zone, format_args!("{one} A {}", self.address(service, 0)));
         }
         zone
+    }
+
+    /// A master file with nothing but the addresses of the services.
+    pub(crate) fn address_file(self) -> String {
+        let mut zone = head();
+        for (service, instance) in self.all() {
+            let (name, address) = (Self::service('s', service), self.address(service, instance));
+            line(&mut zone, format_args!("{name} A {address}"));
+        }
+        zone
+    }
+
+    /// Registrations of all instances, as bodies for `/v1/batch`.
+    pub(crate) fn batches(self) -> Vec<String> {
+        let items: Vec<String> = self
+            .all()
+            .map(|(service, i)| {
+                let (name, address) = (Self::service('s', service), self.address(service, i));
+                format!(
+                    r#"{{"service":"{name}","id":"i{i}","addresses":["{address}"],"port":8080,"ttl":"1h"}}"#
+                )
+            })
+            .collect();
+        let batch = |items: &[String]| format!(r#"{{"register":[{}]}}"#, items.join(","));
+        items.chunks(BATCH).map(batch).collect()
+    }
+
+    /// The numbers of each instance and its service.
+    fn all(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.services).flat_map(move |service| (0..self.instances).map(move |i| (service, i)))
     }
 }
 
@@ -119,3 +168,6 @@ fn query(service: &str, rtype: u8) -> Vec<u8> {
     packet.extend([0, 0, rtype, 0, 1]);
     packet
 }
+
+/// Registrations in a batch: as many as one may hold.
+const BATCH: usize = 10_000;

@@ -6,20 +6,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::asker::Asker;
-use crate::data::{Data, Set};
-use crate::reply::Expected;
+use crate::clock::now;
+use crate::data::Questions;
 
 /// The loop, and what it knows to ask.
 pub(crate) struct Flood {
     sockets: Vec<Asker>,
-    queries: Vec<Vec<u8>>,
-    expected: Expected,
+    questions: Questions,
     rng: SmallRng,
 }
 
@@ -46,28 +45,27 @@ impl Flood {
     ///
     /// # Errors
     /// When there are no sockets.
-    pub(crate) fn new(server: SocketAddr, data: Data, set: Set) -> io::Result<Self> {
+    pub(crate) fn new(server: SocketAddr, questions: Questions) -> io::Result<Self> {
         let sockets = (0..SOCKETS).map(|_| Asker::new(server)).collect::<io::Result<_>>()?;
         let rng = SmallRng::seed_from_u64(7);
-        Ok(Self { sockets, queries: data.queries(set), expected: Expected::new(data, set), rng })
+        Ok(Self { sockets, questions, rng })
     }
 
     /// Asks until then.
     ///
     /// # Errors
     /// When a socket fails, as it does when the server has gone.
-    #[expect(clippy::disallowed_methods, reason = "a load runs for a given time")]
     pub(crate) fn run(&mut self, until: Until) -> io::Result<Tally> {
         let mut tally = Tally::default();
-        let start = Instant::now();
+        let start = now();
         let mut last = start;
         loop {
             let before = tally.answered + tally.wrong;
             for asker in &mut self.sockets {
-                asker.take(&self.expected, &mut tally)?;
-                asker.ask(&self.queries, &mut self.rng)?;
+                asker.take(&self.questions.expected, &mut tally)?;
+                asker.ask(&self.questions.packets, &mut self.rng)?;
             }
-            let now = Instant::now();
+            let now = now();
             if tally.answered + tally.wrong > before {
                 last = now;
             } else if now - last > LOST {

@@ -25,7 +25,7 @@ pub(crate) fn per_query(server: Server, data: Data, set: Set) -> io::Result<f64>
 
 fn count(server: Server, data: Data, set: Set, queries: u64) -> io::Result<u64> {
     let running = server.start(data, CALLGRIND)?;
-    let tally = Flood::new(running.dns, data, set)?.run(Until::Answered(queries))?;
+    let tally = Flood::new(running.dns, data.questions(set))?.run(Until::Answered(queries))?;
     if tally.answered < queries {
         return Err(io::Error::other(format!("{tally:?}")));
     }

@@ -6,7 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -16,8 +16,8 @@ use nix::sys::time::TimeSpec;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::data::{Data, Set};
-use crate::reply::Expected;
+use crate::clock::{now, sleep};
+use crate::data::Questions;
 
 /// Times of one phase.
 pub(crate) struct Latencies(Vec<Duration>);
@@ -27,24 +27,24 @@ impl Latencies {
     ///
     /// # Errors
     /// When the socket fails.
-    #[expect(clippy::disallowed_methods, reason = "a load runs for a given time")]
     pub(crate) fn measure(
-        (server, data, set): (SocketAddr, Data, Set),
+        server: SocketAddr,
+        questions: Questions,
         rate: u32,
         time: Duration,
     ) -> io::Result<Self> {
-        let mut pacer = Pacer::new(server, data, set)?;
-        let (start, pause) = (Instant::now(), Duration::from_secs(1) / rate);
+        let mut pacer = Pacer::new(server, questions)?;
+        let (start, pause) = (now(), Duration::from_secs(1) / rate);
         let mut due = start;
         while start.elapsed() < time {
-            while due <= Instant::now() {
+            while due <= now() {
                 pacer.ask()?;
                 due += pause;
             }
             pacer.take()?;
-            std::thread::sleep(pause / 2);
+            sleep(pause / 2);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(50));
         pacer.take()?;
         pacer.times.sort_unstable();
         Ok(Self(pacer.times))
@@ -58,8 +58,7 @@ impl Latencies {
 
 struct Pacer {
     socket: UdpSocket,
-    queries: Vec<Vec<u8>>,
-    expected: Expected,
+    questions: Questions,
     /// When the query with this id left, since the epoch.
     left: Vec<Option<Duration>>,
     next: u16,
@@ -68,14 +67,13 @@ struct Pacer {
 }
 
 impl Pacer {
-    fn new(server: SocketAddr, data: Data, set: Set) -> io::Result<Self> {
+    fn new(server: SocketAddr, questions: Questions) -> io::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(server)?;
         setsockopt(&socket, ReceiveTimestampns, &true)?;
         Ok(Self {
             socket,
-            queries: data.queries(set),
-            expected: Expected::new(data, set),
+            questions,
             left: vec![None; 1 << 16],
             next: 0,
             times: Vec::new(),
@@ -85,8 +83,9 @@ impl Pacer {
 
     #[expect(clippy::disallowed_methods, reason = "packets bear the time of day")]
     fn ask(&mut self) -> io::Result<()> {
-        let query = self.rng.random_range(0..self.queries.len());
-        let query = &mut self.queries[query];
+        let packets = &mut self.questions.packets;
+        let query = self.rng.random_range(0..packets.len());
+        let query = &mut packets[query];
         query[..2].copy_from_slice(&self.next.to_be_bytes());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
         self.left[usize::from(self.next)] = Some(now);
@@ -110,7 +109,8 @@ impl Pacer {
                 _ => None,
             });
             let reply = message.iovs().next().unwrap_or_default();
-            let left = self.expected.id(reply).and_then(|id| self.left[usize::from(id)].take());
+            let left =
+                self.questions.expected.id(reply).and_then(|id| self.left[usize::from(id)].take());
             self.times.extend(came.zip(left).map(|(came, left)| came.saturating_sub(left)));
         }
     }

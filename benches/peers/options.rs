@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Do not count instructions.
     #[arg(long)]
     pub(crate) no_instructions: bool,
+    /// Also grow a registry to a million instances, and draw what a query costs: docs/cost.svg.
+    #[arg(long)]
+    pub(crate) plot: bool,
     /// Install what is missing, with apt-get, as root.
     #[arg(long)]
     pub(crate) install: bool,

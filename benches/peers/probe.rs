@@ -4,10 +4,10 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::data::{Data, Set};
+use crate::data::Questions;
 use crate::reply::Expected;
 
-/// Asks for the last service, which is there when all are.
+/// Asks the last question: when it has its answer, all have.
 pub(crate) struct Probe {
     socket: UdpSocket,
     query: Vec<u8>,
@@ -15,12 +15,12 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub(crate) fn new(server: SocketAddr, data: Data, set: Set) -> io::Result<Self> {
+    pub(crate) fn new(server: SocketAddr, mut questions: Questions) -> io::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(server)?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-        let query = data.queries(set).pop().expect("there are services");
-        Ok(Self { socket, query, expected: Expected::new(data, set) })
+        let query = questions.packets.pop().expect("there are questions");
+        Ok(Self { socket, query, expected: questions.expected })
     }
 
     /// Whether it answers as it should.

@@ -5,10 +5,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::clock::{now, sleep};
 use crate::cores;
 
 /// How to start a server whose files are written.
@@ -20,6 +21,7 @@ pub(crate) struct Plan {
 /// A running server. It ends with this value.
 pub(crate) struct Process {
     child: Child,
+    command: Command,
     folder: TempDir,
 }
 
@@ -32,10 +34,11 @@ impl Process {
         wrapper: &[&str],
         plan: impl FnOnce(&Path) -> io::Result<Plan>,
     ) -> io::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(TEMPORARY)?;
         let plan = plan(folder.path())?;
         let log = File::create(folder.path().join("log"))?;
-        let child = Command::new("taskset")
+        let mut command = Command::new("taskset");
+        command
             .args(["-c", &cores::SERVER.to_string()])
             .args(wrapper.iter().map(|word| word.replace("FOLDER", &path(folder.path()))))
             .arg(plan.program)
@@ -44,18 +47,27 @@ impl Process {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        Ok(Self { child, folder })
+            .stderr(log);
+        let child = command.spawn()?;
+        Ok(Self { child, command, folder })
+    }
+
+    /// Ends it and starts it again.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
+        self.end();
+        self.child = self.command.spawn()?;
+        Ok(())
     }
 
     /// Waits until `ready` says so.
     ///
     /// # Errors
     /// When the server ends before that, with what it said, or takes too long.
-    #[expect(clippy::disallowed_methods, reason = "other people's servers tell nobody")]
     pub(crate) fn wait(&mut self, mut ready: impl FnMut() -> bool) -> io::Result<()> {
-        let start = Instant::now();
+        let start = now();
         while !ready() {
             let ended = self.child.try_wait()?;
             if ended.is_some() || start.elapsed() > PATIENCE {
@@ -63,7 +75,7 @@ impl Process {
                 let log: Vec<&str> = log.lines().rev().take(5).collect();
                 return Err(io::Error::other(format!("is not ready: {ended:?} {log:?}")));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(20));
         }
         Ok(())
     }
@@ -97,7 +109,7 @@ impl Process {
     /// Ends it in an orderly way, and waits for its whole family.
     pub(crate) fn stop(mut self) -> TempDir {
         self.end();
-        let empty = tempfile::tempdir().expect("a temporary folder");
+        let empty = tempfile::tempdir_in(TEMPORARY).expect("a temporary folder");
         std::mem::replace(&mut self.folder, empty)
     }
 
@@ -129,14 +141,13 @@ impl Process {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a process ends when it ends")]
     fn wait_for_end(&mut self) -> io::Result<()> {
-        let start = Instant::now();
+        let start = now();
         while self.child.try_wait()?.is_none() {
             if start.elapsed() > PATIENCE {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            std::thread::sleep(Duration::from_millis(10));
+            sleep(Duration::from_millis(10));
         }
         Ok(())
     }
@@ -164,5 +175,7 @@ pub(crate) fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// On the disk of the build, since `/tmp` may be memory, where syncing costs nothing.
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 /// How long a server may take to start or to end: valgrind is slow.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,7 +1,5 @@
 //! Whether a reply is what was asked for.
 
-use crate::data::{Data, Set};
-
 /// What a reply must hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
@@ -10,8 +8,8 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    pub(crate) fn new(data: Data, set: Set) -> Self {
-        let (answers, additional) = set.counts(data);
+    /// So many records in Answer, and at least so many in Additional.
+    pub(crate) fn new(answers: usize, additional: usize) -> Self {
         let count = |count: usize| u16::try_from(count).expect("as many as a message can hold");
         Self { answers: count(answers), additional: count(additional) }
     }

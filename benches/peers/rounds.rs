@@ -70,7 +70,7 @@ fn turn(
 ) -> io::Result<()> {
     let running = server.start(data, &[])?;
     for &set in server.sets() {
-        let mut flood = Flood::new(running.dns, data, set)?;
+        let mut flood = Flood::new(running.dns, data.questions(set))?;
         flood.run(Until::After(WARM_UP))?;
         let before = running.process.cpu();
         let tally = flood.run(Until::After(time))?;
@@ -79,7 +79,7 @@ fn turn(
             return Err(io::Error::other(format!("{}: {tally:?}", set.title())));
         }
         drop(flood);
-        let latencies = Latencies::measure((running.dns, data, set), CALM, time / 2)?;
+        let latencies = Latencies::measure(running.dns, data.questions(set), CALM, time / 2)?;
         let quantile = |per_mille| latencies.quantile(per_mille).unwrap_or_default().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
         let answered = tally.answered as f64;

@@ -1,8 +1,11 @@
 //! The table of servers, and the medians that it shows.
 
 use crate::data::Set;
+use crate::disturbed::Disturbed;
+use crate::results::Results;
 use crate::rounds::{Row, Rows, Turn};
 use crate::servers::Server;
+use crate::visible::Visible;
 
 impl Row {
     /// The median of all rounds.
@@ -61,6 +64,21 @@ pub(crate) fn print(rows: &Rows) {
         }
         println!();
     }
+}
+
+/// Writes what was timed by the query.
+#[expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+pub(crate) fn print_times(results: &Results) {
+    if let Some(Visible { registrations, p50, p99, stale }) = results.visible {
+        println!(
+            "{registrations} registrations: in DNS elsewhere {p50:.2?} (p50), {p99:.2?} (p99) after \
+             they were sent; {stale} stale answers after the reply"
+        );
+    }
+    for Disturbed { changes, idle, busy } in &results.disturbed {
+        println!("p99 of queries: {idle:.0?} idle, {busy:.0?} under {changes:.0} changes a second");
+    }
+    println!();
 }
 
 /// The one in the middle; of none, not a number.

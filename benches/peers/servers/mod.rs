@@ -100,7 +100,7 @@ impl Server {
     pub(crate) fn start(self, data: Data, wrapper: &[&str]) -> io::Result<Running> {
         let (dns, http) = (free_address()?, free_address()?);
         let mut process = Process::start(wrapper, |folder| match self {
-            Self::Nsd => nsd::plan(folder, dns, data),
+            Self::Nsd => nsd::plan(folder, dns, &data.zone_file()),
             Self::Knot => knot::plan(folder, dns, data),
             Self::Gdnsd => gdnsd::plan(folder, dns, data, false),
             Self::GdnsdWeighted => gdnsd::plan(folder, dns, data, true),
@@ -108,7 +108,7 @@ impl Server {
             Self::Signpost(algorithm) => signpost::plan(folder, dns, http, data, algorithm),
         })?;
         for &set in self.sets() {
-            let probe = Probe::new(dns, data, set)?;
+            let probe = Probe::new(dns, data.questions(set))?;
             process.wait(|| probe.answered())?;
         }
         if self == Self::Signpost(Algorithm::LeastConnections) {
@@ -120,4 +120,16 @@ impl Server {
         }
         Ok(Running { process, dns })
     }
+}
+
+/// NSD with the addresses of `data` and nothing else.
+///
+/// # Errors
+/// When it does not start.
+pub(crate) fn nsd_with_addresses(data: Data) -> io::Result<Running> {
+    let dns = free_address()?;
+    let mut process = Process::start(&[], |folder| nsd::plan(folder, dns, &data.address_file()))?;
+    let probe = Probe::new(dns, data.questions(Set::All))?;
+    process.wait(|| probe.answered())?;
+    Ok(Running { process, dns })
 }

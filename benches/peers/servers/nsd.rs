@@ -8,13 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::data::{Data, ZONE};
+use crate::data::ZONE;
 use crate::process::{Plan, path};
 
 /// Writes its files.
-pub(crate) fn plan(folder: &Path, dns: SocketAddr, data: Data) -> io::Result<Plan> {
+pub(crate) fn plan(folder: &Path, dns: SocketAddr, zone: &str) -> io::Result<Plan> {
     let zone: String =
-        data.zone_file().split_inclusive('\n').filter(|line| !line.starts_with("@ NS")).collect();
+        zone.split_inclusive('\n').filter(|line| !line.starts_with("@ NS")).collect();
     fs::write(folder.join("zone"), zone)?;
     let (file, folder) = (folder.join("nsd.conf"), folder.display());
     fs::write(

@@ -19,6 +19,7 @@ pub(super) struct Question<'p> {
 }
 
 impl<'p> Question<'p> {
+    #[inline]
     pub(super) fn read(packet: &'p [u8]) -> Option<Self> {
         let &[_, _, flags, _, counts @ ..] = packet.first_chunk::<HEADER>()?;
         if flags & (QR | OPCODE) != 0 {

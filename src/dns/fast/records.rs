@@ -21,11 +21,13 @@ pub(super) struct Writer<'r> {
 
 impl<'r> Writer<'r> {
     /// Begins the reply; all its records have this TTL.
+    #[inline]
     pub(super) fn start(question: &'r Question<'_>, ttl: u32, reply: &'r mut Vec<u8>) -> Self {
         reply.clear();
         reply.extend_from_slice(question.head);
-        reply[2] = QR | AA | reply[2] & RD;
-        reply[3] = 0;
+        if let Some([_, _, flags, codes]) = reply.first_chunk_mut() {
+            (*flags, *codes) = (QR | AA | *flags & RD, 0);
+        }
         Self {
             limit: question.head.len() + question.room,
             opt: question.opt.as_ref().map(<[u8; _]>::as_slice),
@@ -36,16 +38,24 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Answers with an A record.
-    pub(super) fn v4(&mut self, octets: [u8; 4]) {
-        self.answers += 1;
-        self.address(QUESTION, rtype::A, octets);
-    }
-
-    /// Answers with an AAAA record.
-    pub(super) fn v6(&mut self, octets: [u8; 16]) {
-        self.answers += 1;
-        self.address(QUESTION, rtype::AAAA, octets);
+    /// Answers with the addresses of these units.
+    #[inline]
+    pub(super) fn answer<'a, const N: usize>(
+        &mut self,
+        rtype: u16,
+        units: &[u32],
+        addresses: impl Fn(u32) -> &'a [[u8; N]],
+    ) {
+        let fixed = self.fixed::<N>(QUESTION, rtype);
+        let reply = &mut *self.reply;
+        for unit in units {
+            let octets = addresses(*unit);
+            for octets in octets {
+                reply.extend_from_slice(&fixed);
+                reply.extend_from_slice(octets);
+            }
+            self.answers += u16::try_from(octets.len()).unwrap_or(0);
+        }
     }
 
     /// Answers with an SRV record to the instance `id` of the service named `suffix`; says where the
@@ -94,6 +104,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Ends with OPT and the counts.
+    #[inline]
     pub(super) fn finish(mut self) {
         if let Some(opt) = self.opt {
             self.reply.extend_from_slice(opt);
@@ -113,13 +124,19 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Owner, type, class, TTL, length, data.
     fn address<const N: usize>(&mut self, owner: [u8; 2], rtype: u16, octets: [u8; N]) {
+        let fixed = self.fixed::<N>(owner, rtype);
+        self.reply.extend_from_slice(&fixed);
+        self.reply.extend_from_slice(&octets);
+    }
+
+    /// What comes before the N bytes of an address: owner, type, class, TTL, length.
+    #[inline]
+    fn fixed<const N: usize>(&self, owner: [u8; 2], rtype: u16) -> [u8; FIXED] {
         let ([o1, o2], [t1, t2], [s1, s2, s3, s4]) = (owner, rtype.to_be_bytes(), self.ttl);
         #[expect(clippy::cast_possible_truncation, reason = "4 or 16")]
         let length = N as u8;
-        self.reply.extend_from_slice(&[o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]);
-        self.reply.extend_from_slice(&octets);
+        [o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]
     }
 }
 
