@@ -302,6 +302,24 @@ fn common_questions_are_taken_and_others_are_not() {
     }
 }
 
+#[test]
+fn what_is_a_byte_too_long_for_a_name_is_left_to_the_full_handler() {
+    let instance = r#"{"id":"i0","addresses":["10.0.0.1"]}"#;
+    let service = "s".repeat(55);
+    let stand = Stand::new(&[(&service, "{}", &[instance])], &[]);
+    for (last, taken) in [(5, true), (6, false)] {
+        // Registered when there was no alias as long as this.
+        let labels = [63, 63, 63, last].map(|length| "a".repeat(length));
+        let apex = Name::from_text(&(labels.join(".") + "."), None).unwrap();
+        let usual = served("service.local.", &[]);
+        let alias = Authority { apex, ..usual.home.clone() };
+        stand.front.serve(Served { aliases: vec![alias], ..usual });
+        let question = [&[55], service.as_bytes(), apex.wire(), &[0, 1, 0, 1]].concat();
+
+        assert_eq!(is_common(&stand, &QueryBytes::raw(&question)), taken, "{last}");
+    }
+}
+
 const SERVICES: &[&str] =
     &["web", "db", "a-long-name-of-a-service-that-is-nearly-as-long-as-labels-can"];
 
