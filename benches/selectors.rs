@@ -2,29 +2,27 @@
 //! (two choices 80), a sample of 8 of 64 in 300, an owner of 64 in 1,000.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use signpost::balance::hash::instance_hash;
-use signpost::balance::meter::Meter;
+use signpost::balance::meter::LazyMeter;
 use signpost::balance::pool::{Ask, Member, Pool, PoolSpec};
 use signpost::model::{AnswerMode, Balance, Load, Millis};
 
 const SIZES: [u32; 4] = [4, 64, 1_000, 10_000];
 
 /// Weights 1-7, and a load report of each when `loaded`.
-fn spec(balance: Balance, answer: AnswerMode, n: u32, loaded: bool) -> PoolSpec {
+fn spec(balance: Balance, answer: AnswerMode, n: u32, loaded: bool) -> PoolSpec<'static> {
     let member = |unit: u32| {
-        let meter = Arc::new(Meter::new());
+        let meter: &LazyMeter = Box::leak(Box::default());
         if loaded {
             let connections = Some(f64::from(unit % 40));
-            meter.report(Load { connections, ..Load::default() }, Millis(0));
+            meter.meter().report(Load { connections, ..Load::default() }, Millis(0));
         }
         let base = if n < 8 { 1 } else { 1 + u16::try_from(unit % 7).expect("below 7") };
-        let hash = instance_hash(&format!("web-{unit}"));
-        Member { hash, weight: base.into(), base, meter, unit }
+        let id = Box::leak(format!("web-{unit}").into_boxed_str());
+        Member { id, weight: base.into(), base, meter, unit }
     };
     PoolSpec {
         members: (0..n).map(member).collect(),

@@ -142,8 +142,8 @@ const FEW: usize = 16;
 mod tests {
     use super::*;
     use crate::balance::hash::{instance_hash, key_hash};
-    use crate::balance::pool::{Ask, Pool};
-    use crate::balance::testing::{ask, chi_square_is_plausible, pool, rng, spec};
+    use crate::balance::pool::Ask;
+    use crate::balance::testing::{Stand, ask, chi_square_is_plausible, pool, rng, spec};
     use crate::model::{AnswerMode, Balance, Load, Millis};
 
     const KEYS: u32 = 20_000;
@@ -246,7 +246,7 @@ mod tests {
         let mut out = Vec::new();
 
         let ranks = ["user-1", "user-2", "user-3"].map(|key| {
-            pool.ranked(key_hash(key.as_bytes()), &ask(), &mut out);
+            pool.owners.ranked(key_hash(key.as_bytes()), &ask(), &mut out);
             out.clone()
         });
 
@@ -298,9 +298,9 @@ mod tests {
         }
     }
 
-    fn report(pool: &Pool, unit: u32, connections: f64) {
+    fn report(pool: &Stand, unit: u32, connections: f64) {
         let load = Load { connections: Some(connections), ..Load::default() };
-        pool.members()[unit as usize].meter.report(load, Millis(0));
+        pool.members[unit as usize].meter.meter().report(load, Millis(0));
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         for (i, key) in keys().take(4_000).enumerate() {
             let key = if i % 3 == 0 { key } else { key_hash(format!("hot-{}", i % 40).as_bytes()) };
             let now = Millis(i as u64);
-            let owner = pool.owner(key, &Ask { now, ..ask() }).unwrap();
+            let owner = pool.owners.owner(key, &Ask { now, ..ask() }).unwrap();
             load[owner as usize] += 1;
             report(&pool, owner, load[owner as usize].into());
 
@@ -326,7 +326,7 @@ mod tests {
     fn an_overloaded_owner_is_followed_by_the_next_in_rank() {
         let pool = pool(Balance::ConsistentHash, AnswerMode::Single, &[1; 5]);
         let mut ranks = Vec::new();
-        pool.ranked(7, &ask(), &mut ranks);
+        pool.owners.ranked(7, &ask(), &mut ranks);
         let client = Ask { client: 7, ..ask() };
         let pick = || {
             let mut out = Vec::new();
@@ -347,20 +347,20 @@ mod tests {
     fn who_does_not_report_is_not_passed_over() {
         let pool = pool(Balance::ConsistentHash, AnswerMode::Single, &[1; 5]);
         let mut ranks = Vec::new();
-        pool.ranked(7, &ask(), &mut ranks);
+        pool.owners.ranked(7, &ask(), &mut ranks);
         report(&pool, ranks[1], 30.0);
         report(&pool, ranks[2], 0.0);
 
-        assert_eq!(pool.owner(7, &ask()), Some(ranks[0]));
+        assert_eq!(pool.owners.owner(7, &ask()), Some(ranks[0]));
     }
 
     #[test]
     fn more_than_one_come_in_rank_order() {
         let mut spec = spec(Balance::ConsistentHash, AnswerMode::Ordered, &[3, 1, 4, 1, 5]);
         spec.max_answers = 3;
-        let pool = Pool::new(spec, &mut rng(1));
+        let pool = Stand::new(spec, 1);
         let (mut ranks, mut out) = (Vec::new(), Vec::new());
-        pool.ranked(1, &ask(), &mut ranks);
+        pool.owners.ranked(1, &ask(), &mut ranks);
 
         pool.pick(&ask(), &mut rng(2), &mut out);
         assert_eq!(out, ranks[..3]);

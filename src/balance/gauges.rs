@@ -40,7 +40,11 @@ impl Seat {
 
 impl Gauges {
     /// `weight` is what a member counts in [`Gauges::within_bound`].
-    pub(super) fn new(members: &[Member], units: usize, weight: impl Fn(&Member) -> u32) -> Self {
+    pub(super) fn new(
+        members: &[Member<'_>],
+        units: usize,
+        weight: impl Fn(&Member<'_>) -> u32,
+    ) -> Self {
         let mut starts = vec![0; units + 1];
         for member in members {
             starts[member.unit as usize + 1] += 1;
@@ -48,11 +52,11 @@ impl Gauges {
         for unit in 0..units {
             starts[unit + 1] += starts[unit];
         }
-        let mut sorted: Vec<&Member> = members.iter().collect();
+        let mut sorted: Vec<&Member<'_>> = members.iter().collect();
         sorted.sort_by_key(|member| member.unit);
         let resting = members.iter().all(|member| member.weight == 0);
         let seats = sorted.into_iter().map(|member| Seat {
-            meter: Arc::clone(&member.meter),
+            meter: Arc::clone(member.meter.meter()),
             base: member.base,
             scale: if resting { 1.0 } else { member.weight as f32 / f32::from(member.base.max(1)) },
             weight: weight(member) as f32,

@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use crate::balance::cast;
+use crate::balance::owners::Owners;
 use crate::balance::pool::{Ask, Pool, PoolSpec};
 use crate::balance::testing::{ANSWERS, BALANCES, members, rng};
 use crate::model::{AnswerMode, Load, Millis};
 
 /// Pools of all kinds: weights of 0, units of several instances and records, some that report.
-fn any_spec() -> impl Strategy<Value = PoolSpec> {
+fn any_spec() -> impl Strategy<Value = PoolSpec<'static>> {
     let weight = prop_oneof![Just(0_u32), Just(1), 1..10_u32, Just(60_000)];
     let unit = (proptest::collection::vec(weight, 1..4), 1..=8_u8);
     let units = proptest::collection::vec(unit, 1..40);
@@ -21,7 +22,7 @@ fn any_spec() -> impl Strategy<Value = PoolSpec> {
             member.unit = unit;
             if reports && i % 3 > 0 {
                 let connections = Some(i as f64 * 10.0);
-                member.meter.report(Load { connections, ..Load::default() }, Millis(0));
+                member.meter.meter().report(Load { connections, ..Load::default() }, Millis(0));
             }
         }
         PoolSpec {
@@ -40,6 +41,7 @@ proptest! {
     fn laws_of_every_pool(spec in any_spec(), seed: u64, client: u64, fit in 0..40_usize) {
         let mut rng = rng(seed);
         let pool = Pool::new(spec.clone(), &mut rng);
+        let owners = Owners::new(&spec.members, spec.records.len(), spec.balance);
         let n = spec.records.len();
         let ask = Ask { client, now: Millis(7), fit, peek: false };
         let brought = |out: &[u32]| -> usize {
@@ -85,8 +87,8 @@ proptest! {
             prop_assert_eq!(&order, &(0..cast::unit(n)).collect::<Vec<_>>());
         }
         let mut ranked = Vec::new();
-        pool.ranked(client, &ask, &mut ranked);
-        let owner = pool.owner(client, &ask);
+        owners.ranked(client, &ask, &mut ranked);
+        let owner = owners.owner(client, &ask);
         prop_assert!(owner.is_some_and(live));
         if spec.members.iter().all(|m| m.meter.reported().is_none()) {
             prop_assert_eq!(owner, ranked.first().copied());

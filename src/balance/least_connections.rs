@@ -9,7 +9,7 @@
 use rand::Rng;
 
 use crate::balance::cast;
-use crate::balance::counter::Counter;
+use crate::balance::counter::Counters;
 use crate::balance::gauges::Gauges;
 use crate::balance::meter::ONE;
 use crate::balance::pool::Ask;
@@ -24,8 +24,8 @@ pub(super) struct LeastConnections {
     cached: bool,
     /// Behind caches by weight in force, else by capacity.
     lot: Lot,
-    lines: Option<Lines>,
-    answers: Counter,
+    lines: Option<Box<Lines>>,
+    counters: Counters,
     /// How many answers hold; an order compares twice as many.
     k: usize,
 }
@@ -53,8 +53,8 @@ impl LeastConnections {
         Self {
             cached,
             lot: Lot::new(&if cached { units.clone() } else { capacities() }),
-            lines: sampled.then(|| Lines::new(units, rng)),
-            answers: Counter::random(rng),
+            lines: sampled.then(|| Lines::new(units, rng).into()),
+            counters: Counters::random(rng),
             k,
         }
     }
@@ -62,7 +62,7 @@ impl LeastConnections {
     /// The better of two; behind caches one in proportion to weight.
     pub(super) fn one(&self, gauges: &Gauges, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
         let unit = match &self.lines {
-            Some(lines) if self.cached => lines.golden_one(self.answers.take(1, ask.peek)),
+            Some(lines) if self.cached => lines.golden_one(self.counters.answers.take(1, ask.peek)),
             _ => self.roomy(gauges, ask.now, rng),
         }?;
         if !ask.peek {
@@ -81,7 +81,7 @@ impl LeastConnections {
         out: &mut Vec<u32>,
     ) {
         match &self.lines {
-            Some(lines) => lines.golden(self.answers.take(1, ask.peek), k, rng, out),
+            Some(lines) => lines.golden(self.counters.answers.take(1, ask.peek), k, rng, out),
             None => self.lot.extend(k, rng, out),
         }
         if !ask.peek {
@@ -167,25 +167,27 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::balance::pool::{Pool, PoolSpec};
-    use crate::balance::testing::{ask, chi_square_is_plausible, rng, share_is_plausible, spec};
+    use crate::balance::pool::PoolSpec;
+    use crate::balance::testing::{
+        Stand, ask, chi_square_is_plausible, rng, share_is_plausible, spec,
+    };
     use crate::model::{AnswerMode, Balance, Load};
 
-    fn direct(answer: AnswerMode, weights: &[u32]) -> PoolSpec {
+    fn direct(answer: AnswerMode, weights: &[u32]) -> PoolSpec<'static> {
         PoolSpec { cached: false, ..spec(Balance::LeastConnections, answer, weights) }
     }
 
-    fn built(spec: PoolSpec) -> Pool {
-        Pool::new(spec, &mut rng(1))
+    fn built(spec: PoolSpec<'static>) -> Stand {
+        Stand::new(spec, 1)
     }
 
-    fn report(pool: &Pool, unit: usize, connections: f64, now: Millis) {
+    fn report(pool: &Stand, unit: usize, connections: f64, now: Millis) {
         let load = Load { connections: Some(connections), ..Load::default() };
-        pool.members()[unit].meter.report(load, now);
+        pool.members[unit].meter.meter().report(load, now);
     }
 
     /// How often each is the first of `m` answers.
-    fn firsts(pool: &Pool, m: usize, ask: &Ask) -> Vec<u64> {
+    fn firsts(pool: &Stand, m: usize, ask: &Ask) -> Vec<u64> {
         let (mut rng, mut out) = (rng(2), Vec::new());
         let mut seen = vec![0; pool.len()];
         for _ in 0..m {
@@ -198,7 +200,7 @@ mod tests {
     /// Mean requests per server when each serves one at a time and none knows more than its last
     /// report; `every` is the steps between reports, 0 reports at once. The stationary chain of
     /// exponential arrivals and services, one event per step.
-    fn mean_queue(pool: &Pool, rho: f64, steps: u64, every: u64, random: bool) -> f64 {
+    fn mean_queue(pool: &Stand, rho: f64, steps: u64, every: u64, random: bool) -> f64 {
         let n = pool.len();
         let (mut rng, mut out) = (rng(3), Vec::new());
         let (mut queues, mut area, mut all) = (vec![0_u32; n], 0, 0);
@@ -304,18 +306,18 @@ mod tests {
         firsts(&pool, 50, &Ask { peek: true, ..ask() });
 
         let handed: Vec<f64> =
-            pool.members().iter().map(|m| m.meter.handed_out(Millis(0))).collect();
+            pool.members.iter().map(|m| m.meter.meter().handed_out(Millis(0))).collect();
 
         assert_eq!(handed, [0.0, 0.0]);
     }
 
     #[test]
     fn a_sample_hands_a_share_to_each_and_an_order_one_to_the_first() {
-        let handed = |spec: PoolSpec| {
+        let handed = |spec: PoolSpec<'static>| {
             let pool = built(spec);
             firsts(&pool, 1, &ask());
             let mut handed: Vec<f64> =
-                pool.members().iter().map(|m| m.meter.handed_out(Millis(0))).collect();
+                pool.members.iter().map(|m| m.meter.meter().handed_out(Millis(0))).collect();
             handed.sort_by(f64::total_cmp);
             handed
         };

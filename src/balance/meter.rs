@@ -3,8 +3,8 @@
 //! One meter lives as long as its instance and is shared by all pools that hold it. The engine
 //! writes reports; queries read them and count what they hand out. Reads are wait-free.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -32,6 +32,24 @@ pub struct Reported {
     pub load: Load,
     /// When.
     pub at: Millis,
+}
+
+/// A meter that is made when somebody first looks: most instances report nothing, and most
+/// algorithms do not ask.
+#[derive(Debug, Default)]
+pub struct LazyMeter(OnceLock<Arc<Meter>>);
+
+impl LazyMeter {
+    /// The meter.
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.0.get_or_init(Arc::default)
+    }
+
+    /// The last report, however old.
+    #[must_use]
+    pub fn reported(&self) -> Option<Reported> {
+        self.0.get()?.reported()
+    }
 }
 
 /// How long a report is believed.

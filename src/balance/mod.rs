@@ -7,6 +7,7 @@
 pub mod dynamic;
 pub mod hash;
 pub mod meter;
+pub mod owners;
 pub mod pool;
 pub mod weights;
 
@@ -19,6 +20,7 @@ mod gauges;
 mod least_connections;
 mod pps;
 mod random;
+mod room;
 mod round_robin;
 mod schedule;
 mod units;

@@ -1,15 +1,15 @@
 //! The instances that may be answered now, and the shaper: how many of them and in what order.
 
-use std::sync::Arc;
-
 use rand::Rng;
 
-use crate::balance::consistent_hash::{Rendezvous, Seat};
+use crate::balance::consistent_hash::Rendezvous;
 use crate::balance::dice;
 use crate::balance::gauges::Gauges;
 use crate::balance::least_connections::LeastConnections;
-use crate::balance::meter::Meter;
+use crate::balance::meter::LazyMeter;
+use crate::balance::owners::{Owners, lasting, seat};
 use crate::balance::random::Random;
+use crate::balance::room::Room;
 use crate::balance::round_robin::RoundRobin;
 use crate::balance::units::Units;
 use crate::balance::weighted_round_robin::WeightedRoundRobin;
@@ -17,16 +17,16 @@ use crate::balance::weights::equal;
 use crate::model::{AnswerMode, Balance, Millis};
 
 /// One instance of a pool, as the selector sees it.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// [`instance_hash`](crate::balance::hash::instance_hash) of its id.
-    pub hash: u64,
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'m> {
+    /// Its id.
+    pub id: &'m str,
     /// The weight in force; 0 takes nothing unless all are 0.
     pub weight: u32,
     /// The static weight.
     pub base: u16,
     /// What is known of its load.
-    pub meter: Arc<Meter>,
+    pub meter: &'m LazyMeter,
     /// The unit it belongs to: an index into [`PoolSpec::records`].
     pub unit: u32,
 }
@@ -34,9 +34,9 @@ pub struct Member {
 /// What a pool is made of. A unit is the instances that share an address, usually one: they are
 /// one record with their weights summed.
 #[derive(Debug, Clone)]
-pub struct PoolSpec {
+pub struct PoolSpec<'m> {
     /// The instances; every unit has at least one.
-    pub members: Vec<Member>,
+    pub members: Vec<Member<'m>>,
     /// How many records of the type each unit brings, 1-8.
     pub records: Vec<u8>,
     /// The algorithm.
@@ -65,16 +65,12 @@ pub struct Ask {
 /// The instances that may be answered now, ready to be picked from.
 #[derive(Debug)]
 pub struct Pool {
-    members: Box<[Member]>,
     units: usize,
     mode: AnswerMode,
     k: usize,
-    /// How many records the most verbose 1, 2, .. k units bring together.
-    records: Box<[u32]>,
+    room: Room,
     selector: Selector,
     shape: Shape,
-    owners: Rendezvous,
-    gauges: Gauges,
 }
 
 #[derive(Debug)]
@@ -82,9 +78,8 @@ enum Selector {
     RoundRobin(RoundRobin),
     Random(Random),
     WeightedRoundRobin(WeightedRoundRobin),
-    LeastConnections(LeastConnections),
-    /// The pool's own owners.
-    ConsistentHash,
+    LeastConnections(Box<(LeastConnections, Gauges)>),
+    ConsistentHash(Box<Owners>),
 }
 
 /// What an answer is of the algorithm.
@@ -112,7 +107,7 @@ pub(super) enum Lane {
 
 impl Pool {
     /// Computes all that can be computed before a query comes.
-    pub fn new(spec: PoolSpec, rng: &mut impl Rng) -> Self {
+    pub fn new(spec: PoolSpec<'_>, rng: &mut impl Rng) -> Self {
         let PoolSpec { members, records, balance, answer, cached, max_answers } = spec;
         let n = records.len();
         let units = Units::of(&members, n);
@@ -125,23 +120,21 @@ impl Pool {
             | Balance::LeastConnections
             | Balance::ConsistentHash => units.widest_sample(),
         };
-        let records = most_records(records);
-        let within = |most: usize| fitting(&records, most, max_answers);
+        let room = Room::of(records);
+        let within = |most: usize| room.fitting(most, max_answers);
         let k = match mode {
             AnswerMode::Auto | AnswerMode::All => n,
             AnswerMode::Single => n.min(1),
             AnswerMode::Ordered => within(n),
             AnswerMode::Subset | AnswerMode::StickySubset => within(widest),
         };
-        let owners = Rendezvous::new(members.iter().map(|m| seat(m, lasting(m, balance))), n);
-        let gauges = Gauges::new(&members, n, |m| lasting(m, balance));
         let shape = match mode {
             AnswerMode::Single => Shape::One,
             AnswerMode::Subset if k == 1 => Shape::One,
             AnswerMode::Subset => Shape::Sample,
             AnswerMode::Auto | AnswerMode::All | AnswerMode::Ordered => Shape::Front,
             AnswerMode::StickySubset => {
-                let weight = |m: &Member| match balance {
+                let weight = |m: &Member<'_>| match balance {
                     Balance::RoundRobin => m.weight.min(1),
                     Balance::Random
                     | Balance::WeightedRoundRobin
@@ -161,13 +154,15 @@ impl Pool {
             Balance::LeastConnections => {
                 let one = matches!(shape, Shape::One);
                 let sampled = sampled || (cached && one);
+                let gauges = Gauges::new(&members, n, |member| lasting(member, balance));
                 let selector = LeastConnections::new(&units, &gauges, cached, sampled, k, rng);
-                Selector::LeastConnections(selector)
+                Selector::LeastConnections(Box::new((selector, gauges)))
             }
-            Balance::ConsistentHash => Selector::ConsistentHash,
+            Balance::ConsistentHash => {
+                Selector::ConsistentHash(Box::new(Owners::new(&members, n, balance)))
+            }
         };
-        let members = members.into();
-        Self { members, units: n, mode, k, records, selector, shape, owners, gauges }
+        Self { units: n, mode, k, room, selector, shape }
     }
 
     /// How answers are chosen: never `Auto`.
@@ -198,21 +193,14 @@ impl Pool {
     /// `All` for all of them, else for those of the unit that has most.
     #[must_use]
     pub fn least_room(&self) -> usize {
-        let records = match self.mode {
-            AnswerMode::All => self.records.last(),
+        match self.mode {
+            AnswerMode::All => self.room.all(),
             AnswerMode::Auto
             | AnswerMode::Subset
             | AnswerMode::StickySubset
             | AnswerMode::Ordered
-            | AnswerMode::Single => self.records.first(),
-        };
-        records.map_or(0, |&records| records as usize)
-    }
-
-    /// The instances, in the order given.
-    #[must_use]
-    pub fn members(&self) -> &[Member] {
-        &self.members
+            | AnswerMode::Single => self.room.widest(),
+        }
     }
 
     /// The units of an address answer, in its order: at most k, and so few that their records
@@ -220,15 +208,19 @@ impl Pool {
     /// `out` is cleared first.
     pub fn pick(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         out.clear();
+        if self.units == 0 {
+            // Not even a counter is touched: pools without units may be shared.
+            return;
+        }
         let fit = if self.mode == AnswerMode::All { usize::MAX } else { ask.fit };
-        let k = fitting(&self.records, self.k, fit);
+        let k = self.room.fitting(self.k, fit);
         match &self.shape {
             Shape::One => out.extend(self.one(ask, rng)),
             Shape::Sample => self.sample(k, ask, rng, out),
             Shape::Front => self.front(k, Lane::Answers, ask, rng, out),
             Shape::Sticky(ranks) => {
                 ranks.top(ask.client, k, out);
-                if !matches!(self.selector, Selector::ConsistentHash) {
+                if !matches!(self.selector, Selector::ConsistentHash(_)) {
                     dice::shuffle(rng, out);
                 }
             }
@@ -238,41 +230,22 @@ impl Pool {
     /// Every unit, in the algorithm's order: SRV. `out` is cleared first.
     pub fn order(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         out.clear();
+        if self.units == 0 {
+            return;
+        }
         self.front(self.units, Lane::Orders, ask, rng, out);
     }
 
-    /// Every unit by its rank for a key, best first: weighted rendezvous hashing, but the owner
-    /// before them all. `out` is cleared first.
-    pub fn ranked(&self, key: u64, ask: &Ask, out: &mut Vec<u32>) {
-        out.clear();
-        self.rank(key, self.units, ask, out);
-    }
-
-    /// The unit that owns a key: the best ranked one whose load is within 1.25 of its share, when
-    /// load is reported. `None` when the pool is empty.
+    /// Who owns a key, where the algorithm itself goes by that.
     #[must_use]
-    pub fn owner(&self, key: u64, ask: &Ask) -> Option<u32> {
-        let best = self.owners.best(key)?;
-        if self.gauges.within_bound(best, ask.now) {
-            return Some(best);
+    pub fn owners(&self) -> Option<&Owners> {
+        match &self.selector {
+            Selector::ConsistentHash(owners) => Some(owners),
+            Selector::RoundRobin(_)
+            | Selector::Random(_)
+            | Selector::WeightedRoundRobin(_)
+            | Selector::LeastConnections(_) => None,
         }
-        let next = self.owners.find(key, |unit| self.gauges.within_bound(unit, ask.now));
-        next.or(Some(best))
-    }
-
-    /// Appends the first `k` by rank. Where the best is overloaded, the owner takes its place, so that
-    /// all record types agree on whom a client goes to.
-    fn rank(&self, key: u64, k: usize, ask: &Ask, out: &mut Vec<u32>) {
-        self.owners.top(key, k, out);
-        let moved = out.first().filter(|best| !self.gauges.within_bound(**best, ask.now));
-        if moved.is_none() {
-            return;
-        }
-        let Some(owner) = self.owner(key, ask) else { return };
-        let last = out.len() - 1;
-        let at = out.iter().position(|unit| *unit == owner).unwrap_or(last);
-        out[at] = owner;
-        out[..=at].rotate_right(1);
     }
 
     fn one(&self, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
@@ -280,8 +253,8 @@ impl Pool {
             Selector::RoundRobin(turns) => turns.one(ask),
             Selector::Random(random) => random.one(rng),
             Selector::WeightedRoundRobin(turns) => turns.one(ask),
-            Selector::LeastConnections(least) => least.one(&self.gauges, ask, rng),
-            Selector::ConsistentHash => self.owner(ask.client, ask),
+            Selector::LeastConnections(least) => least.0.one(&least.1, ask, rng),
+            Selector::ConsistentHash(owners) => owners.owner(ask.client, ask),
         }
     }
 
@@ -290,18 +263,19 @@ impl Pool {
             Selector::RoundRobin(turns) => turns.sample(k, ask, rng, out),
             Selector::Random(random) => random.sample(k, rng, out),
             Selector::WeightedRoundRobin(turns) => turns.sample(k, ask, rng, out),
-            Selector::LeastConnections(least) => least.sample(k, &self.gauges, ask, rng, out),
-            Selector::ConsistentHash => self.rank(ask.client, k, ask, out),
+            Selector::LeastConnections(least) => least.0.sample(k, &least.1, ask, rng, out),
+            Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
         }
     }
 
+    #[inline]
     fn front(&self, k: usize, lane: Lane, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         match &self.selector {
             Selector::RoundRobin(turns) => turns.front(k, lane, ask, rng, out),
             Selector::Random(random) => random.front(k, rng, out),
             Selector::WeightedRoundRobin(turns) => turns.front(k, lane, ask, rng, out),
-            Selector::LeastConnections(least) => least.front(k, &self.gauges, ask, rng, out),
-            Selector::ConsistentHash => self.rank(ask.client, k, ask, out),
+            Selector::LeastConnections(least) => least.0.front(k, &least.1, ask, rng, out),
+            Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
         }
     }
 }
@@ -334,48 +308,12 @@ fn alike(balance: Balance, units: &Units) -> bool {
     balance == Balance::RoundRobin || equal(units.weights())
 }
 
-/// The weight in rendezvous hashing. Where weights in force follow the load, a key would move
-/// with it: there the static weight counts.
-fn lasting(member: &Member, balance: Balance) -> u32 {
-    let follows_load = match balance {
-        Balance::WeightedRoundRobin | Balance::LeastConnections => true,
-        Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-    };
-    if follows_load && member.weight > 0 { member.base.into() } else { member.weight }
-}
-
-fn seat(member: &Member, weight: u32) -> Seat {
-    Seat::new(member.hash, weight, member.base, member.unit)
-}
-
-/// For each number of units, how many records they bring at most.
-fn most_records(mut records: Vec<u8>) -> Box<[u32]> {
-    records.sort_unstable_by(|a, b| b.cmp(a));
-    let sums = records.iter().scan(0, |sum, &count| {
-        *sum += u32::from(count);
-        Some(*sum)
-    });
-    sums.collect()
-}
-
-/// How many of `k` units are sure to bring no more than `room` records; 1 when none is, 0 only
-/// when there are none.
-fn fitting(records: &[u32], k: usize, room: usize) -> usize {
-    let records = &records[..k];
-    match records.last() {
-        Some(&all) if all as usize > room => {
-            records.partition_point(|&sum| sum as usize <= room).max(1)
-        }
-        _ => k,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::testing::{ANSWERS, BALANCES, ask, pool, rng, spec};
+    use crate::balance::testing::{ANSWERS, BALANCES, Stand, ask, pool, rng, spec};
 
-    fn resolved(spec: PoolSpec) -> (AnswerMode, usize) {
+    fn resolved(spec: PoolSpec<'_>) -> (AnswerMode, usize) {
         let pool = Pool::new(spec, &mut rng(1));
         (pool.mode(), pool.k())
     }
@@ -440,7 +378,7 @@ mod tests {
                 pool.pick(&ask(), &mut rng(1), &mut out);
                 assert_eq!(out, [0; 0]);
                 pool.order(&ask(), &mut rng(1), &mut out);
-                assert_eq!((out.len(), pool.owner(1, &ask()), pool.k()), (0, None, 0));
+                assert_eq!((out.len(), pool.owners.owner(1, &ask()), pool.k()), (0, None, 0));
                 assert!(pool.is_empty());
             }
         }
@@ -449,14 +387,14 @@ mod tests {
     #[test]
     fn keys_stay_when_weights_follow_the_load() {
         let mut dynamic = spec(Balance::WeightedRoundRobin, AnswerMode::Auto, &[1, 1, 2, 2]);
-        let before = Pool::new(dynamic.clone(), &mut rng(1));
+        let before = Stand::new(dynamic.clone(), 1);
         for (member, weight) in dynamic.members.iter_mut().zip([900, 1100, 2500, 1700]) {
             member.weight = weight;
         }
-        let after = Pool::new(dynamic, &mut rng(1));
+        let after = Stand::new(dynamic, 1);
 
         for key in 0..1_000 {
-            assert_eq!(before.owner(key, &ask()), after.owner(key, &ask()));
+            assert_eq!(before.owners.owner(key, &ask()), after.owners.owner(key, &ask()));
         }
     }
 

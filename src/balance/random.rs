@@ -12,13 +12,13 @@ use crate::balance::units::Units;
 #[derive(Debug)]
 pub(super) struct Random {
     lot: Lot,
-    lines: Option<Lines>,
+    lines: Option<Box<Lines>>,
 }
 
 impl Random {
     /// `sampled` when it will be asked for samples.
     pub(super) fn new(units: &Units, sampled: bool, rng: &mut impl Rng) -> Self {
-        Self { lot: Lot::new(units), lines: sampled.then(|| Lines::new(units, rng)) }
+        Self { lot: Lot::new(units), lines: sampled.then(|| Lines::new(units, rng).into()) }
     }
 
     /// One unit.

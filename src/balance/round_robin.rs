@@ -6,7 +6,7 @@
 use rand::Rng;
 
 use crate::balance::cast;
-use crate::balance::counter::Counter;
+use crate::balance::counter::{Counter, Counters};
 use crate::balance::dice;
 use crate::balance::pool::{Ask, Lane};
 use crate::balance::units::Units;
@@ -17,8 +17,7 @@ pub(super) struct RoundRobin {
     turns: Box<[u32]>,
     /// Units of weight 0: last in every order, in no sample.
     resting: Box<[u32]>,
-    answers: Counter,
-    orders: Counter,
+    counters: Counters,
 }
 
 impl RoundRobin {
@@ -26,12 +25,12 @@ impl RoundRobin {
         let mut turns: Box<[u32]> = units.indices(true).collect();
         dice::shuffle(rng, &mut turns);
         let resting = units.indices(false).collect();
-        Self { turns, resting, answers: Counter::random(rng), orders: Counter::random(rng) }
+        Self { turns, resting, counters: Counters::random(rng) }
     }
 
     /// Who is next.
     pub(super) fn one(&self, ask: &Ask) -> Option<u32> {
-        self.turns.get(self.turn(&self.answers, 1, ask)).copied()
+        self.turns.get(self.turn(&self.counters.answers, 1, ask)).copied()
     }
 
     /// The next `k` of the permutation, shuffled. Each answer goes on where the last one ended,
@@ -43,7 +42,7 @@ impl RoundRobin {
             // samples that smaller messages get in between.
             return self.front(k, Lane::Orders, ask, rng, out);
         }
-        let from = self.turn(&self.answers, k, ask);
+        let from = self.turn(&self.counters.answers, k, ask);
         let end = (from + k).min(n);
         out.extend_from_slice(&self.turns[from..end]);
         out.extend_from_slice(&self.turns[..from + k - end]);
@@ -59,12 +58,8 @@ impl RoundRobin {
         rng: &mut impl Rng,
         out: &mut Vec<u32>,
     ) {
-        let counter = match lane {
-            Lane::Answers => &self.answers,
-            Lane::Orders => &self.orders,
-        };
         let n = self.turns.len();
-        let turn = self.turn(counter, 1, ask);
+        let turn = self.turn(self.counters.of(lane), 1, ask);
         let Some(&first) = self.turns.get(turn) else { return };
         // A few of many: draw until one is new. Cheaper than moving all n.
         if k <= FEW && k * 2 <= n {
@@ -80,7 +75,9 @@ impl RoundRobin {
         out.extend_from_slice(&self.turns);
         out.swap(0, turn);
         dice::shuffle(rng, &mut out[1..]);
-        out.extend_from_slice(&self.resting);
+        if k > n {
+            out.extend_from_slice(&self.resting);
+        }
         out.truncate(k);
     }
 

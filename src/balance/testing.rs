@@ -1,12 +1,11 @@
 //! What the tests of this module share: pools from a line, and the statistics they are judged by.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::balance::hash::instance_hash;
-use crate::balance::meter::Meter;
+use crate::balance::owners::Owners;
 use crate::balance::pool::{Ask, Member, Pool, PoolSpec};
 use crate::model::{AnswerMode, Balance, Millis};
 
@@ -15,19 +14,20 @@ pub(super) fn rng(seed: u64) -> SmallRng {
 }
 
 /// Instances web-0, web-1, .. with these weights, each a unit of one record.
-pub(super) fn members(weights: &[u32]) -> Vec<Member> {
+pub(super) fn members(weights: &[u32]) -> Vec<Member<'static>> {
+    // Few and small: they need no owner.
     let member = |(unit, &weight): (u32, &u32)| Member {
-        hash: instance_hash(&format!("web-{unit}")),
+        id: Box::leak(format!("web-{unit}").into_boxed_str()),
         weight,
         base: u16::try_from(weight).unwrap(),
-        meter: Arc::new(Meter::new()),
+        meter: Box::leak(Box::default()),
         unit,
     };
     (0..).zip(weights).map(member).collect()
 }
 
 /// A pool of [`members`] behind caches, with at most 8 in an answer.
-pub(super) fn spec(balance: Balance, answer: AnswerMode, weights: &[u32]) -> PoolSpec {
+pub(super) fn spec(balance: Balance, answer: AnswerMode, weights: &[u32]) -> PoolSpec<'static> {
     PoolSpec {
         members: members(weights),
         records: vec![1; weights.len()],
@@ -38,8 +38,30 @@ pub(super) fn spec(balance: Balance, answer: AnswerMode, weights: &[u32]) -> Poo
     }
 }
 
-pub(super) fn pool(balance: Balance, answer: AnswerMode, weights: &[u32]) -> Pool {
-    Pool::new(spec(balance, answer, weights), &mut rng(42))
+/// A pool with what it was made of, and the owners of keys that the registry makes beside it.
+pub(super) struct Stand {
+    pool: Pool,
+    pub(super) members: Vec<Member<'static>>,
+    pub(super) owners: Owners,
+}
+
+impl Stand {
+    pub(super) fn new(spec: PoolSpec<'static>, seed: u64) -> Self {
+        let members = spec.members.clone();
+        let owners = Owners::new(&members, spec.records.len(), spec.balance);
+        Self { pool: Pool::new(spec, &mut rng(seed)), members, owners }
+    }
+}
+
+impl Deref for Stand {
+    type Target = Pool;
+    fn deref(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+pub(super) fn pool(balance: Balance, answer: AnswerMode, weights: &[u32]) -> Stand {
+    Stand::new(spec(balance, answer, weights), 42)
 }
 
 /// A client that takes any size.

@@ -14,7 +14,7 @@ pub(super) struct Units {
 
 impl Units {
     /// Sums the members' weights for each of `count` units.
-    pub(super) fn of(members: &[Member], count: usize) -> Self {
+    pub(super) fn of(members: &[Member<'_>], count: usize) -> Self {
         let mut sums = vec![0_u64; count];
         for member in members {
             sums[member.unit as usize] += u64::from(member.weight);

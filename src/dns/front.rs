@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 
 use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
-use crate::dns::fast::{Common, Scratch};
+use crate::dns::fast::{self, Loaded, Scratch, Taken};
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
@@ -24,7 +24,7 @@ use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::{CookieSecret, Millis};
+use crate::model::CookieSecret;
 use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
@@ -116,9 +116,12 @@ impl Front {
         reply: &mut Vec<u8>,
     ) -> bool {
         let served = self.served.load();
-        let moment = self.moment(&served, self.metrics.shared());
+        let views = self.registry.views().pin();
+        let moment = self.moment(&served, &views, self.metrics.shared());
         let answered = self.answer(&moment, desk, packet, peer, reply);
-        moment.counts.took(self.since(&moment), usize::from(answered));
+        if answered {
+            self.took(&moment, 1);
+        }
         answered
     }
 
@@ -132,11 +135,18 @@ impl Front {
     fn moment<'m, const SHARED: bool>(
         &'m self,
         served: &'m Served,
+        views: &'m Pinned<'m>,
         counts: &'m Shard<SHARED>,
     ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
-        let views = self.registry.views().pin();
-        Moment { served, counts, views, began: clock.elapsed(), now: clock.now() }
+        let loaded = Loaded { served, views, now: clock.now() };
+        Moment { loaded, began: clock.elapsed(), counts }
+    }
+
+    /// Counts what so many queries took.
+    fn took<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>, queries: usize) {
+        let took = self.registry.clock().elapsed().saturating_sub(moment.began);
+        moment.counts.took(took, queries);
     }
 
     /// Answers `packet` into `reply`, which is emptied, and counts that; says whether there is
@@ -151,18 +161,18 @@ impl Front {
     ) -> bool {
         let Desk { rng, scratch, hurries } = desk;
         let mut verdict = None;
-        if peer.transport == Transport::Udp
-            && *hurries
-            && let Some(common) = Common::read(packet, moment.served, &moment.views, scratch)
-        {
-            let found = self.verdict(moment, peer, None, rng);
-            if found == Verdict::Answer {
-                let rtype = Some(common.rtype());
-                common.write(moment.served, peer.source.ip(), moment.now, rng, reply);
-                moment.counts.answered(peer, rtype, Rcode::NoError, packet.len(), reply);
-                return true;
+        if peer.transport == Transport::Udp && *hurries {
+            let limit = |rng: &mut SmallRng| self.verdict(moment, peer, None, rng);
+            let (loaded, client) = (&moment.loaded, peer.source.ip());
+            match fast::answer(packet, client, loaded, limit, rng, scratch, reply) {
+                Some(Taken::Answered(rtype)) => {
+                    let (rtype, rcode) = (Some(rtype), Rcode::NoError);
+                    moment.counts.answered(peer, rtype, rcode, packet.len(), reply);
+                    return true;
+                }
+                Some(Taken::Limited(found)) => verdict = Some(found),
+                None => {}
             }
-            verdict = Some(found);
         }
         self.answer_fully(moment, rng, packet, peer, verdict, reply)
     }
@@ -177,14 +187,11 @@ impl Front {
         verdict: Option<Verdict>,
         reply: &mut Vec<u8>,
     ) -> bool {
-        let served = moment.served;
+        let served = moment.loaded.served;
         let parsed = parse(packet);
         let Some(head) = parsed.head() else { return false };
-        let cookie = self.cookie(served, head, peer);
+        let cookie = self.cookie(moment, head, peer);
         let standing = cookie.map(|(standing, _)| standing);
-        if let Some(standing) = standing {
-            moment.counts.cookie(standing);
-        }
         let slips = match verdict.unwrap_or_else(|| self.verdict(moment, peer, standing, rng)) {
             Verdict::Answer => false,
             Verdict::Slip(_) => true,
@@ -209,7 +216,7 @@ impl Front {
             Parsed::Chaos(query) => chaos(served, query, writer),
             Parsed::Query(query) => {
                 let views = self.registry.views();
-                Responder::new(views, served, query, peer, moment.now, rng)
+                Responder::new(views, served, query, peer, moment.loaded.now, rng)
                     .respond(writer, &mut Quiet)
             }
         };
@@ -221,12 +228,14 @@ impl Front {
         true
     }
 
-    fn since<const SHARED: bool>(&self, moment: &Moment<'_, SHARED>) -> Duration {
-        self.registry.clock().elapsed().saturating_sub(moment.began)
-    }
-
     /// What the query's cookie proves, and ours for the reply; `None` without one.
-    fn cookie(&self, served: &Served, head: &Head<'_>, peer: Peer) -> Option<(Standing, [u8; 16])> {
+    fn cookie<const SHARED: bool>(
+        &self,
+        moment: &Moment<'_, SHARED>,
+        head: &Head<'_>,
+        peer: Peer,
+    ) -> Option<(Standing, [u8; 16])> {
+        let served = moment.loaded.served;
         let cookie = head.edns?.cookie.filter(|_| served.conduct.cookies)?;
         let secrets = match &served.conduct.cookie_secrets[..] {
             [] => Secrets::Own(&self.cookie_secret),
@@ -235,7 +244,9 @@ impl Front {
         // RFC 9018 section 4.3: the low 32 bits.
         let [.., a, b, c, d] = self.registry.clock().wall().as_secs().to_be_bytes();
         let now = u32::from_be_bytes([a, b, c, d]);
-        Some(secrets.judge(&cookie, peer.source.ip(), now))
+        let judged = secrets.judge(&cookie, peer.source.ip(), now);
+        moment.counts.cookie(judged.0);
+        Some(judged)
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
@@ -249,7 +260,7 @@ impl Front {
         if !peer.transport.forgeable() || standing == Some(Standing::Valid) {
             return Verdict::Answer;
         }
-        let (limits, client) = (&moment.served.conduct.rate_limit, peer.source.ip());
+        let (limits, client) = (&moment.loaded.served.conduct.rate_limit, peer.source.ip());
         let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
         moment.counts.limited(verdict);
         verdict
@@ -270,23 +281,23 @@ impl Worker {
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
         let Self { front, counts, desk } = self;
         let served = front.served.load();
-        let moment = front.moment(&served, &**counts);
+        let views = front.registry.views().pin();
+        let moment = front.moment(&served, &views, counts);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
             front.answer(&moment, desk, packet, peer, reply)
         });
-        counts.took(front.since(&moment), batch.answered.len());
+        front.took(&moment, batch.answered.len());
     }
 }
 
-/// What packets are answered by: loaded once they were read, for all that were read together.
+/// What packets are answered by: loaded once they were read, for all that were read together. And
+/// where that is counted.
 struct Moment<'m, const SHARED: bool> {
-    served: &'m Served,
-    counts: &'m Shard<SHARED>,
-    views: Pinned<'m>,
+    loaded: Loaded<'m>,
     /// How long the clock ran.
     began: Duration,
-    now: Millis,
+    counts: &'m Shard<SHARED>,
 }
 
 fn finish(writer: Reply<'_>, rcode: Rcode) -> Rcode {

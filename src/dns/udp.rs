@@ -209,4 +209,19 @@ mod tests {
         let mut reply = [0; 10];
         assert_eq!(client.recv(&mut reply).unwrap(), 4);
     }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_ends_its_task_with_an_error() {
+        let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN).unwrap();
+        let address = bound.address;
+        let shared = Arc::new(Shared::new(10, 10));
+        let (_go_on, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let worker = || |_: &mut Batch<'_>| panic!("outside of the fence");
+        start(bound.udp, Kind::OneV4, worker, &shared, &stopped, &mut tasks).unwrap();
+
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"query", address).unwrap();
+
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
+    }
 }

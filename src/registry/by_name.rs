@@ -48,6 +48,7 @@ impl ByName {
 impl Pinned<'_> {
     /// The view of the service whose name has these bytes, in lower case; any may be asked for.
     #[must_use]
+    #[inline]
     pub fn view(&self, name: &[u8]) -> Option<&ServiceView> {
         self.0.get(&Sought(name)).map(|view| &**view)
     }

@@ -47,13 +47,26 @@ impl Op {
         })
     }
 
+    /// Whether any of this must be durable before it is applied.
+    pub(crate) fn is_durable(&self) -> bool {
+        match self {
+            Self::Put { .. }
+            | Self::Remove { .. }
+            | Self::Override { .. }
+            | Self::Operator { .. } => true,
+            Self::Renew { .. } | Self::Forget { .. } => false,
+        }
+    }
+
     /// What of this is durable, by name.
     pub(crate) fn key(&self) -> Option<Key> {
-        Some(match self.clone() {
-            Self::Put { service, instance, .. } => Key::Instance(service, instance.id.clone()),
-            Self::Remove { service, id } => Key::Instance(service, id),
-            Self::Override { service, .. } => Key::Override(service),
-            Self::Operator { service, id, .. } => Key::Operator(service, id),
+        Some(match self {
+            Self::Put { service, instance, .. } => {
+                Key::Instance(service.clone(), instance.id.clone())
+            }
+            Self::Remove { service, id } => Key::Instance(service.clone(), id.clone()),
+            Self::Override { service, .. } => Key::Override(service.clone()),
+            Self::Operator { service, id, .. } => Key::Operator(service.clone(), id.clone()),
             Self::Renew { .. } | Self::Forget { .. } => return None,
         })
     }

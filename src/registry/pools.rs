@@ -12,7 +12,6 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
-use crate::balance::hash::instance_hash;
 use crate::balance::pool::{Member, PoolSpec};
 use crate::model::{AnswerMode, RecordTtl, Settings};
 use crate::registry::selection::{Family, PortChoice, Selection};
@@ -178,23 +177,23 @@ impl Deref for Selected<'_> {
     }
 }
 
-pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member {
+pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
     let view = &stock.instances[i as usize];
     Member {
-        hash: instance_hash(view.instance.id.as_str()),
+        id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
         base: view.instance.weight.get(),
-        meter: Arc::clone(view.vitals.meter()),
+        meter: &view.vitals.meter,
         unit,
     }
 }
 
-pub(crate) fn spec(
+pub(crate) fn spec<'v>(
     settings: &Settings,
     answer: AnswerMode,
-    members: Vec<Member>,
+    members: Vec<Member<'v>>,
     records: Vec<u8>,
-) -> PoolSpec {
+) -> PoolSpec<'v> {
     PoolSpec {
         members,
         records,

@@ -50,13 +50,8 @@ impl Reply {
         }
     }
 
-    /// What to do to tell that the write happened, which `state` is the result of.
-    pub(crate) fn answer(
-        self,
-        state: &State,
-        created: bool,
-        now: Millis,
-    ) -> Box<dyn FnOnce() + Send> {
+    /// What to tell of the write, which `state` is the result of.
+    pub(crate) fn answer(self, state: &State, created: bool, now: Millis) -> Answer {
         let revision = state.revision;
         match self {
             Self::Instance(service, id, reply) => {
@@ -68,16 +63,39 @@ impl Reply {
                     created,
                 });
                 let result = written.ok_or(Refusal::UnknownInstance { service, id });
-                Box::new(move || drop(reply.send(result)))
+                Answer::Instance(result, reply)
             }
             Self::Settings(service, reply) => {
                 let entry = state.services.get(&service);
                 let settings = entry.map(|entry| (entry.settings(&state.defaults), revision));
-                let result = settings.ok_or(Refusal::UnknownService(service));
-                Box::new(move || drop(reply.send(result)))
+                Answer::Settings(settings.ok_or(Refusal::UnknownService(service)), reply)
             }
-            Self::Revision(reply) => Box::new(move || drop(reply.send(Ok(revision)))),
-            Self::Renewed(results, reply) => Box::new(move || drop(reply.send(Ok(results)))),
+            Self::Revision(reply) => Answer::Revision(revision, reply),
+            Self::Renewed(results, reply) => Answer::Renewed(results, reply),
+        }
+    }
+}
+
+/// What is told of a write once everybody can see it, and to whom.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Instance(Result<Written, Refusal>, oneshot::Sender<Result<Written, Refusal>>),
+    Settings(
+        Result<(Settings, Revision), Refusal>,
+        oneshot::Sender<Result<(Settings, Revision), Refusal>>,
+    ),
+    Revision(Revision, oneshot::Sender<Result<Revision, Refusal>>),
+    Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+}
+
+impl Answer {
+    /// Tells it.
+    pub(crate) fn send(self) {
+        match self {
+            Self::Instance(result, reply) => drop(reply.send(result)),
+            Self::Settings(result, reply) => drop(reply.send(result)),
+            Self::Revision(revision, reply) => drop(reply.send(Ok(revision))),
+            Self::Renewed(results, reply) => drop(reply.send(Ok(results))),
         }
     }
 }

@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use foldhash::fast::RandomState;
 use rand::Rng;
 
-use crate::balance::pool::Pool;
-use crate::model::{AnswerMode, Instance, PortName, Protocol, SrvTiers};
-use crate::registry::addresses::Addresses;
-use crate::registry::pools::{Selector, Stock, member, spec};
+use crate::balance::owners::Owners;
+use crate::balance::pool::Member;
+use crate::model::{Instance, PortName, Protocol, SrvTiers};
+use crate::registry::addresses::{Addresses, Kept};
+use crate::registry::pools::{Selector, Stock, member};
 use crate::registry::targets::Targets;
 use crate::registry::view::{InstanceView, index};
 
@@ -66,11 +67,11 @@ pub struct Selection {
     /// Usable, lowest tier first; the first `active` of them are of the active tier.
     usable: Box<[u32]>,
     active: usize,
-    v4: OnceLock<Box<Addresses>>,
-    v6: OnceLock<Box<Addresses>>,
+    v4: OnceLock<Kept>,
+    v6: OnceLock<Kept>,
     /// Sorted: instances may have very many between them.
     ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
-    owners: OnceLock<Box<Pool>>,
+    owners: OnceLock<Box<Owners>>,
     texts: OnceLock<Box<[u32]>>,
 }
 
@@ -151,7 +152,7 @@ impl Selection {
         rng: &mut impl Rng,
     ) -> &Addresses {
         self.addresses_cell(family)
-            .get_or_init(|| Addresses::new(stock, self.active(), family, rng).into())
+            .get_or_init(|| Addresses::new(stock, self.active(), family, rng).kept())
     }
 
     /// The pool that answers A or AAAA, once it is built; that of a whole service always is.
@@ -182,7 +183,7 @@ impl Selection {
         Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng).into()))
     }
 
-    fn addresses_cell(&self, family: Family) -> &OnceLock<Box<Addresses>> {
+    fn addresses_cell(&self, family: Family) -> &OnceLock<Kept> {
         match family {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
@@ -195,11 +196,11 @@ impl Selection {
     }
 
     /// The pool of the active instances that says who owns a key whatever they have.
-    pub(crate) fn owners(&self, stock: Stock<'_>, rng: &mut impl Rng) -> &Pool {
+    pub(crate) fn owners(&self, stock: Stock<'_>) -> &Owners {
         self.owners.get_or_init(|| {
             let members = (0..).zip(self.active()).map(|(unit, i)| member(stock, *i, unit));
-            let records = vec![1; self.active];
-            Pool::new(spec(stock.settings, AnswerMode::All, members.collect(), records), rng).into()
+            let members: Vec<Member<'_>> = members.collect();
+            Owners::new(&members, self.active, stock.settings.balance).into()
         })
     }
 

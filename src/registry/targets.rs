@@ -1,8 +1,11 @@
 //! The instances that SRV lists for one port, and what their records say.
 
+use std::sync::OnceLock;
+
 use rand::Rng;
 
-use crate::balance::pool::Pool;
+use crate::balance::owners::Owners;
+use crate::balance::pool::{Member, Pool};
 use crate::balance::weights::srv_weights;
 use crate::model::AnswerMode;
 use crate::registry::pools::{Stock, member, spec};
@@ -16,6 +19,8 @@ pub struct Targets {
     pub pool: Pool,
     /// By unit.
     pub targets: Box<[Target]>,
+    /// For names with a key, where the pool has none.
+    owners: OnceLock<Box<Owners>>,
 }
 
 /// One SRV record without its name.
@@ -58,6 +63,18 @@ impl Targets {
         Self {
             targets: targets.collect(),
             pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
+            owners: OnceLock::new(),
         }
+    }
+
+    pub(super) fn owners(&self, stock: Stock<'_>) -> &Owners {
+        self.pool.owners().unwrap_or_else(|| {
+            self.owners.get_or_init(|| {
+                let units = (0..).zip(&self.targets);
+                let members: Vec<Member<'_>> =
+                    units.map(|(unit, target)| member(stock, target.instance, unit)).collect();
+                Owners::new(&members, members.len(), stock.settings.balance).into()
+            })
+        })
     }
 }

@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::Rng;
 
-use crate::balance::meter::{Meter, Reported};
-use crate::balance::pool::Pool;
+use crate::balance::meter::{LazyMeter, Meter};
+use crate::balance::owners::Owners;
+use crate::balance::pool::Ask;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
@@ -20,6 +21,7 @@ use crate::model::{
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
+use crate::registry::lull::Lull;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
@@ -82,7 +84,7 @@ impl InstanceView {
     /// Its last load report.
     #[must_use]
     pub fn load(&self) -> Option<Load> {
-        self.vitals.reported().map(|report| report.load)
+        self.vitals.meter.reported().map(|report| report.load)
     }
 }
 
@@ -92,9 +94,7 @@ pub struct Vitals {
     deadline: AtomicU64,
     scheduled: AtomicU64,
     withdrawn: AtomicU64,
-    /// Made when somebody first looks: most instances report nothing, and most algorithms do not
-    /// ask.
-    meter: OnceLock<Arc<Meter>>,
+    pub(crate) meter: LazyMeter,
 }
 
 impl Vitals {
@@ -104,18 +104,14 @@ impl Vitals {
             deadline: never(),
             scheduled: never(),
             withdrawn: AtomicU64::new(0),
-            meter: OnceLock::new(),
+            meter: LazyMeter::default(),
         }
     }
 
     /// Its load, and what was handed out since it was reported.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
-        self.meter.get_or_init(Arc::default)
-    }
-
-    fn reported(&self) -> Option<Reported> {
-        self.meter.get()?.reported()
+        self.meter.meter()
     }
 
     /// When the lease ends; `None` without one.
@@ -173,6 +169,7 @@ pub struct ServiceView {
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
     pools: Pools,
+    lull: Lull,
 }
 
 impl ServiceView {
@@ -204,6 +201,7 @@ impl ServiceView {
             ports,
             mains,
             pools,
+            lull: Lull::default(),
         }
     }
 
@@ -261,8 +259,21 @@ impl ServiceView {
     }
 
     /// Who owns a key among the active instances of `selection`; its units are their places there.
-    pub fn owners<'s>(&self, selection: &'s Selection, rng: &mut impl Rng) -> &'s Pool {
-        selection.owners(self.stock(), rng)
+    #[must_use]
+    pub fn owners<'s>(&self, selection: &'s Selection) -> &'s Owners {
+        selection.owners(self.stock())
+    }
+
+    /// The unit of `addresses` that owns a key, whatever the algorithm.
+    #[must_use]
+    pub fn owner(&self, addresses: &Addresses, key: u64, ask: &Ask) -> Option<u32> {
+        addresses.owners(self.stock()).owner(key, ask)
+    }
+
+    /// Every unit of `targets` by its rank for a key, whatever the algorithm, the owner first. `out`
+    /// is cleared first.
+    pub fn ranked(&self, targets: &Targets, key: u64, ask: &Ask, out: &mut Vec<u32>) {
+        targets.owners(self.stock()).ranked(key, ask, out);
     }
 
     /// The active instances of `selection` that say something different each: those of its TXT.
@@ -285,6 +296,23 @@ impl ServiceView {
     pub fn instance(&self, id: &str) -> Option<(u32, &InstanceView)> {
         let found = self.instances.binary_search_by(|i| i.instance.id.as_str().cmp(id)).ok()?;
         Some((index(found), &self.instances[found]))
+    }
+
+    /// Whether every lease has at least the TTL of the service's records left. `false` also when
+    /// that is not known, since finding out would cost more than an answer.
+    #[must_use]
+    #[inline]
+    pub fn leases_outlast_records(&self, now: Millis) -> bool {
+        self.lull.holds(now, || {
+            if self.instances.len() > FEW {
+                return Millis(0);
+            }
+            // A declared instance whose lease is over is still there; nothing of it runs out.
+            let leased = self.instances.iter().filter(|view| !view.lapsed);
+            let first = leased.filter_map(|view| view.vitals.deadline()).min();
+            let ttl = u64::try_from(self.settings.ttl.get().as_millis()).unwrap_or(u64::MAX);
+            Millis(first.unwrap_or(Millis::NEVER).0.saturating_sub(ttl))
+        })
     }
 
     /// How many instances may be answered.
@@ -388,6 +416,9 @@ impl Views {
         self.revision.store(revision.0, Ordering::Release);
     }
 }
+
+/// Among how many instances the first lease to end is looked for.
+const FEW: usize = 64;
 
 /// An index into a service's instances; their number is limited far below 2^32.
 pub(crate) fn index(i: usize) -> u32 {

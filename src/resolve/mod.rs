@@ -154,7 +154,7 @@ fn answer(
             let answer = match (kind, *form) {
                 (Kind::A, Form::Plain) => addresses(view, choice, Family::V4, asker, rng),
                 (Kind::Aaaa, Form::Plain) => addresses(view, choice, Family::V6, asker, rng),
-                (Kind::Txt, Form::Plain) => texts(view, choice, asker, rng),
+                (Kind::Txt, Form::Plain) => texts(view, choice, asker),
                 (Kind::Srv, Form::Plain) => srv(view, choice, PortChoice::Main, asker, rng),
                 (Kind::Srv, Form::Port(port)) => srv(view, choice, port, asker, rng),
                 (Kind::Https, Form::Plain) => https(view, choice, asker, rng),
@@ -233,11 +233,11 @@ fn addresses(
     let ask = asker.ask(fit, by_client(view, mode));
     let mut units = Vec::new();
     match choice {
-        Choice::Key(key) => units.extend(addresses.pool.owner(key_hash(key), &ask)),
+        Choice::Key(key) => units.extend(view.owner(addresses, key_hash(key), &ask)),
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
             if mode == AnswerMode::All && addresses.pool.len() > fit =>
         {
-            let hash = |unit| addresses.of(unit).first().map_or(0, |ip| address_hash(*ip));
+            let hash = |unit| addresses.of(unit).next().map_or(0, address_hash);
             units = asker.cut(addresses.pool.len(), fit, |unit| (0, hash(unit)));
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
@@ -245,7 +245,7 @@ fn addresses(
         }
     }
     let keyed = matches!(choice, Choice::Key(_));
-    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).copied().collect();
+    let records: Vec<IpAddr> = units.iter().flat_map(|unit| addresses.of(*unit)).collect();
     if records.is_empty() {
         return None;
     }
@@ -259,17 +259,11 @@ fn addresses(
 }
 
 /// One TXT record for each distinct set of published pairs among the active instances.
-fn texts(
-    view: &ServiceView,
-    choice: &Choice<'_>,
-    asker: &Asker,
-    rng: &mut impl Rng,
-) -> Option<Answer> {
+fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker) -> Option<Answer> {
     let selection = view.select(choice.selector());
     let instances = match choice {
         Choice::Key(key) => {
-            let owner =
-                view.owners(&selection, rng).owner(key_hash(key), &asker.ask(usize::MAX, false));
+            let owner = view.owners(&selection).owner(key_hash(key), &asker.ask(usize::MAX, false));
             owner.map(|unit| selection.active()[unit as usize]).into_iter().collect()
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => view.texts(&selection).to_vec(),
@@ -322,9 +316,12 @@ fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis
     if configured == RecordTtl::ZERO {
         return 0;
     }
+    let seconds = |ttl: Duration| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1);
+    if view.leases_outlast_records(now) {
+        return seconds(configured.get());
+    }
     let leases = instances.into_iter().map(|i| &view.instances[i as usize]);
     // A declared instance whose lease is over is still there; nothing of it runs out.
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
-    let shortest = leases.fold(configured.get(), Duration::min);
-    u32::try_from(shortest.as_secs()).unwrap_or(u32::MAX).max(1)
+    seconds(leases.fold(configured.get(), Duration::min))
 }

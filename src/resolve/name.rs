@@ -106,6 +106,15 @@ impl<'q> Name<'q> {
         }
     }
 
+    /// The service that these labels are the whole name of, as nearly all are: what [`Name::parse`]
+    /// makes of it too. `None` says nothing.
+    pub(crate) fn service(labels: &[&'q [u8]]) -> Option<&'q [u8]> {
+        match labels {
+            [service] if service.first() != Some(&b'_') => Some(service),
+            _ => None,
+        }
+    }
+
     /// Reads what is left of `_dns-sd._udp`.
     fn listing(labels: &[&[u8]]) -> Self {
         match labels {

@@ -36,11 +36,16 @@ impl<'v> Pooled<'v> {
     /// left of the apex. `None` when the question is not of this kind, has no records for an
     /// answer, or is the first to ask for its port.
     #[must_use]
+    #[inline]
     pub fn find(views: &'v Pinned<'_>, labels: &[&[u8]], kind: Kind) -> Option<Self> {
-        let Name::Of(service, Part::Pool(Choice::Whole, form)) = Name::parse(labels) else {
-            return None;
+        let (service, form) = match Name::service(labels) {
+            Some(service) => (service, Form::Plain),
+            None => match Name::parse(labels) {
+                Name::Of(service, Part::Pool(Choice::Whole, form)) => (service.as_bytes(), form),
+                Name::Of(..) | Name::Listed(_) | Name::Branch | Name::Nothing => return None,
+            },
         };
-        let view = views.view(service.as_bytes())?;
+        let view = views.view(service)?;
         let addresses = |family| Some(Records::Addresses(family, view.whole().built(family)?));
         let targets = |port| Some(Records::Targets(view.whole().built_targets(port)?));
         let records = match (kind, form) {
@@ -58,6 +63,7 @@ impl<'v> Pooled<'v> {
 
     /// Chooses the units of the answer, in its order, into `units`, and says its TTL in seconds.
     /// Takes turns unless `asker` peeks.
+    #[inline]
     pub fn choose(&self, asker: &Asker, rng: &mut impl Rng, units: &mut Vec<u32>) -> u32 {
         match self.records {
             Records::Addresses(family, addresses) => {

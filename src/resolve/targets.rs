@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::balance::hash::key_hash;
+use crate::balance::hash::{instance_hash, key_hash};
 use crate::model::{Balance, Protocol};
 use crate::registry::{PortChoice, ServiceView, Target};
 use crate::resolve::name::Choice;
@@ -88,11 +88,14 @@ fn list(
     // No record is smaller than A.
     let fit = asker.fit_v4;
     match choice {
-        Choice::Key(key) => targets.pool.ranked(key_hash(key), &ask, &mut units),
+        Choice::Key(key) => view.ranked(targets, key_hash(key), &ask, &mut units),
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_)
             if !ranked && targets.pool.len() > fit =>
         {
-            let hash = |unit: u32| targets.pool.members()[unit as usize].hash;
+            let hash = |unit: u32| {
+                let instance = targets.targets[unit as usize].instance;
+                instance_hash(view.instances[instance as usize].instance.id.as_str())
+            };
             let tier = |unit: u32| targets.targets[unit as usize].tier;
             units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
         }

@@ -9,6 +9,8 @@ mod encrypted;
 mod log;
 mod metrics;
 mod persist;
+mod priority;
+mod profile;
 mod reload;
 mod still;
 mod zone;
@@ -101,8 +103,9 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     log::start(options.log_format);
     descriptors::raise();
     let config = reload::load(options.config.clone(), &options.flags)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(options.config, options.flags, config))
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().on_thread_start(priority::stand_behind_queries);
+    runtime.build()?.block_on(run(options.config, options.flags, config))
 }
 
 async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
@@ -283,6 +286,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         }),
         hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
+        profiler: profile::profiler(),
     };
     let limits = Arc::clone(&parts.limits);
     App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())
@@ -319,6 +323,7 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (alive, ended) = oneshot::channel();
     let work = move || {
+        priority::stand_behind_queries();
         runtime.block_on(engine.run());
         drop(alive);
     };

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::Revision;
 use crate::registry::PersistRequest;
+use crate::server::priority::stand_behind_queries;
 use crate::store::{Store, StoreError};
 
 /// A store that has been read and whose commits are made on its own thread.
@@ -30,6 +31,7 @@ impl Persister {
         let (alive, ended) = oneshot::channel::<()>();
         let work = move || {
             let _alive = alive;
+            stand_behind_queries();
             while let Some(PersistRequest { commit, done }) = requests.blocking_recv() {
                 // A registry that no longer waits is going down; the commit stands.
                 done.send(store.commit(&commit)).ok();

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 
 use rand::rngs::SmallRng;
 
+use crate::dns::rate_limit::Verdict;
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::model::Millis;
@@ -32,6 +33,14 @@ pub(super) struct Scratch {
     lists: Lists,
 }
 
+/// What answers are made of, loaded after the packet was read.
+#[derive(Debug)]
+pub(super) struct Loaded<'l> {
+    pub(super) served: &'l Served,
+    pub(super) views: &'l Pinned<'l>,
+    pub(super) now: Millis,
+}
+
 /// What an answer is made of on its way.
 #[derive(Debug, Default)]
 struct Lists {
@@ -42,92 +51,72 @@ struct Lists {
     targets: Vec<u16>,
 }
 
-/// A question of the common kind whose answer is there and fits.
+/// What became of a common question.
 #[derive(Debug)]
-pub(super) struct Common<'q> {
-    question: Question<'q>,
-    apex: &'q [u8],
-    pooled: Pooled<'q>,
-    lists: &'q mut Lists,
+pub(super) enum Taken {
+    /// It is answered: the type that was asked for.
+    Answered(u16),
+    /// It is not, since the rate limit said so.
+    Limited(Verdict),
 }
 
-impl<'q> Common<'q> {
-    /// Reads `packet`. `None` for what the full handler must see to.
-    pub(super) fn read(
-        packet: &'q [u8],
-        served: &Served,
-        views: &'q Pinned<'_>,
-        scratch: &'q mut Scratch,
-    ) -> Option<Self> {
-        let question = Question::read(packet)?;
-        let kind = match question.rtype {
-            rtype::A => Kind::A,
-            rtype::AAAA => Kind::Aaaa,
-            rtype::SRV => Kind::Srv,
-            _ => return None,
-        };
-        let Scratch { folded, lists } = scratch;
-        let place = Place::find(served, question.name, folded)?;
-        let pooled = Pooled::find(views, place.labels(), kind)?;
-        let common = Self { question, apex: place.apex, pooled, lists };
-        common.fits().then_some(common)
+/// Answers `packet` from a client at `source` into `reply`. `None` for what the full handler must
+/// see to: then nothing has moved. `limit` is asked once it is sure that this can be answered.
+pub(super) fn answer(
+    packet: &[u8],
+    source: IpAddr,
+    loaded: &Loaded<'_>,
+    limit: impl FnOnce(&mut SmallRng) -> Verdict,
+    rng: &mut SmallRng,
+    scratch: &mut Scratch,
+    reply: &mut Vec<u8>,
+) -> Option<Taken> {
+    let question = Question::read(packet)?;
+    let kind = match question.rtype {
+        rtype::A => Kind::A,
+        rtype::AAAA => Kind::Aaaa,
+        rtype::SRV => Kind::Srv,
+        _ => return None,
+    };
+    let Scratch { folded, lists } = scratch;
+    let place = Place::find(loaded.served, question.name, folded)?;
+    let pooled = Pooled::find(loaded.views, place.labels(), kind)?;
+    if !fits(&question, &pooled, place.apex) {
+        return None;
     }
-
-    /// The type asked for.
-    pub(super) fn rtype(&self) -> u16 {
-        self.question.rtype
+    match limit(rng) {
+        Verdict::Answer => {}
+        verdict @ (Verdict::Slip(_) | Verdict::Drop(_)) => return Some(Taken::Limited(verdict)),
     }
-
-    /// Chooses the answer for a client at `source`, and makes it the reply.
-    pub(super) fn write(
-        self,
-        served: &Served,
-        source: IpAddr,
-        now: Millis,
-        rng: &mut SmallRng,
-        reply: &mut Vec<u8>,
-    ) {
-        let Self { question, apex, pooled, lists } = self;
-        let asker = Asker {
-            prefix: served.client(source, u8::MAX),
-            fit_v4: question.room / records::V4,
-            fit_v6: question.room / records::V6,
-            now,
-            peek: false,
-        };
-        let ttl = pooled.choose(&asker, rng, &mut lists.units);
-        let mut writer = Writer::start(&question, ttl, reply);
-        match pooled.records {
-            Records::Addresses(Family::V4, addresses) => {
-                for unit in &lists.units {
-                    addresses.v4(*unit).for_each(|octets| writer.v4(octets));
-                }
-            }
-            Records::Addresses(Family::V6, addresses) => {
-                for unit in &lists.units {
-                    addresses.v6(*unit).for_each(|octets| writer.v6(octets));
-                }
-            }
-            Records::Targets(targets) => {
-                targets::write(&pooled, targets, apex, lists, &mut writer);
-            }
+    let asker = Asker {
+        prefix: loaded.served.client(source, u8::MAX),
+        fit_v4: question.room / records::V4,
+        fit_v6: question.room / records::V6,
+        now: loaded.now,
+        peek: false,
+    };
+    let ttl = pooled.choose(&asker, rng, &mut lists.units);
+    let mut writer = Writer::start(&question, ttl, reply);
+    match pooled.records {
+        Records::Addresses(Family::V4, addresses) => writer.v4(addresses, &lists.units),
+        Records::Addresses(Family::V6, addresses) => writer.v6(addresses, &lists.units),
+        Records::Targets(targets) => {
+            targets::write(&pooled, targets, place.apex, lists, &mut writer);
         }
-        writer.finish();
     }
+    writer.finish();
+    Some(Taken::Answered(question.rtype))
+}
 
-    /// Whether every record of the answer is sure to fit, whichever are chosen.
-    fn fits(&self) -> bool {
-        let room = self.question.room;
-        match self.pooled.records {
-            Records::Addresses(Family::V4, addresses) => {
-                addresses.pool.least_room() <= room / records::V4
-            }
-            Records::Addresses(Family::V6, addresses) => {
-                addresses.pool.least_room() <= room / records::V6
-            }
-            Records::Targets(targets) => {
-                targets::fit(self.pooled.view, targets, self.apex, &self.question)
-            }
+/// Whether every record of the answer is sure to fit, whichever are chosen.
+fn fits(question: &Question<'_>, pooled: &Pooled<'_>, apex: &[u8]) -> bool {
+    match pooled.records {
+        Records::Addresses(Family::V4, addresses) => {
+            addresses.pool.least_room() <= question.room / records::V4
         }
+        Records::Addresses(Family::V6, addresses) => {
+            addresses.pool.least_room() <= question.room / records::V6
+        }
+        Records::Targets(targets) => targets::fit(pooled.view, targets, apex, question),
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Question<'p> {
 }
 
 impl<'p> Question<'p> {
+    #[inline]
     pub(super) fn read(packet: &'p [u8]) -> Option<Self> {
         let &[_, _, flags, _, counts @ ..] = packet.first_chunk::<HEADER>()?;
         if flags & (QR | OPCODE) != 0 {
@@ -59,7 +60,7 @@ pub(super) const HEADER: usize = 12;
 /// Type and class.
 const FIXED: usize = 4;
 /// An OPT record without options.
-const OPT: usize = 11;
+pub(super) const OPT: usize = 11;
 const OPT_TYPE: u8 = 41;
 const CLASS_IN: u8 = 1;
 /// The counts of the sections.

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::dns::fast::question::{HEADER, Question};
+use crate::dns::fast::question::{HEADER, OPT, Question};
 use crate::dns::rtype;
 use crate::dns::writer::label_length;
 use crate::model::Address;
+use crate::registry::Addresses;
 use crate::resolve::Srv;
 
 /// Writes a reply whose answers all fit, in the order of its sections.
@@ -13,7 +14,7 @@ pub(super) struct Writer<'r> {
     reply: &'r mut Vec<u8>,
     /// How long the records may make it.
     limit: usize,
-    opt: Option<&'r [u8]>,
+    opt: Option<&'r [u8; OPT]>,
     ttl: [u8; 4],
     answers: u16,
     additional: u16,
@@ -21,14 +22,16 @@ pub(super) struct Writer<'r> {
 
 impl<'r> Writer<'r> {
     /// Begins the reply; all its records have this TTL.
+    #[inline]
     pub(super) fn start(question: &'r Question<'_>, ttl: u32, reply: &'r mut Vec<u8>) -> Self {
         reply.clear();
         reply.extend_from_slice(question.head);
-        reply[2] = QR | AA | reply[2] & RD;
-        reply[3] = 0;
+        if let Some([_, _, flags, codes]) = reply.first_chunk_mut() {
+            (*flags, *codes) = (QR | AA | *flags & RD, 0);
+        }
         Self {
             limit: question.head.len() + question.room,
-            opt: question.opt.as_ref().map(<[u8; _]>::as_slice),
+            opt: question.opt.as_ref(),
             ttl: ttl.to_be_bytes(),
             answers: 0,
             additional: 0,
@@ -36,16 +39,29 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Answers with an A record.
-    pub(super) fn v4(&mut self, octets: [u8; 4]) {
-        self.answers += 1;
-        self.address(QUESTION, rtype::A, octets);
+    /// Answers with the IPv4 addresses of these units.
+    #[inline]
+    pub(super) fn v4(&mut self, addresses: &Addresses, units: &[u32]) {
+        let fixed = self.fixed::<4>(QUESTION, rtype::A);
+        let mut records = self.room::<V4>(addresses.count(units)).iter_mut();
+        addresses.each_v4(units, |octets| fill(records.next(), &fixed, octets));
     }
 
-    /// Answers with an AAAA record.
-    pub(super) fn v6(&mut self, octets: [u8; 16]) {
-        self.answers += 1;
-        self.address(QUESTION, rtype::AAAA, octets);
+    /// Answers with the IPv6 addresses of these units.
+    #[inline]
+    pub(super) fn v6(&mut self, addresses: &Addresses, units: &[u32]) {
+        let fixed = self.fixed::<16>(QUESTION, rtype::AAAA);
+        let mut records = self.room::<V6>(addresses.count(units)).iter_mut();
+        addresses.each_v6(units, |octets| fill(records.next(), &fixed, octets));
+    }
+
+    /// Room for so many answers, for all at once: that is half of what it takes to append each.
+    #[inline]
+    fn room<const SIZE: usize>(&mut self, count: usize) -> &mut [[u8; SIZE]] {
+        self.answers = u16::try_from(count).unwrap_or(u16::MAX);
+        let start = self.reply.len();
+        self.reply.resize(start + count * SIZE, 0);
+        self.reply[start..].as_chunks_mut().0
     }
 
     /// Answers with an SRV record to the instance `id` of the service named `suffix`; says where the
@@ -94,6 +110,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Ends with OPT and the counts.
+    #[inline]
     pub(super) fn finish(mut self) {
         if let Some(opt) = self.opt {
             self.reply.extend_from_slice(opt);
@@ -113,14 +130,28 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Owner, type, class, TTL, length, data.
     fn address<const N: usize>(&mut self, owner: [u8; 2], rtype: u16, octets: [u8; N]) {
+        let fixed = self.fixed::<N>(owner, rtype);
+        self.reply.extend_from_slice(&fixed);
+        self.reply.extend_from_slice(&octets);
+    }
+
+    /// What comes before the N bytes of an address: owner, type, class, TTL, length.
+    #[inline]
+    fn fixed<const N: usize>(&self, owner: [u8; 2], rtype: u16) -> [u8; FIXED] {
         let ([o1, o2], [t1, t2], [s1, s2, s3, s4]) = (owner, rtype.to_be_bytes(), self.ttl);
         #[expect(clippy::cast_possible_truncation, reason = "4 or 16")]
         let length = N as u8;
-        self.reply.extend_from_slice(&[o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]);
-        self.reply.extend_from_slice(&octets);
+        [o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]
     }
+}
+
+#[inline]
+fn fill<const SIZE: usize>(record: Option<&mut [u8; SIZE]>, fixed: &[u8; FIXED], octets: &[u8]) {
+    let Some(record) = record else { return };
+    let (head, data) = record.split_at_mut(FIXED);
+    head.copy_from_slice(fixed);
+    data.copy_from_slice(octets);
 }
 
 /// Bytes of an A record whose owner is a pointer.

@@ -1,7 +1,7 @@
 //! The short way and the full handler give the same bytes, draw the same chance and count the same,
 //! whatever is registered and whatever is asked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -12,14 +12,15 @@ use rand::rngs::SmallRng;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::dns::authority::Authority;
-use crate::dns::fast::{Common, Scratch};
+use crate::dns::fast::{Loaded, Scratch, answer};
 use crate::dns::fixture::{QueryBytes, Stand, served};
 use crate::dns::front::Desk;
 use crate::dns::name::Name;
+use crate::dns::rate_limit::Verdict;
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::{Conduct, RateLimit};
+use crate::model::{Conduct, Millis, RateLimit};
 
 /// Services as JSON: a name, settings, instances.
 type Service = (String, String, Vec<String>);
@@ -251,9 +252,13 @@ proptest! {
 
 /// Whether the short way takes the question.
 fn is_common(stand: &Stand, query: &QueryBytes) -> bool {
-    let views = stand.registry.views().pin();
     let served = stand.front.served();
-    Common::read(&query.bytes(), &served, &views, &mut Scratch::default()).is_some()
+    let (views, now) = (stand.registry.views().pin(), Millis(1_000));
+    let loaded = Loaded { served: &served, views: &views, now };
+    let (mut rng, mut scratch) = (SmallRng::seed_from_u64(1), Scratch::default());
+    let (source, limit) = (Ipv4Addr::LOCALHOST.into(), |_: &mut SmallRng| Verdict::Answer);
+    let (bytes, mut reply) = (query.bytes(), Vec::new());
+    answer(&bytes, source, &loaded, limit, &mut rng, &mut scratch, &mut reply).is_some()
 }
 
 #[test]

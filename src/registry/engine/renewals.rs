@@ -1,0 +1,71 @@
+//! The engine's heartbeats: they move deadlines and loads in place and need no commit; what they say
+//! of a status becomes a write.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::model::{InstanceId, Millis, ServiceName, Status};
+use crate::registry::command::{Renewal, Renewed};
+use crate::registry::engine::{Engine, count};
+use crate::registry::plan::Write;
+use crate::registry::refusal::Refusal;
+use crate::registry::reply::Reply;
+
+impl Engine {
+    pub(super) fn renew(
+        &mut self,
+        renewals: Vec<Renewal>,
+        reply: oneshot::Sender<Result<Vec<Renewed>, Refusal>>,
+        now: Millis,
+    ) {
+        count(&self.stats.renewals, renewals.len());
+        // Renewing what had lapsed changes what is served, and so needs a revision.
+        let revives = |renewal: &Renewal| {
+            let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
+            view.is_some_and(|view| view.lapsed && renewal.is_of(view))
+        };
+        let revived = renewals.iter().any(revives);
+        if revived {
+            self.state.revision = self.state.revision.next();
+        }
+        let mut statuses = Vec::new();
+        let mut results = Vec::with_capacity(renewals.len());
+        for renewal in renewals {
+            results.push(self.renew_one(renewal, now, &mut statuses));
+        }
+        if revived {
+            self.publish(now);
+        }
+        if statuses.is_empty() {
+            reply.send(Ok(results)).ok();
+        } else {
+            self.waiting.push((Write::Statuses(statuses), Reply::Renewed(results, reply)));
+        }
+    }
+
+    fn renew_one(
+        &mut self,
+        renewal: Renewal,
+        now: Millis,
+        statuses: &mut Vec<(ServiceName, InstanceId, Status)>,
+    ) -> Renewed {
+        let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
+        let Some(view) = view else { return Renewed::Unknown };
+        if !renewal.is_of(view) {
+            return Renewed::Owned;
+        }
+        let Renewal { service, id, status, load, read_at, .. } = renewal;
+        let current = view.instance.status;
+        let vitals = Arc::clone(&view.vitals);
+        self.state.renew(&service, &id, read_at);
+        if let Some(load) = load {
+            vitals.meter().report(load, now);
+            self.publisher.note_report(&service, now);
+        }
+        if let Some(status) = status.filter(|status| *status != current) {
+            statuses.push((service, id, status));
+        }
+        Renewed::Until(vitals.deadline().map(|deadline| deadline.since(now)))
+    }
+}
