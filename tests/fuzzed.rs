@@ -23,9 +23,9 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// Feeds a target its corpus as it is, then pieces of it with bytes changed.
-fn feed(target: &str, run: fn(&[u8])) {
-    let corpus = corpus(target);
+/// Feeds a target a corpus as it is, then pieces of it with bytes changed.
+fn feed(folder: &str, run: fn(&[u8])) {
+    let corpus = corpus(folder);
     corpus.iter().for_each(|input| run(input));
 
     let changes = proptest::collection::vec((any::<Index>(), any::<u8>()), 0..8);
@@ -52,6 +52,11 @@ fn feed(target: &str, run: fn(&[u8])) {
 #[test]
 fn packets_keep_the_laws() {
     feed("packet", targets::packet);
+}
+
+#[test]
+fn packets_get_one_reply_whichever_way_they_take() {
+    feed("packet", targets::ways);
 }
 
 #[test]

@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("rustls::", &["dns/"]),
@@ -37,6 +37,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),
     ("ureq::", &["cli/"]),
+    ("pprof::", &["server/profile.rs"]),
     // Everything else is handed the time, so that tests can hand it out.
     ("Instant::now", &["registry/clock.rs"]),
     ("SystemTime::now", &["registry/clock.rs"]),

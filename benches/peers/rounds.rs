@@ -69,6 +69,7 @@ fn turn(
     rows: &mut Rows,
 ) -> io::Result<()> {
     let running = server.start(data, &[])?;
+    running.process.settle();
     for &set in server.sets() {
         let mut flood = Flood::new(running.dns, data.questions(set))?;
         flood.run(Until::After(WARM_UP))?;

@@ -7,9 +7,11 @@ mod https;
 mod packet;
 mod served;
 mod stream;
+mod ways;
 mod zone;
 
 pub use https::https;
 pub use packet::packet;
 pub use stream::stream;
+pub use ways::ways;
 pub use zone::zone;

@@ -15,14 +15,17 @@ use tokio::sync::watch;
 /// The front, made once.
 pub fn front() -> &'static Front {
     static FRONT: OnceLock<Front> = OnceLock::new();
-    FRONT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        // The package's own folder, or that of the fuzzer's in it.
-        let example = ["fuzz/example/registry.toml", "example/registry.toml"];
-        let file = example.iter().map(|file| folder.join(file)).find(|file| file.exists());
-        let config = config::load(&file.expect("the example is there"));
-        still(&config.expect("the example is legal")).expect("its zone files are legal")
-    })
+    FRONT.get_or_init(make)
+}
+
+/// A front of its own. All are alike.
+pub fn make() -> Front {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The package's own folder, or that of the fuzzer's in it.
+    let example = ["fuzz/example/registry.toml", "example/registry.toml"];
+    let file = example.iter().map(|file| folder.join(file)).find(|file| file.exists());
+    let config = config::load(&file.expect("the example is there"));
+    still(&config.expect("the example is legal")).expect("its zone files are legal")
 }
 
 /// Serves a stream until it ends.

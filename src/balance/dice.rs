@@ -11,6 +11,15 @@ pub(super) fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 
 /// Shuffles so that every permutation is as likely as any other.
 pub(super) fn shuffle(rng: &mut impl Rng, items: &mut [u32]) {
+    if (2..=FEW).contains(&items.len()) {
+        let mut bits = rng.next_u64();
+        for i in (1..items.len()).rev() {
+            let (other, rest) = cast::halves(u128::from(bits) * (i as u128 + 1));
+            bits = rest;
+            items.swap(i, cast::index(other));
+        }
+        return;
+    }
     let (mut bits, mut used) = (0, u64::MAX);
     for i in (1..items.len()).rev() {
         let bound = i as u64 + 1;
@@ -25,6 +34,9 @@ pub(super) fn shuffle(rng: &mut impl Rng, items: &mut [u32]) {
         items.swap(i, cast::index(other));
     }
 }
+
+/// One draw is good for all swaps of so many: 12! is below 2^32.
+const FEW: usize = 12;
 
 /// The fraction `bits` / 2^64 of `bound`, rounded down, and the fraction that is left over.
 pub(super) fn high(bits: u64, bound: u32) -> (u32, u64) {

@@ -268,6 +268,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     fn front(&self, k: usize, lane: Lane, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         match &self.selector {
             Selector::RoundRobin(turns) => turns.front(k, lane, ask, rng, out),

@@ -73,8 +73,11 @@ impl<F: Family> Exchange<F> {
     /// are lost. One that it refuses is no harm to others.
     pub(crate) fn send(&mut self, socket: &impl AsRawFd) -> u64 {
         for (reply, packet) in self.answered.iter().enumerate() {
-            self.clients[reply] = self.clients[*packet];
-            self.locals[reply] = self.locals[*packet];
+            // Some before it got no reply.
+            if reply != *packet {
+                self.clients[reply] = self.clients[*packet];
+                self.locals[reply] = self.locals[*packet];
+            }
         }
         let replies = self.answered.len();
         let (mut done, mut unsent) = (0, 0);

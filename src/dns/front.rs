@@ -25,7 +25,7 @@ use crate::dns::served::Served;
 use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::CookieSecret;
-use crate::registry::Registry;
+use crate::registry::{Pinned, Registry};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -116,7 +116,8 @@ impl Front {
         reply: &mut Vec<u8>,
     ) -> bool {
         let served = self.served.load();
-        let moment = self.moment(&served, self.metrics.shared());
+        let views = self.registry.views().pin();
+        let moment = self.moment(&served, &views, self.metrics.shared());
         let answered = self.answer(&moment, desk, packet, peer, reply);
         if answered {
             self.took(&moment, 1);
@@ -134,10 +135,10 @@ impl Front {
     fn moment<'m, const SHARED: bool>(
         &'m self,
         served: &'m Served,
+        views: &'m Pinned<'m>,
         counts: &'m Shard<SHARED>,
     ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
-        let views = self.registry.views().pin();
         let loaded = Loaded { served, views, now: clock.now() };
         Moment { loaded, began: clock.elapsed(), counts }
     }
@@ -280,7 +281,8 @@ impl Worker {
     pub fn answer(&mut self, batch: &mut Batch<'_>) {
         let Self { front, counts, desk } = self;
         let served = front.served.load();
-        let moment = front.moment(&served, counts);
+        let views = front.registry.views().pin();
+        let moment = front.moment(&served, &views, counts);
         batch.each(|packet, source, reply| {
             let peer = Peer { transport: Transport::Udp, source };
             front.answer(&moment, desk, packet, peer, reply)

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -102,6 +103,8 @@ pub struct Hooks {
     pub hidden: Box<Hidden>,
     /// Whether the store is loaded and the sockets are bound.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// What takes profiles; `None` in a build that takes none.
+    pub profiler: Option<Box<Profiler>>,
 }
 
 /// Tells of an instance what hides it, if anything does.
@@ -109,6 +112,32 @@ pub type Hidden = dyn Fn(&ServiceName, &InstanceId) -> Option<String> + Send + S
 
 /// A reload that is under way.
 pub type ReloadFuture = Pin<Box<dyn Future<Output = Result<ReloadReply, ReloadError>> + Send>>;
+
+/// Takes a profile of this process, as a message of pprof's.
+pub type Profiler = dyn Fn(ProfileRequest) -> ProfileFuture + Send + Sync;
+
+/// A profile that is being taken; dropped, it ends.
+pub type ProfileFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, ProfileError>> + Send>>;
+
+/// What profile is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileRequest {
+    /// How long it takes.
+    pub time: Duration,
+    /// Samples in each second of the processor's time.
+    pub hz: u16,
+}
+
+/// Why there is no profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// There can be one at a time.
+    #[error("another profile is being taken")]
+    Busy,
+    /// The system or the profiler refused.
+    #[error("no profile could be taken: {0}")]
+    Failed(String),
+}
 
 /// A question to be explained.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod json;
 mod metrics;
 mod outlet;
 mod problem;
+mod profile;
 mod resolve;
 mod route;
 mod serve;
@@ -34,7 +35,8 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 
 pub use app::{
-    App, BadQuestion, Hidden, Hooks, ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
+    App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
+    ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
 };
 pub use metrics::Metrics;
 pub use serve::{BindError, bind, serve};
@@ -67,6 +69,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(Route::Health.path(), get(system::health))
         .route(Route::Ready.path(), get(system::ready))
         .route(Route::Metrics.path(), get(system::metrics))
+        .route(Route::Profile.path(), get(profile::take))
         .fallback(system::not_found)
         .method_not_allowed_fallback(system::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), observe))

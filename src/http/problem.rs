@@ -160,6 +160,8 @@ kinds! {
     BadConfig "bad-config" UNPROCESSABLE_ENTITY "The configuration file is not legal",
     /// A limit is reached.
     Limit "limit" TOO_MANY_REQUESTS "A limit is reached",
+    /// Not for this client.
+    Forbidden "forbidden" FORBIDDEN "This client may not do this",
     /// It may be tried again.
     Unavailable "unavailable" SERVICE_UNAVAILABLE "The server cannot do this now",
     /// The store is full.

@@ -48,4 +48,5 @@ routes! {
     Health "/healthz",
     Ready "/readyz",
     Metrics "/metrics",
+    Profile "/debug/pprof/profile",
 }

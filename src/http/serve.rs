@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -83,7 +83,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
         };
         let (app, builder) = (Arc::clone(&app), Arc::clone(&builder));
         app.metrics.connections.inc();
-        connections.spawn(attend(stream, place, app, builder, service.clone()));
+        connections.spawn(attend(stream, source, place, app, builder, service.clone()));
     }
     drop(acceptor);
     let drained = async {
@@ -100,6 +100,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
 /// Serves one connection to its end.
 async fn attend(
     stream: TcpStream,
+    source: SocketAddr,
     place: Place,
     app: Arc<App>,
     builder: Arc<Builder<TokioExecutor>>,
@@ -111,7 +112,8 @@ async fn attend(
     let activity = Activity::new(clock.now(), place);
     let (wire, returned) = Wire::new(stream, Arc::clone(&activity), clock);
     {
-        let front = service_fn(|request: Request<Incoming>| {
+        let front = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(source));
             let in_flight = activity.begin(!request.body().is_end_stream());
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
             async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }

@@ -99,27 +99,48 @@ impl Addresses {
 
     /// The addresses of `unit`.
     pub fn of(&self, unit: u32) -> impl Iterator<Item = IpAddr> {
-        let v4 = self.v4(unit).iter().map(|octets| IpAddr::from(*octets));
-        v4.chain(self.v6(unit).iter().map(|octets| IpAddr::from(*octets)))
+        let range = self.range(unit);
+        let (v4, v6): (&[[u8; 4]], &[[u8; 16]]) = match &self.octets {
+            Octets::V4(octets) => (&octets[range], &[]),
+            Octets::V6(octets) => (&[], &octets[range]),
+        };
+        let v4 = v4.iter().map(|octets| IpAddr::from(*octets));
+        v4.chain(v6.iter().map(|octets| IpAddr::from(*octets)))
     }
 
-    /// The octets of the addresses of `unit`; none unless these are of IPv4.
+    /// How many addresses these units have together.
     #[must_use]
     #[inline]
-    pub fn v4(&self, unit: u32) -> &[[u8; 4]] {
-        match &self.octets {
-            Octets::V4(octets) => &octets[self.range(unit)],
-            Octets::V6(_) => &[],
+    pub fn count(&self, units: &[u32]) -> usize {
+        match &self.units {
+            None => units.len(),
+            Some(_) => units.iter().map(|unit| self.range(*unit).len()).sum(),
         }
     }
 
-    /// The octets of the addresses of `unit`; none unless these are of IPv6.
-    #[must_use]
+    /// Calls `take` with the octets of each address of these units; with none unless these are of IPv4.
     #[inline]
-    pub fn v6(&self, unit: u32) -> &[[u8; 16]] {
-        match &self.octets {
-            Octets::V4(_) => &[],
-            Octets::V6(octets) => &octets[self.range(unit)],
+    pub fn each_v4(&self, units: &[u32], take: impl FnMut(&[u8; 4])) {
+        if let Octets::V4(octets) = &self.octets {
+            self.each(units, octets, take);
+        }
+    }
+
+    /// Calls `take` with the octets of each address of these units; with none unless these are of IPv6.
+    #[inline]
+    pub fn each_v6(&self, units: &[u32], take: impl FnMut(&[u8; 16])) {
+        if let Octets::V6(octets) = &self.octets {
+            self.each(units, octets, take);
+        }
+    }
+
+    #[inline]
+    fn each<T>(&self, units: &[u32], octets: &[T], mut take: impl FnMut(&T)) {
+        match &self.units {
+            None => units.iter().for_each(|unit| take(&octets[*unit as usize])),
+            Some(_) => {
+                units.iter().flat_map(|unit| &octets[self.range(*unit)]).for_each(take);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod persist;
 mod priority;
+mod profile;
 mod reload;
 mod still;
 mod zone;
@@ -285,6 +286,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         }),
         hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
+        profiler: profile::profiler(),
     };
     let limits = Arc::clone(&parts.limits);
     App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())

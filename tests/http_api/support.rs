@@ -10,7 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use signpost::http::{
-    App, BadQuestion, Hooks, Metrics, ReloadError, ReloadReply, ResolveRequest, bind, serve,
+    App, BadQuestion, Hooks, Metrics, ProfileError, ProfileRequest, ReloadError, ReloadReply,
+    ResolveRequest, bind, serve,
 };
 use signpost::model::{
     CommitError, Declared, DeclaredService, Image, Instance, Limits, Revision, ServiceName,
@@ -104,6 +105,7 @@ impl Server {
                 (service.as_str() == "hidden").then(|| format!("{id}.{service} is hidden"))
             }),
             ready: Box::new(move || is_ready.load(Ordering::Relaxed)),
+            profiler: Some(Box::new(|request| Box::pin(async move { profile(request) }))),
         };
         let (stop, stopped) = watch::channel(false);
         let app = App::new(registry, Arc::clone(&limits), hooks, metrics, stopped);
@@ -172,6 +174,11 @@ async fn persist_all(
         let failure = store.lock().unwrap().clone();
         done.send(failure.map_or(Ok(()), Err)).ok();
     }
+}
+
+/// Tells what was asked for in place of a profile; at 1 Hz somebody else takes one.
+fn profile(request: ProfileRequest) -> Result<Vec<u8>, ProfileError> {
+    if request.hz == 1 { Err(ProfileError::Busy) } else { Ok(format!("{request:?}").into()) }
 }
 
 fn resolve(request: ResolveRequest) -> Result<Resolution, BadQuestion> {

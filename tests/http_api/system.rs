@@ -122,3 +122,39 @@ fn head_says_what_get_would() {
     assert_eq!(missing.status, 404);
     assert_eq!(client.call("GET", "/healthz", "").status, 200);
 }
+
+#[test]
+fn a_profile_is_taken_for_as_long_as_asked() {
+    let server = Server::start();
+
+    for (query, taken) in [
+        ("", "ProfileRequest { time: 10s, hz: 99 }"),
+        ("?seconds=1&hz=1000", "ProfileRequest { time: 1s, hz: 1000 }"),
+        ("?seconds=60", "ProfileRequest { time: 60s, hz: 99 }"),
+    ] {
+        let reply = server.get(&format!("/debug/pprof/profile{query}"));
+        assert_eq!((reply.status, reply.body.as_str()), (200, taken));
+        assert_eq!(reply.headers["content-type"], "application/octet-stream");
+    }
+}
+
+#[test]
+fn a_profile_that_cannot_be_taken_says_why() {
+    let server = Server::start();
+
+    for (query, field) in [
+        ("?seconds=0", "seconds"),
+        ("?seconds=61", "seconds"),
+        ("?seconds=-1", "seconds"),
+        ("?seconds=1.5", "seconds"),
+        ("?hz=0", "hz"),
+        ("?hz=1001", "hz"),
+        ("?debug=1", "debug"),
+    ] {
+        let reply = server.get(&format!("/debug/pprof/profile{query}"));
+        reply.assert_problem(400, "invalid", Some(field));
+    }
+    let busy = server.get("/debug/pprof/profile?hz=1");
+    busy.assert_problem(429, "limit", None);
+    assert_eq!(busy.json()["detail"], "another profile is being taken");
+}

@@ -37,7 +37,7 @@ pub(super) struct Scratch {
 #[derive(Debug)]
 pub(super) struct Loaded<'l> {
     pub(super) served: &'l Served,
-    pub(super) views: Pinned<'l>,
+    pub(super) views: &'l Pinned<'l>,
     pub(super) now: Millis,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn answer(
     };
     let Scratch { folded, lists } = scratch;
     let place = Place::find(loaded.served, question.name, folded)?;
-    let pooled = Pooled::find(&loaded.views, place.labels(), kind)?;
+    let pooled = Pooled::find(loaded.views, place.labels(), kind)?;
     if !fits(&question, &pooled, place.apex) {
         return None;
     }
@@ -98,12 +98,8 @@ pub(super) fn answer(
     let ttl = pooled.choose(&asker, rng, &mut lists.units);
     let mut writer = Writer::start(&question, ttl, reply);
     match pooled.records {
-        Records::Addresses(Family::V4, addresses) => {
-            writer.answer(rtype::A, &lists.units, |unit| addresses.v4(unit));
-        }
-        Records::Addresses(Family::V6, addresses) => {
-            writer.answer(rtype::AAAA, &lists.units, |unit| addresses.v6(unit));
-        }
+        Records::Addresses(Family::V4, addresses) => writer.v4(addresses, &lists.units),
+        Records::Addresses(Family::V6, addresses) => writer.v6(addresses, &lists.units),
         Records::Targets(targets) => {
             targets::write(&pooled, targets, place.apex, lists, &mut writer);
         }

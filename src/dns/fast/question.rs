@@ -60,7 +60,7 @@ pub(super) const HEADER: usize = 12;
 /// Type and class.
 const FIXED: usize = 4;
 /// An OPT record without options.
-const OPT: usize = 11;
+pub(super) const OPT: usize = 11;
 const OPT_TYPE: u8 = 41;
 const CLASS_IN: u8 = 1;
 /// The counts of the sections.

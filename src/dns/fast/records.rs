@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::dns::fast::question::{HEADER, Question};
+use crate::dns::fast::question::{HEADER, OPT, Question};
 use crate::dns::rtype;
 use crate::dns::writer::label_length;
 use crate::model::Address;
+use crate::registry::Addresses;
 use crate::resolve::Srv;
 
 /// Writes a reply whose answers all fit, in the order of its sections.
@@ -13,7 +14,7 @@ pub(super) struct Writer<'r> {
     reply: &'r mut Vec<u8>,
     /// How long the records may make it.
     limit: usize,
-    opt: Option<&'r [u8]>,
+    opt: Option<&'r [u8; OPT]>,
     ttl: [u8; 4],
     answers: u16,
     additional: u16,
@@ -30,7 +31,7 @@ impl<'r> Writer<'r> {
         }
         Self {
             limit: question.head.len() + question.room,
-            opt: question.opt.as_ref().map(<[u8; _]>::as_slice),
+            opt: question.opt.as_ref(),
             ttl: ttl.to_be_bytes(),
             answers: 0,
             additional: 0,
@@ -38,24 +39,29 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Answers with the addresses of these units.
+    /// Answers with the IPv4 addresses of these units.
     #[inline]
-    pub(super) fn answer<'a, const N: usize>(
-        &mut self,
-        rtype: u16,
-        units: &[u32],
-        addresses: impl Fn(u32) -> &'a [[u8; N]],
-    ) {
-        let fixed = self.fixed::<N>(QUESTION, rtype);
-        let reply = &mut *self.reply;
-        for unit in units {
-            let octets = addresses(*unit);
-            for octets in octets {
-                reply.extend_from_slice(&fixed);
-                reply.extend_from_slice(octets);
-            }
-            self.answers += u16::try_from(octets.len()).unwrap_or(0);
-        }
+    pub(super) fn v4(&mut self, addresses: &Addresses, units: &[u32]) {
+        let fixed = self.fixed::<4>(QUESTION, rtype::A);
+        let mut records = self.room::<V4>(addresses.count(units)).iter_mut();
+        addresses.each_v4(units, |octets| fill(records.next(), &fixed, octets));
+    }
+
+    /// Answers with the IPv6 addresses of these units.
+    #[inline]
+    pub(super) fn v6(&mut self, addresses: &Addresses, units: &[u32]) {
+        let fixed = self.fixed::<16>(QUESTION, rtype::AAAA);
+        let mut records = self.room::<V6>(addresses.count(units)).iter_mut();
+        addresses.each_v6(units, |octets| fill(records.next(), &fixed, octets));
+    }
+
+    /// Room for so many answers, for all at once: that is half of what it takes to append each.
+    #[inline]
+    fn room<const SIZE: usize>(&mut self, count: usize) -> &mut [[u8; SIZE]] {
+        self.answers = u16::try_from(count).unwrap_or(u16::MAX);
+        let start = self.reply.len();
+        self.reply.resize(start + count * SIZE, 0);
+        self.reply[start..].as_chunks_mut().0
     }
 
     /// Answers with an SRV record to the instance `id` of the service named `suffix`; says where the
@@ -138,6 +144,14 @@ impl<'r> Writer<'r> {
         let length = N as u8;
         [o1, o2, t1, t2, 0, CLASS_IN, s1, s2, s3, s4, 0, length]
     }
+}
+
+#[inline]
+fn fill<const SIZE: usize>(record: Option<&mut [u8; SIZE]>, fixed: &[u8; FIXED], octets: &[u8]) {
+    let Some(record) = record else { return };
+    let (head, data) = record.split_at_mut(FIXED);
+    head.copy_from_slice(fixed);
+    data.copy_from_slice(octets);
 }
 
 /// Bytes of an A record whose owner is a pointer.

@@ -254,7 +254,7 @@ proptest! {
 fn is_common(stand: &Stand, query: &QueryBytes) -> bool {
     let served = stand.front.served();
     let (views, now) = (stand.registry.views().pin(), Millis(1_000));
-    let loaded = Loaded { served: &served, views, now };
+    let loaded = Loaded { served: &served, views: &views, now };
     let (mut rng, mut scratch) = (SmallRng::seed_from_u64(1), Scratch::default());
     let (source, limit) = (Ipv4Addr::LOCALHOST.into(), |_: &mut SmallRng| Verdict::Answer);
     let (bytes, mut reply) = (query.bytes(), Vec::new());
