@@ -106,7 +106,7 @@ fn grow(results: &mut Results, options: &Options) {
         results.sizes.extend(named(scale::measure(services, options.time(), with_nsd)));
     }
     eprint!("\r{:60}\r", "");
-    named(fs::write("docs/cost.svg", plot::svg(&results.sizes)));
+    named(fs::write(PICTURE, plot::svg(&results.sizes)));
 }
 
 /// What was measured; else says why not.
@@ -126,3 +126,5 @@ const DATA: Data = Data { services: 1_000, instances: 4 };
 /// How many registrations are timed one by one.
 const REGISTRATIONS: usize = 2_000;
 const VALGRIND: &str = "/usr/bin/valgrind";
+/// What is drawn.
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cost.svg");

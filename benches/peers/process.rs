@@ -80,6 +80,18 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it has nothing more to do of its start or of what it was told.
+    pub(crate) fn settle(&self) {
+        let start = now();
+        while start.elapsed() < PATIENCE {
+            let before = self.cpu();
+            sleep(QUIET);
+            if self.cpu() - before < QUIET / 100 {
+                return;
+            }
+        }
+    }
+
     /// How long its processes and threads have run so far.
     pub(crate) fn cpu(&self) -> Duration {
         let threads = self.family().into_iter().flat_map(|pid| {
@@ -177,5 +189,7 @@ pub(crate) fn path(path: &Path) -> String {
 
 /// On the disk of the build, since `/tmp` may be memory, where syncing costs nothing.
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
+/// One that runs for less than a hundredth of such a time has nothing to do.
+const QUIET: Duration = Duration::from_millis(200);
 /// How long a server may take to start or to end: valgrind is slow.
 const PATIENCE: Duration = Duration::from_secs(120);

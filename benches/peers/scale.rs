@@ -42,8 +42,10 @@ pub(crate) fn measure(services: usize, time: Duration, with_nsd: bool) -> io::Re
     let mut registry = Registry::start("embedded", SETTINGS)?;
     let empty = registry.process.memory();
     runtime.block_on(registry.fill(data))?;
+    registry.process.settle();
     let registered = registry.process.memory();
     let ready = registry.restart()?;
+    registry.process.settle();
     let loaded = registry.process.memory();
     let cpu = per_query(&registry.process, registry.dns, data, Set::All, time)?;
     let target = (registry.http, Work::Registration, CONNECTIONS);
@@ -89,6 +91,7 @@ fn per_query(
     set: Set,
     time: Duration,
 ) -> io::Result<f64> {
+    process.settle();
     let mut flood = Flood::new(dns, data.questions(set))?;
     flood.run(Until::After(time / 4))?;
     let before = process.cpu();

@@ -250,6 +250,45 @@ proptest! {
     }
 }
 
+/// The TTL of the answer to an A query for `web`, at each tenth of a second of 8.
+fn ttls(desk: Desk, instances: &[String]) -> Vec<u32> {
+    let runtime = paused();
+    let _entered = runtime.enter();
+    let instances: Vec<&str> = instances.iter().map(|json| &**json).collect();
+    let settings = r#"{"ttl":"5s","answer":"all","max_answers":100}"#;
+    let stand = Stand::new(&[("web", settings, &instances)], &[]);
+    let query = QueryBytes::new("web.service.local.", rtype::A).opt(1232, 0, &[]).bytes();
+    let peer = Peer { transport: Transport::Udp, source: (Ipv4Addr::LOCALHOST, 5353).into() };
+    let (mut desk, mut reply) = (desk, Vec::new());
+    let ttl = |_| {
+        assert!(stand.front.handle_at(&mut desk, &query, peer, &mut reply));
+        runtime.block_on(tokio::time::advance(Duration::from_millis(100)));
+        // Behind the OPT record, the question and six bytes of the first record.
+        let at = query.len() - 11 + 6;
+        u32::from_be_bytes(*reply[at..].first_chunk().unwrap())
+    };
+    (0..80).map(ttl).collect()
+}
+
+#[test]
+fn a_ttl_is_that_of_the_service_or_what_is_left_of_the_shortest_lease() {
+    let instance = |i: usize, lease: &str| {
+        format!(r#"{{"id":"i{i}","addresses":["10.0.0.{i}"],"port":80,"ttl":{lease}}}"#)
+    };
+    let expected: Vec<u32> =
+        (0..80_u32).map(|i| (70_u32.saturating_sub(i) / 10).clamp(1, 5)).collect();
+
+    // Few are looked at together, many by each answer.
+    for others in [1, 4, 70] {
+        let mut instances: Vec<String> = (1..=others).map(|i| instance(i, r#""60s""#)).collect();
+        instances[others / 2] = instance(others / 2 + 1, r#""7s""#);
+        let rng = SmallRng::seed_from_u64(1);
+
+        assert_eq!(ttls(Desk::new(rng.clone()), &instances), expected, "{others}");
+        assert_eq!(ttls(Desk::unhurried(rng), &instances), expected, "{others}");
+    }
+}
+
 /// Whether the short way takes the question.
 fn is_common(stand: &Stand, query: &QueryBytes) -> bool {
     let served = stand.front.served();
