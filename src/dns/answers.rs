@@ -197,6 +197,24 @@ fn glue_is_whole_sets() {
 }
 
 #[test]
+fn addresses_of_what_is_browsed_come_with_its_srv() {
+    let stand = stand("{}", &instances(9, |_| String::new()));
+
+    for size in 512..=1232 {
+        let packet = QueryBytes::new("_web._tcp.service.local.", rtype::PTR).opt(size, 0, &[]);
+        let reply = stand.send(&packet, "::1");
+
+        let targets = reply.additionals.iter().filter_map(|record| match &record.data {
+            RData::SRV(srv) => Some(srv.target.to_string()),
+            _ => None,
+        });
+        let targets: Vec<String> = targets.collect();
+        let mut glue = reply.additionals.iter().filter(|r| matches!(r.data, RData::A(_)));
+        assert!(glue.all(|a| targets.contains(&a.name.to_string())), "{size}: {reply:?}");
+    }
+}
+
+#[test]
 fn name_servers_bring_the_addresses_that_they_have() {
     let ns = "$ORIGIN service.local.\n$TTL 60\nns1 A 192.0.2.99\n";
     let set = "$ORIGIN service.local.\n$TTL 60\n@ NS ns1\n@ NS other\nother A 192.0.2.7\n";

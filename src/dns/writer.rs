@@ -185,7 +185,10 @@ impl AnswerWriter<'_> {
             let instance = self.instance(srv);
             let id = instance.id.as_str();
             put_label_before(&mut owner, id, above.wire());
-            self.push_srv(reply, Section::Additional, &owner, ttl, srv, &suffix);
+            // Without it nobody knows whose addresses they are.
+            if !self.push_srv(reply, Section::Additional, &owner, ttl, srv, &suffix) {
+                return;
+            }
             self.push_txt(reply, Section::Additional, &owner, ttl, srv.instance);
             put_label_before(&mut owner, id, &suffix);
             push_addresses(reply, &owner, ttl, instance);
