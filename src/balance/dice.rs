@@ -10,16 +10,25 @@ pub(super) fn below(rng: &mut impl Rng, bound: u32) -> u32 {
 }
 
 /// Shuffles so that every permutation is as likely as any other.
+#[inline]
 pub(super) fn shuffle(rng: &mut impl Rng, items: &mut [u32]) {
-    if (2..=FEW).contains(&items.len()) {
-        let mut bits = rng.next_u64();
-        for i in (1..items.len()).rev() {
-            let (other, rest) = cast::halves(u128::from(bits) * (i as u128 + 1));
-            bits = rest;
-            items.swap(i, cast::index(other));
-        }
-        return;
+    match items.len() {
+        0 | 1 => {}
+        2..=FEW => shuffle_few(rng.next_u64(), items),
+        _ => shuffle_many(rng, items),
     }
+}
+
+#[inline]
+fn shuffle_few(mut bits: u64, items: &mut [u32]) {
+    for i in (1..items.len()).rev() {
+        let (other, rest) = cast::halves(u128::from(bits) * u128::from(i as u64 + 1));
+        bits = rest;
+        items.swap(i, cast::index(other));
+    }
+}
+
+fn shuffle_many(rng: &mut impl Rng, items: &mut [u32]) {
     let (mut bits, mut used) = (0, u64::MAX);
     for i in (1..items.len()).rev() {
         let bound = i as u64 + 1;

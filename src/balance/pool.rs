@@ -192,6 +192,7 @@ impl Pool {
     /// For how many records there must be room so that no [`Pool::pick`] has more than fit: in mode
     /// `All` for all of them, else for those of the unit that has most.
     #[must_use]
+    #[inline]
     pub fn least_room(&self) -> usize {
         match self.mode {
             AnswerMode::All => self.room.all(),
@@ -206,6 +207,7 @@ impl Pool {
     /// The units of an address answer, in its order: at most k, and so few that their records
     /// fit, but at least one. In mode `All` every unit: truncation is the caller's matter.
     /// `out` is cleared first.
+    #[inline(always)]
     pub fn pick(&self, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
         out.clear();
         if self.units == 0 {

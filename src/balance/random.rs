@@ -83,15 +83,31 @@ impl Lot {
         }
     }
 
-    /// Efraimidis and Spirakis: the smallest exponential variates over weight, in their order.
-    fn sort(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
-        let taken = out.len();
-        if self.units.even() && k + taken == self.units.live() {
+    /// Appends the units with a weight that are not in `out` yet, in any order.
+    fn fill(&self, out: &mut Vec<u32>) {
+        let n = self.units.len();
+        if self.units.live() < n || out.len() > 1 {
+            let taken = out.len();
             for unit in self.units.indices(true) {
                 if !out[..taken].contains(&unit) {
                     out.push(unit);
                 }
             }
+            return;
+        }
+        // All, and at most the first is there already: who takes its place takes the other's.
+        let first = out.pop();
+        out.extend(0..cast::unit(n));
+        if let Some(first) = first {
+            out.swap(0, first as usize);
+        }
+    }
+
+    /// Efraimidis and Spirakis: the smallest exponential variates over weight, in their order.
+    fn sort(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
+        let taken = out.len();
+        if self.units.even() && k + taken == self.units.live() {
+            self.fill(out);
             return dice::shuffle(rng, &mut out[taken..]);
         }
         with_scratch(self.units.live() - taken, |keys| {

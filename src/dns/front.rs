@@ -250,6 +250,7 @@ impl Front {
     }
 
     /// Whether the client gets more than its share, if it may not be where the packet says.
+    #[inline]
     fn verdict<const SHARED: bool>(
         &self,
         moment: &Moment<'_, SHARED>,

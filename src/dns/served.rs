@@ -47,6 +47,7 @@ impl Served {
     /// What counts as one client: `address` cut to the configured prefix, or to `length` when that
     /// is shorter.
     #[must_use]
+    #[inline]
     pub fn client(&self, address: IpAddr, length: u8) -> Network {
         let configured = match address {
             IpAddr::V4(_) => self.client_prefix.0,

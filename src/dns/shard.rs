@@ -53,6 +53,7 @@ impl<const SHARED: bool> Default for Shard<SHARED> {
 impl<const SHARED: bool> Shard<SHARED> {
     /// Counts a query of `request` bytes that was answered; `rtype` is `None` when none was
     /// understood.
+    #[inline(always)]
     pub(crate) fn answered(
         &self,
         peer: Peer,
@@ -99,6 +100,7 @@ impl<const SHARED: bool> Shard<SHARED> {
     }
 
     /// Counts what the rate limit did to a query, if anything.
+    #[inline]
     pub(crate) fn limited(&self, verdict: Verdict) {
         let (scope, action) = match verdict {
             Verdict::Answer => return,

@@ -17,6 +17,7 @@ pub struct Network {
 impl Network {
     /// The first `length` bits of `address`; a longer length than the family has is cut to it.
     #[must_use]
+    #[inline]
     pub fn of(address: IpAddr, length: u8) -> Self {
         match address {
             IpAddr::V4(v4) => {

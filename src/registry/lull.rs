@@ -13,6 +13,7 @@ pub(super) struct Lull(AtomicU64);
 impl Lull {
     /// Whether no lease is near its end; `near` is asked when it is time to look, and says from when
     /// on the first of them is.
+    #[inline]
     pub(super) fn holds(&self, now: Millis, near: impl FnOnce() -> Millis) -> bool {
         let seen = self.0.load(Ordering::Relaxed);
         if now.0 < seen >> 1 {

@@ -277,6 +277,7 @@ fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker) -> Option<Answe
 
 impl Asker {
     /// `by_client`: whether it makes a difference who asks.
+    #[inline]
     fn ask(&self, fit: usize, by_client: bool) -> Ask {
         let client = if by_client { client_hash(self.prefix) } else { 0 };
         Ask { client, now: self.now, fit, peek: self.peek }
@@ -311,6 +312,7 @@ fn by_client(view: &ServiceView, mode: AnswerMode) -> bool {
 
 /// min(service ttl, shortest remaining lease) in whole seconds, rounded down, at least 1 unless the
 /// service's ttl is 0.
+#[inline]
 fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis) -> u32 {
     let configured = view.settings.ttl;
     if configured == RecordTtl::ZERO {

@@ -36,7 +36,7 @@ impl<'v> Pooled<'v> {
     /// left of the apex. `None` when the question is not of this kind, has no records for an
     /// answer, or is the first to ask for its port.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn find(views: &'v Pinned<'_>, labels: &[&[u8]], kind: Kind) -> Option<Self> {
         let (service, form) = match Name::service(labels) {
             Some(service) => (service, Form::Plain),
@@ -63,7 +63,7 @@ impl<'v> Pooled<'v> {
 
     /// Chooses the units of the answer, in its order, into `units`, and says its TTL in seconds.
     /// Takes turns unless `asker` peeks.
-    #[inline]
+    #[inline(always)]
     pub fn choose(&self, asker: &Asker, rng: &mut impl Rng, units: &mut Vec<u32>) -> u32 {
         match self.records {
             Records::Addresses(family, addresses) => {

@@ -21,7 +21,7 @@ impl<'n> Place<'n> {
     /// Finds the place of `name`, which may be no name at all: then there is none. None either when
     /// it has more labels left of the apex than any common question, when it is the server's own,
     /// or when a zone file may have to do with it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(served: &Served, name: &[u8], folded: &'n mut Folded) -> Option<Self> {
         let name = folded.fold(name)?;
         let authority = authority(served, name)?;
@@ -38,12 +38,12 @@ impl<'n> Place<'n> {
             place.count += 1;
         }
         let last = place.labels().last()?;
-        let highest = &name[relative.len() - last.len() - 1..];
+        let highest = || &name[relative.len() - last.len() - 1..];
         let zones = &served.zones;
         let own = authority.own_name.wire();
         let others = zones.any_below(apex)
             || (std::ptr::eq(authority, &raw const served.home)
-                && zones.server().is_some_and(|statics| statics.zone().node(highest).is_some()));
+                && zones.server().is_some_and(|statics| statics.zone().node(highest()).is_some()));
         // Nearly all differ in the first letter.
         let is_own = name.get(1) == own.get(1) && name == own;
         (!is_own && !others).then_some(place)
@@ -69,7 +69,7 @@ impl Default for Folded {
 }
 
 impl Folded {
-    #[inline]
+    #[inline(always)]
     fn fold(&mut self, name: &[u8]) -> Option<&[u8]> {
         if name.len() > Name::MAX {
             return None;
