@@ -6,12 +6,20 @@ use std::collections::HashMap;
 /// One stack, and how often it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stack {
-    /// Names of functions, the outermost first.
-    pub(crate) frames: Vec<String>,
+    /// The functions, the outermost first.
+    pub(crate) frames: Vec<Function>,
     /// The thread that was seen with it.
     pub(crate) thread: String,
     /// In how many samples.
     pub(crate) samples: u64,
+}
+
+/// A function as the compiler has named it: an inlined one may have no path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    /// Where its source was; empty when that is not known.
+    pub(crate) file: String,
 }
 
 /// The stacks of a profile; `None` when `bytes` are no such message.
@@ -24,14 +32,15 @@ pub(crate) fn stacks(bytes: &[u8]) -> Option<Vec<Stack>> {
     let mut functions = HashMap::new();
     for function in profile.all(5) {
         let function = Message::parse(function?)?;
-        functions.insert(function.number(1)?, text(function.number(2)?)?);
+        let (name, file) = (text(function.number(2)?)?, text(function.number(4)?)?);
+        functions.insert(function.number(1)?, Function { name, file });
     }
     let mut locations = HashMap::new();
     for location in profile.all(4) {
         let location = Message::parse(location?)?;
         // Of inlined functions one each, the innermost first.
         let line = |line: Option<&[u8]>| functions.get(&Message::parse(line?)?.number(1)?).cloned();
-        let lines: Option<Vec<String>> = location.all(4).map(line).collect();
+        let lines: Option<Vec<Function>> = location.all(4).map(line).collect();
         locations.insert(location.number(1)?, lines?);
     }
     let stack = |sample: Option<&[u8]>| {

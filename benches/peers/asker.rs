@@ -19,6 +19,8 @@ pub(crate) struct Asker {
     socket: UdpSocket,
     /// The id that each place waits for; a place without one is free.
     waiting: [Option<u16>; PLACES],
+    /// Queries that were given up: their replies may still come.
+    forgotten: u64,
     next: u16,
     outward: Vec<[u8; LONGEST_QUERY]>,
     inward: Vec<[u8; LONGEST_REPLY]>,
@@ -32,6 +34,7 @@ impl Asker {
         Ok(Self {
             socket,
             waiting: [None; PLACES],
+            forgotten: 0,
             next: 0,
             outward: vec![[0; LONGEST_QUERY]; PLACES],
             inward: vec![[0; LONGEST_REPLY]; PLACES],
@@ -41,7 +44,7 @@ impl Asker {
 
     /// Takes the replies that are there.
     pub(crate) fn take(&mut self, expected: &Expected, tally: &mut Tally) -> io::Result<()> {
-        let Self { socket, waiting, inward, headers, .. } = self;
+        let Self { socket, waiting, forgotten, inward, headers, .. } = self;
         let mut buffers = inward.iter_mut();
         let mut slices: [[IoSliceMut<'_>; 1]; PLACES] = array::from_fn(|_| {
             let buffer: &mut [u8] = buffers.next().map_or(&mut [], |buffer| buffer);
@@ -55,11 +58,18 @@ impl Asker {
         };
         for reply in replies {
             let reply = reply.iovs().next().unwrap_or_default();
-            match expected.id(reply) {
-                Some(id) if waiting[usize::from(id) % PLACES].take() == Some(id) => {
-                    tally.answered += 1;
-                }
-                _ => tally.wrong += 1,
+            let Some(id) = expected.id(reply) else {
+                tally.wrong += 1;
+                continue;
+            };
+            let place = &mut waiting[usize::from(id) % PLACES];
+            if *place == Some(id) {
+                *place = None;
+                tally.answered += 1;
+            } else if *forgotten > 0 {
+                *forgotten -= 1;
+            } else {
+                tally.wrong += 1;
             }
         }
         Ok(())
@@ -92,7 +102,9 @@ impl Asker {
 
     /// Gives up what is on its way, and tells how much that was.
     pub(crate) fn forget(&mut self) -> u64 {
-        self.waiting.iter_mut().filter_map(Option::take).map(|_| 1).sum()
+        let lost = self.waiting.iter_mut().filter_map(Option::take).map(|_| 1).sum();
+        self.forgotten += lost;
+        lost
     }
 }
 

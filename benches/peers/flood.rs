@@ -29,7 +29,7 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     /// Other replies.
     pub(crate) wrong: u64,
-    /// Queries without a reply.
+    /// Queries without a reply in time.
     pub(crate) lost: u64,
 }
 
@@ -86,6 +86,6 @@ impl Flood {
 /// Sockets, so that a server which spreads them over threads or caches has something to spread.
 const SOCKETS: usize = 4;
 /// A query without a reply for so long is lost.
-const LOST: Duration = Duration::from_millis(500);
+const LOST: Duration = Duration::from_secs(1);
 /// A server that does so much wrong is not measured further.
 const MUCH: u64 = 10_000;

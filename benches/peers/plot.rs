@@ -45,16 +45,14 @@ pub(crate) fn svg(sizes: &[Size]) -> String {
         sizes.iter().map(|size| (x(instances(size)), y(size.cpu * 1e6))).collect();
     let nsd: Vec<(f64, f64)> =
         sizes.iter().filter_map(|size| Some((x(instances(size)), y(size.nsd? * 1e6)))).collect();
-    for (line, name, colour) in
-        [(nsd, "NSD, static", "#888"), (ours, "signpost, round_robin", "#06c")]
-    {
+    let lines = [(nsd, "NSD, static", "#888", 34.0), (ours, "signpost, round_robin", "#06c", 14.0)];
+    for (line, name, colour, above) in lines {
         let points: Vec<String> = line.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let Some((x, y)) = line.last() else { continue };
         add(format_args!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
+             <text x=\"{right}\" y=\"{}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
             points.join(" "),
-            y - 10.0
+            base - above
         ));
     }
     add(format_args!(

@@ -81,7 +81,8 @@ fn turn(
         }
         drop(flood);
         let latencies = Latencies::measure(running.dns, data.questions(set), CALM, time / 2)?;
-        let quantile = |per_mille| latencies.quantile(per_mille).unwrap_or_default().as_secs_f64();
+        let quantile =
+            |per_mille| latencies.quantile(per_mille).map_or(f64::NAN, |time| time.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
         let answered = tally.answered as f64;
         let turn = Turn {

@@ -23,13 +23,13 @@ pub(crate) enum Bound {
 }
 
 impl Target {
-    /// By which factor it was missed; `None` if it was met.
+    /// By which part of what is wanted it was missed; `None` if it was met.
     fn missed_by(&self) -> Option<f64> {
-        let factor = match self.bound {
-            Bound::AtMost(most) => self.figure / most,
-            Bound::AtLeast(least) => least / self.figure,
+        let part = match self.bound {
+            Bound::AtMost(most) => self.figure / most - 1.0,
+            Bound::AtLeast(least) => 1.0 - self.figure / least,
         };
-        (factor > 1.0).then_some(factor)
+        (part > 0.0).then_some(part)
     }
 }
 
@@ -130,10 +130,9 @@ pub(crate) fn print(targets: &[Target]) {
             Bound::AtMost(most) => format!("<= {most}"),
             Bound::AtLeast(least) => format!(">= {least}"),
         };
-        let verdict = target.missed_by().map_or_else(
-            || "met".to_owned(),
-            |factor| format!("missed by {:.0} %", (factor - 1.0) * 100.0),
-        );
+        let verdict = target
+            .missed_by()
+            .map_or_else(|| "met".to_owned(), |part| format!("missed by {:.0} %", part * 100.0));
         println!("{:<66} {:>8.2}  {wanted:<10} {verdict}", target.what, target.figure);
     }
 }

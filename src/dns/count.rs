@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A counter. When `SHARED`, many threads move it, which costs each of them the line of the cache
 /// that the others have. Else one does; what a second one added might be lost.
 #[derive(Debug, Default)]
-pub struct Count<const SHARED: bool>(AtomicU64);
+pub(crate) struct Count<const SHARED: bool>(AtomicU64);
 
 impl<const SHARED: bool> Count<SHARED> {
     /// So many more.
-    pub fn add(&self, number: u64) {
+    pub(crate) fn add(&self, number: u64) {
         if SHARED {
             self.0.fetch_add(number, Relaxed);
         } else {
@@ -19,8 +19,7 @@ impl<const SHARED: bool> Count<SHARED> {
     }
 
     /// The number now.
-    #[must_use]
-    pub fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

@@ -7,7 +7,7 @@ use crate::dns::count::Count;
 
 /// Counts of values up to each of `N` bounds, and of those above the last.
 #[derive(Debug)]
-pub struct Histogram<const N: usize, const SHARED: bool> {
+pub(crate) struct Histogram<const N: usize, const SHARED: bool> {
     /// In the unit that is counted in.
     bounds: [u64; N],
     /// How many of that unit make one of the unit that is shown.
@@ -19,21 +19,20 @@ pub struct Histogram<const N: usize, const SHARED: bool> {
 
 impl<const N: usize, const SHARED: bool> Histogram<N, SHARED> {
     /// An empty histogram with these bounds, in rising order, shown divided by `scale`.
-    #[must_use]
-    pub fn new(bounds: [u64; N], scale: f64) -> Self {
+    pub(crate) fn new(bounds: [u64; N], scale: f64) -> Self {
         let counts = bounds.map(|_| Count::default());
         Self { bounds, scale, counts, above: Count::default(), sum: Count::default() }
     }
 
     /// Counts `value` this many times.
-    pub fn observe(&self, value: u64, times: u64) {
+    pub(crate) fn observe(&self, value: u64, times: u64) {
         let bucket = self.bounds.iter().position(|bound| value <= *bound);
         bucket.map_or(&self.above, |bucket| &self.counts[bucket]).add(times);
         self.sum.add(value.saturating_mul(times));
     }
 
     /// Adds these counts to `sum`, which has the same bounds.
-    pub fn add_to(&self, sum: &Histogram<N, false>) {
+    pub(crate) fn add_to(&self, sum: &Histogram<N, false>) {
         self.counts.iter().zip(&sum.counts).for_each(|(own, sum)| sum.add(own.value()));
         sum.above.add(self.above.value());
         sum.sum.add(self.sum.value());
@@ -43,7 +42,7 @@ impl<const N: usize, const SHARED: bool> Histogram<N, SHARED> {
     ///
     /// # Errors
     /// When the encoder cannot take it.
-    pub fn encode(
+    pub(crate) fn encode(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         (name, help): (&str, &str),

@@ -1,17 +1,15 @@
 //! The DNS front: sockets, wire format, static zones; the only place with hickory.
 //!
-//! A packet goes `serve` -> `query` -> an answer -> `reply`. Nothing here waits, locks or logs per
-//! query, and nothing is kept from what a query said.
+//! A packet goes `serve` -> `front` -> `query` -> an answer -> `reply`, or past the last three by
+//! `fast`. Nothing here waits, locks or logs per query, and nothing is kept from what a query said.
 
 pub mod authority;
 pub mod batch;
 pub mod cookies;
-pub mod count;
 pub mod counters;
 pub mod edns;
 pub mod explain;
 pub mod front;
-pub mod histogram;
 pub mod metrics;
 pub mod name;
 pub mod query;
@@ -32,11 +30,13 @@ pub mod zones;
 #[cfg(test)]
 mod answers;
 mod compress;
+mod count;
 mod datagrams;
 mod exchange;
 mod fast;
 #[cfg(test)]
 mod fixture;
+mod histogram;
 mod https;
 #[cfg(test)]
 mod laws;

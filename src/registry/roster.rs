@@ -38,7 +38,14 @@ impl Roster {
         }
     }
 
-    /// The instance with this id, to be changed in everything but its id.
+    /// How many will be different when they are shown next.
+    #[cfg(test)]
+    pub(crate) fn changed(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The instance with this id, to be changed in everything but its id. Counts as changed from now
+    /// on, whatever is done to it.
     pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut InstanceView> {
         if !self.changes.contains_key(id) {
             let view = self.find_shown(id)?.clone();

@@ -158,8 +158,10 @@ impl State {
         if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
             start_lease(&mut self.leases, service, view, from);
         }
-        let lapsed = view.lapsed;
-        if let Some(view) = entry.instances.get_mut(id.as_str()).filter(|_| lapsed) {
+        // What is looked at to be changed counts as changed, which most renewals are not.
+        if view.lapsed
+            && let Some(view) = entry.instances.get_mut(id.as_str())
+        {
             view.lapsed = false;
             view.revision = revision;
             let kind = EventKind::Put(view.clone());
@@ -395,3 +397,30 @@ pub(super) fn start_lease(
 
 /// Deadlines of what is gone that are not worth a look through all.
 const SPARE_DEADLINES: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Admin, InstanceSpec};
+
+    #[test]
+    fn a_renewal_is_no_change_of_the_instance() {
+        let mut state = State::new(Image::default(), Duration::from_secs(600), Millis(0));
+        let service = ServiceName::new("web").unwrap();
+        let spec: InstanceSpec = serde_json::from_str(r#"{"addresses":["10.0.0.1"]}"#).unwrap();
+        let id = InstanceId::new("web-1").unwrap();
+        let instance = spec.build(id.clone(), Some(LeaseTtl::DEFAULT), Admin::Enabled).unwrap();
+        let put = Op::Put {
+            service: service.clone(),
+            instance: Arc::new(instance),
+            generation: 1,
+            registers: true,
+        };
+        state.apply(put, Millis(0));
+        state.services.get_mut(&service).unwrap().instances.show();
+
+        assert!(state.renew(&service, &id, Millis(1_000)));
+
+        assert_eq!(state.services[&service].instances.changed(), 0);
+    }
+}

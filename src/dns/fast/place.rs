@@ -1,6 +1,7 @@
 //! Where a name is: in which zone of the registry's names, and which labels are left of its apex.
 
 use crate::dns::authority::Authority;
+use crate::dns::name::Name;
 use crate::dns::served::Served;
 
 /// A name below an apex of ours that nothing but the registry answers for.
@@ -70,6 +71,9 @@ impl Default for Folded {
 impl Folded {
     #[inline]
     fn fold(&mut self, name: &[u8]) -> Option<&[u8]> {
+        if name.len() > Name::MAX {
+            return None;
+        }
         self.0.get_mut(..name.len())?.copy_from_slice(name);
         // By the block, whatever is behind the name: a block is a few instructions. Length bytes are
         // at most 63, below 'A'.
@@ -82,6 +86,6 @@ impl Folded {
 /// A port, a protocol and a service.
 const MOST_LABELS: usize = 3;
 const MAX_LABEL: u8 = 63;
-/// The longest name, 255 bytes, in whole blocks.
-const MAX_NAME: usize = 256;
+/// The longest name in whole blocks.
+const MAX_NAME: usize = Name::MAX.next_multiple_of(BLOCK);
 const BLOCK: usize = 32;

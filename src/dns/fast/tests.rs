@@ -120,8 +120,8 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
 }
 
 fn around() -> impl Strategy<Value = Around> {
-    let files =
-        select(vec![vec![], vec![], vec![OWN], vec![OTHER], vec![BELOW], vec![OWN, OTHER, BELOW]]);
+    let all = vec![OWN, OTHER, BELOW];
+    let files = select(vec![vec![], vec![], vec![OWN], vec![NEAR], vec![OTHER], vec![BELOW], all]);
     (files, any::<bool>(), prop::bool::weighted(0.2))
         .prop_map(|(zone_files, aliases, limited)| Around { zone_files, aliases, limited })
 }
@@ -145,7 +145,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
     let rtype = select(&[1, 1, 1, 28, 28, 33, 33, 33, 16, 65, 255, 12, 43][..]);
     let flags = (select(&[0, 0, 1, 1, 2, 4, 0x80, 0x28][..]), select(&[0, 0, 0x20, 0xff][..]));
     let class = prop_oneof![20 => Just(1_u16), 1 => Just(255), 1 => Just(3)];
-    let size = select(&[0, 512, 600, 1232, 4096, 65_535][..]);
+    let size = select(&[0, 511, 512, 513, 600, 1231, 1232, 1233, 4096, 65_535][..]);
     let ttl = select(&[0, 0x8000, 0x8000, 0xff00_7fff, 0x0001_0000][..]);
     let options =
         select(vec![vec![], vec![], vec![], vec![0, 3, 0, 0], vec![0, 8, 0, 4, 0, 1, 0, 0]]);
@@ -341,6 +341,24 @@ fn common_questions_are_taken_and_others_are_not() {
     }
 }
 
+#[test]
+fn what_is_a_byte_too_long_for_a_name_is_left_to_the_full_handler() {
+    let instance = r#"{"id":"i0","addresses":["10.0.0.1"]}"#;
+    let service = "s".repeat(55);
+    let stand = Stand::new(&[(&service, "{}", &[instance])], &[]);
+    for (last, taken) in [(5, true), (6, false)] {
+        // Registered when there was no alias as long as this.
+        let labels = [63, 63, 63, last].map(|length| "a".repeat(length));
+        let apex = Name::from_text(&(labels.join(".") + "."), None).unwrap();
+        let usual = served("service.local.", &[]);
+        let alias = Authority { apex, ..usual.home.clone() };
+        stand.front.serve(Served { aliases: vec![alias], ..usual });
+        let question = [&[55], service.as_bytes(), apex.wire(), &[0, 1, 0, 1]].concat();
+
+        assert_eq!(is_common(&stand, &QueryBytes::raw(&question)), taken, "{last}");
+    }
+}
+
 const SERVICES: &[&str] =
     &["web", "db", "a-long-name-of-a-service-that-is-nearly-as-long-as-labels-can"];
 
@@ -361,6 +379,10 @@ const OTHER_LABELS: &[&str] = &[
     "x.sub",
     "_http._tcp.tag",
     "_._tcp",
+    // Labels that hold what an apex looks like.
+    "\\003web\\007service\\005local",
+    "web\\007service\\005local\\000",
+    "a\\003svc\\000",
 ];
 
 const APEXES: &[&str] = &[
@@ -378,6 +400,9 @@ const LONG_APEX: &str = "a-rather-long-label-in-an-alias-that-is.there-to-make-n
 /// Static records among the registry's names; one takes `db` from it.
 const OWN: &str = "$ORIGIN service.local.\n$TTL 60\nstatic A 192.0.2.9\n*.wild A 192.0.2.10\n\
     db A 192.0.2.11\nx._tcp TXT a\n";
+/// Others that come close: one gives `db` away, and wildcards, which registered names are not for.
+const NEAR: &str = "$ORIGIN service.local.\n$TTL 60\ndb NS ns.else.\n* CNAME web\n\
+    *.sub A 192.0.2.10\n";
 /// A zone that has nothing to do with ours.
 const OTHER: &str = "$ORIGIN example.com.\n$TTL 60\n@ SOA ns h 1 2 3 4 5\nweb A 192.0.2.12\n";
 /// A zone below ours.
