@@ -23,6 +23,7 @@ fn start(runtime: &Runtime) -> Registry {
         declared: Arc::new(Declared::default()),
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
+        reverse: Vec::new(),
     };
     let names = Names { zone_length: 13, server: "ns1".into() };
     let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

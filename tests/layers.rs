@@ -26,13 +26,14 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("rustls::", &["dns/"]),
     ("rcgen::", &["dns/tls/"]),
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
+    ("ecow::", &["model/name.rs"]),
     ("papaya::", &["registry/"]),
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),

@@ -118,6 +118,7 @@ impl Stand {
             declared: Arc::new(declared),
             limits: Limits::default(),
             forget_after: Duration::from_secs(600),
+            reverse: vec!["10.0.0.0/8".parse().unwrap()],
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
         let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::address::Address;
+use crate::model::few::Few;
 use crate::model::lease::LeaseTtl;
 use crate::model::metadata::Metadata;
 use crate::model::name::{InstanceId, Label, ServiceName};
@@ -20,10 +21,10 @@ pub struct Instance {
     /// Unique in its service.
     pub id: InstanceId,
     /// 1-8, in the order given, without duplicates.
-    pub addresses: Box<[Address]>,
+    pub addresses: Few<Address>,
     /// 0-32; the first is the main one.
     #[serde(default)]
-    pub ports: Box<[Port]>,
+    pub ports: Few<Port>,
     /// Share of the traffic relative to the others.
     #[serde(default)]
     pub weight: Weight,

@@ -8,6 +8,7 @@ mod change;
 mod conduct;
 mod declared;
 mod duration;
+mod few;
 mod instance;
 mod lease;
 mod limits;
@@ -29,6 +30,7 @@ pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revi
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
+pub use few::Few;
 pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
 pub use lease::LeaseTtl;
 pub use limits::Limits;

@@ -6,14 +6,15 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 
-/// A DNS label of the registry's alphabet, in lower case. Cheap to clone.
+/// A DNS label of the registry's alphabet, in lower case. Cheap to clone; up to 15 characters take no
+/// memory but its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Label(Arc<str>);
+pub struct Label(EcoString);
 
 impl Label {
     /// The longest label that DNS can carry (RFC 1035 section 2.3.4).
@@ -25,7 +26,7 @@ impl Label {
     /// When `text` is empty, too long, or not of the alphabet described above.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check(text, Self::MAX)?;
-        Ok(Self(text.to_ascii_lowercase().into()))
+        Ok(Self(text.chars().map(|c| c.to_ascii_lowercase()).collect()))
     }
 
     /// The label's text, lower case.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Commit, CommitError, InstanceId, Load, Millis, Revision, ServiceName, Status};
+use crate::model::{
+    Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
+};
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
@@ -30,6 +32,7 @@ pub(crate) enum Command {
         statics_changed: bool,
         reply: oneshot::Sender<Result<Reloaded, Refusal>>,
     },
+    Cover(Vec<Network>, oneshot::Sender<Result<(), Refusal>>),
     ShutDown(oneshot::Sender<Revision>),
 }
 

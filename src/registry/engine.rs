@@ -100,6 +100,7 @@ impl Engine {
             going_down: None,
             last_commit_sent: false,
         };
+        engine.publisher.cover(&engine.policy.reverse);
         engine.publish(now);
         engine
     }
@@ -170,6 +171,10 @@ impl Engine {
                 let reloaded = self.reload(*policy, statics_changed, now);
                 reply.send(Ok(reloaded)).ok();
             }
+            Command::Cover(ranges, reply) => {
+                self.publisher.cover(&ranges);
+                reply.send(Ok(())).ok();
+            }
             Command::ShutDown(done) => self.going_down = Some(done),
         }
     }
@@ -233,6 +238,7 @@ impl Engine {
 
     fn reload(&mut self, policy: Policy, statics_changed: bool, now: Millis) -> Reloaded {
         self.state.set_forget_after(policy.forget_after);
+        self.publisher.cover(&policy.reverse);
         self.policy = policy;
         let before = self.state.revision;
         self.state.revision = before.next();

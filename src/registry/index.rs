@@ -1,5 +1,6 @@
 //! What readers ask of the registry as a whole and not of one service: which types of service there
-//! are, and who has an address. Kept up by the publisher with each view, so that no query searches.
+//! are, and who has an address that is looked up. Kept up by the publisher with each view, so that no
+//! query searches.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,9 +8,9 @@ use std::net::IpAddr;
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
-use crate::model::{Address, InstanceId, Protocol, ServiceName};
+use crate::model::{Address, InstanceId, Network, Protocol, ServiceName};
 use crate::registry::shown::Shown;
-use crate::registry::view::{InstanceView, ServiceView};
+use crate::registry::view::{InstanceView, ServiceView, Views};
 
 /// A service, and a protocol that the main port of an instance of it has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,12 +67,39 @@ impl Index {
 #[derive(Debug, Default)]
 pub(crate) struct Indexer {
     types: Shown<ServiceType>,
+    /// Where the addresses are that are looked up: of others no owners are kept.
+    ranges: Vec<Network>,
     /// Addresses with more owners than are shown.
     crowds: HashMap<IpAddr, Shown<Owner>, RandomState>,
     changes: Vec<(IpAddr, Owner, bool)>,
 }
 
 impl Indexer {
+    /// From now on keeps owners of the addresses in `ranges`. The only work here that grows with the
+    /// registry.
+    pub(crate) fn cover(&mut self, views: &Views, ranges: &[Network]) {
+        if self.ranges == ranges {
+            return;
+        }
+        let before = std::mem::replace(&mut self.ranges, ranges.to_vec());
+        let index = views.index();
+        for view in views.all() {
+            for own in view.instances.iter() {
+                for ip in own.instance.addresses.iter().map(|address| address.ip()) {
+                    let has = within(&self.ranges, ip);
+                    if has != within(&before, ip) {
+                        let id = own.instance.id.clone();
+                        self.changes.push((ip, Owner { service: view.name.clone(), id }, has));
+                    }
+                }
+            }
+            if self.changes.len() > MOST_CHANGES {
+                self.move_owners(index);
+            }
+        }
+        self.move_owners(index);
+    }
+
     /// Takes note that the view of a service changed from `before` to `after`, each `None` when
     /// the service is not known.
     pub(crate) fn note(
@@ -94,10 +122,12 @@ impl Indexer {
                 (true, true) | (false, false) => {}
             }
         }
-        self.note_addresses(service, instances(before), instances(after));
-        // A start publishes everything at once.
-        if self.changes.len() > MOST_CHANGES {
-            self.move_owners(index);
+        if !self.ranges.is_empty() {
+            self.note_addresses(service, instances(before), instances(after));
+            // A start publishes everything at once.
+            if self.changes.len() > MOST_CHANGES {
+                self.move_owners(index);
+            }
         }
     }
 
@@ -146,7 +176,9 @@ impl Indexer {
             let owner = || Owner { service: service.clone(), id: id.clone() };
             let gone = had.iter().filter(|ip| !has.contains(ip)).map(|ip| (ip, false));
             let come = has.iter().filter(|ip| !had.contains(ip)).map(|ip| (ip, true));
-            self.changes.extend(gone.chain(come).map(|(ip, has)| (ip.ip(), owner(), has)));
+            let both = gone.chain(come).map(|(address, has)| (address.ip(), has));
+            let looked_up = both.filter(|(ip, _)| within(&self.ranges, *ip));
+            self.changes.extend(looked_up.map(|(ip, has)| (ip, owner(), has)));
         }
     }
 
@@ -205,6 +237,10 @@ fn instances(view: Option<&ServiceView>) -> &[InstanceView] {
 
 fn addresses(view: Option<&InstanceView>) -> &[Address] {
     view.map_or(&[], |view| &view.instance.addresses)
+}
+
+fn within(ranges: &[Network], ip: IpAddr) -> bool {
+    ranges.iter().any(|range| range.contains(ip))
 }
 
 /// Changes that are gathered before they are made.

@@ -50,7 +50,8 @@ pub use targets::{Target, Targets};
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{
-    Image, InstanceId, InstancePatch, InstanceSpec, Revision, ServiceName, Settings, SettingsPatch,
+    Image, InstanceId, InstancePatch, InstanceSpec, Network, Revision, ServiceName, Settings,
+    SettingsPatch,
 };
 use command::Command;
 use engine::{Parts, QUEUE};
@@ -216,6 +217,15 @@ impl Registry {
     /// When a change of status cannot be stored; the leases are renewed all the same.
     pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<Vec<Renewed>, Refusal> {
         self.ask(|reply| Command::Renew(renewals, reply)).await
+    }
+
+    /// Looks up the owners of addresses in `ranges`, and of no others: ahead of a policy that says
+    /// so, for who is about to ask.
+    ///
+    /// # Errors
+    /// Only when the server is shutting down.
+    pub async fn cover(&self, ranges: Vec<Network>) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Cover(ranges, reply)).await
     }
 
     /// Puts a new policy in force. `statics_changed` tells that static records, which the registry

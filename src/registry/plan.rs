@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{
-    Admin, Declared, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl, Limits,
+    Admin, Declared, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl, Limits, Network,
     OperatorState, ServiceName, SettingsPatch, SpecError, Status,
 };
 use crate::registry::op::Op;
@@ -24,6 +24,8 @@ pub struct Policy {
     pub limits: Limits,
     /// How long an undeclared service without instances stays known.
     pub forget_after: std::time::Duration,
+    /// Where the addresses are whose owners are looked up.
+    pub reverse: Vec<Network>,
 }
 
 /// The names that an instance's must not collide with or outgrow; fixed for the process.

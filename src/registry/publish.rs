@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::meter::{Meter, REPORT_TTL};
 use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, RecordTtl, ServiceName, Settings};
+use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};
@@ -40,6 +40,11 @@ impl Publisher {
     pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
         let indexer = Indexer::default();
         Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+    }
+
+    /// From now on readers find the owners of addresses in `ranges`, and of no others.
+    pub(crate) fn cover(&mut self, ranges: &[Network]) {
+        self.indexer.cover(&self.views, ranges);
     }
 
     /// Publishes everything that changed since the last call.

@@ -68,6 +68,7 @@ fn policy() -> Policy {
         declared: Arc::new(Declared::default()),
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
+        reverse: Vec::new(),
     }
 }
 

@@ -377,7 +377,7 @@ impl Views {
     }
 
     /// Calls `read` with the instances that have `address`, usable or not, sorted; of very many the
-    /// first, more than a reply can hold. They may be gone from their service's view by now.
+    /// first, more than a reply can hold; none when it is in no range that is looked up. They may be gone from their service's view by now.
     pub fn read_owners<R>(&self, address: IpAddr, read: impl FnOnce(&[Owner]) -> R) -> R {
         self.index.owners(address, read)
     }

@@ -71,6 +71,8 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         let statics_changed = *self.front.served() != served;
+        // Names of addresses are not asked for before their owners are known.
+        self.registry.cover(config.live.reverse.clone()).await?;
         // First, since who sees a new serial must not be given old records.
         self.front.serve(served);
         let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;

@@ -135,5 +135,6 @@ pub(super) fn policy(live: &Live) -> Policy {
         declared: Arc::new(live.declared.clone()),
         limits: live.limits.clone(),
         forget_after: live.forget_after,
+        reverse: live.reverse.clone(),
     }
 }

@@ -68,6 +68,7 @@ impl Server {
             declared: Arc::new(setup.declared),
             limits: setup.limits,
             forget_after: Duration::from_secs(600),
+            reverse: Vec::new(),
         };
         let (persist, requests) = mpsc::channel(1);
         let store = Arc::new(Mutex::new(None));

@@ -48,6 +48,27 @@ async fn an_instance_outside_a_tightened_allow_list_can_still_be_drained() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn owners_of_addresses_are_those_in_the_ranges_in_force() {
+    let near = Policy { reverse: vec!["10.0.0.0/31".parse().unwrap()], ..policy() };
+    let (registry, _) = start(near);
+    registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    registry.register(service("web"), id("web-2"), at("10.0.0.2")).await.unwrap();
+    let found = || {
+        let of = |address: &str| registry.views().read_owners(address.parse().unwrap(), <[_]>::len);
+        [of("10.0.0.1"), of("10.0.0.2")]
+    };
+
+    assert_eq!(found(), [1, 0]);
+    registry.cover(vec!["10.0.0.0/8".parse().unwrap()]).await.unwrap();
+    assert_eq!(found(), [1, 1]);
+    let far = Policy { reverse: vec!["10.0.0.2/31".parse().unwrap()], ..policy() };
+    registry.reload(far, false).await.unwrap();
+    assert_eq!(found(), [0, 1]);
+    registry.deregister(service("web"), id("web-2")).await.unwrap();
+    assert_eq!(found(), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shorter_time_to_forget_holds_for_services_that_are_empty_already() {
     let (registry, _) = start(policy());
     registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
