@@ -73,7 +73,7 @@ impl Lot {
             }
         }
         if out.len() < wanted {
-            self.sort(wanted - out.len(), rng, out);
+            self.draw_left(wanted - out.len(), rng, out);
         }
         let from = out.len();
         if from < k {
@@ -103,13 +103,45 @@ impl Lot {
         }
     }
 
+    /// Appends `k` of the units with a weight that are not in `out` yet.
+    #[inline]
+    fn draw_left(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
+        let (taken, live) = (out.len(), self.units.live());
+        if self.units.even() && k + taken == live {
+            self.fill(out);
+            dice::shuffle(rng, &mut out[taken..]);
+        } else if live <= FEW {
+            self.draw_each(k, rng, out);
+        } else {
+            self.sort(k, rng, out);
+        }
+    }
+
+    /// One after the other, as the law is written down: what a few cost least by.
+    fn draw_each(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
+        let weights = self.units.weights();
+        let of = |unit: u32| weights.get(unit as usize).copied().unwrap_or(0);
+        let mut left = self.units.total() - out.iter().map(|unit| of(*unit)).sum::<u32>();
+        for _ in 0..k {
+            let mut point = dice::below(rng, left);
+            for unit in self.units.indices(true) {
+                if out.contains(&unit) {
+                    continue;
+                }
+                if point < of(unit) {
+                    left -= of(unit);
+                    out.push(unit);
+                    break;
+                }
+                point -= of(unit);
+            }
+        }
+    }
+
     /// Efraimidis and Spirakis: the smallest exponential variates over weight, in their order.
+    #[inline(never)]
     fn sort(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
         let taken = out.len();
-        if self.units.even() && k + taken == self.units.live() {
-            self.fill(out);
-            return dice::shuffle(rng, &mut out[taken..]);
-        }
         with_scratch(self.units.live() - taken, |keys| {
             let left = self.units.indices(true).filter(|unit| !out.contains(unit));
             for (key, unit) in keys.iter_mut().zip(left) {

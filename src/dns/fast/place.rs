@@ -78,7 +78,9 @@ impl Folded {
         // By the block, whatever is behind the name: a block is a few instructions. Length bytes are
         // at most 63, below 'A'.
         let (blocks, _) = self.0.as_chunks_mut::<BLOCK>();
-        blocks.iter_mut().take(name.len().div_ceil(BLOCK)).for_each(|b| b.make_ascii_lowercase());
+        for block in blocks.get_mut(..name.len().div_ceil(BLOCK))? {
+            block.make_ascii_lowercase();
+        }
         Some(&self.0[..name.len()])
     }
 }
