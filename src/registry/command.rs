@@ -110,6 +110,8 @@ pub struct EngineStats {
     pub renewals: AtomicU64,
     /// Times that the process found itself stopped, and gave every lease a fresh ttl.
     pub stalls: AtomicU64,
+    /// Views built: one for each service that a batch of changes, or load, has moved.
+    pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
 }

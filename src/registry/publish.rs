@@ -47,9 +47,10 @@ impl Publisher {
         self.indexer.cover(&self.views, ranges);
     }
 
-    /// Publishes everything that changed since the last call.
-    pub(crate) fn publish(&mut self, state: &mut State, now: Millis) {
+    /// Publishes everything that changed since the last call, and says how many views it built.
+    pub(crate) fn publish(&mut self, state: &mut State, now: Millis) -> usize {
         let (events, touched) = state.take_changes();
+        let mut built = 0;
         for name in &touched {
             let before = self.views.service(name.as_str());
             match state.services.get_mut(name) {
@@ -57,6 +58,7 @@ impl Publisher {
                     let view = self.build(name, service, &state.defaults, now);
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
+                    built += 1;
                 }
                 None => {
                     self.indexer.note(self.views.index(), before.as_deref(), None);
@@ -69,6 +71,7 @@ impl Publisher {
             self.views.set_revision(state.revision);
             self.journal.append(events, state.revision);
         }
+        built
     }
 
     /// Remembers that an instance of `service` reported load.

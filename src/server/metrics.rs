@@ -71,6 +71,8 @@ impl Collector for Parts {
         counter("signpost_registry_expired", "Leases that ended", &engine.expired)?;
         counter("signpost_registry_renewals", "Heartbeats taken", &engine.renewals)?;
         counter("signpost_registry_stalls", "Times the process was stopped", &engine.stalls)?;
+        let built = "Views of services built";
+        counter("signpost_registry_views_built", built, &engine.views_built)?;
         counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
