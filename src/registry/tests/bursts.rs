@@ -7,20 +7,19 @@ const INSTANCES: u32 = 10_000;
 
 /// Registers all instances, each client its share, one after the other.
 async fn register_all(registry: &Registry, port: u16) {
-    let clients = (0..CLIENTS).map(|client| {
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CLIENTS {
         let registry = registry.clone();
-        tokio::spawn(async move {
+        clients.spawn(async move {
             for number in (client..INSTANCES).step_by(CLIENTS as usize) {
                 let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
                 let json = format!(r#"{{"addresses":["{address}"],"port":{port}}}"#);
                 let id = id(&format!("web-{number}"));
                 registry.register(service("web"), id, spec(&json)).await.unwrap();
             }
-        })
-    });
-    for client in clients.collect::<Vec<_>>() {
-        client.await.unwrap();
+        });
     }
+    clients.join_all().await;
 }
 
 #[tokio::test(start_paused = true)]
