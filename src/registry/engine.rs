@@ -283,6 +283,7 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
+        self.state.settle_overloads(now);
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);

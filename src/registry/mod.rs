@@ -15,6 +15,7 @@ mod leases;
 mod lull;
 mod observed;
 mod op;
+mod overload;
 mod panic;
 mod plan;
 mod pools;

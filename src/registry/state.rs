@@ -3,7 +3,7 @@
 //! No I/O, no clock, no waiting. Only the engine holds it. Every change goes through
 //! [`State::apply`], which also notes the events for watchers and the services to publish anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
 use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
+use crate::registry::overload::Overload;
 use crate::registry::panic::Panicking;
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
@@ -34,7 +35,9 @@ pub(crate) struct State {
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
-    touched: BTreeSet<ServiceName>,
+    pub(super) touched: BTreeSet<ServiceName>,
+    /// Services with overloaded instances.
+    pub(super) overloads: BTreeMap<ServiceName, Overload>,
 }
 
 /// One service and its instances.
@@ -101,6 +104,7 @@ impl State {
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            overloads: BTreeMap::new(),
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {

@@ -1,4 +1,4 @@
-//! Slow start, panic, and when a drained instance is safe to stop.
+//! Slow start, panic, overload, and when a drained instance is safe to stop.
 
 use super::*;
 use crate::model::PanicMode;
@@ -19,6 +19,13 @@ async fn status(registry: &Registry, ids: &[&str], status: Status) {
     let renewals =
         ids.iter().map(|i| Renewal { status: Some(status), ..renewal(registry, "web", i) });
     registry.renew(renewals.collect()).await.unwrap();
+}
+
+async fn report(registry: &Registry, i: &str, load: &str) {
+    let load = Some(serde_json::from_str(load).unwrap());
+    registry.renew(vec![Renewal { load, ..renewal(registry, "web", i) }]).await.unwrap();
+    // What it reported is taken in with the engine's turn.
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn web(registry: &Registry) -> Arc<ServiceView> {
@@ -283,4 +290,86 @@ async fn an_instance_that_is_drained_at_the_start_may_have_been_answered_before(
     let (registry, _) = start(Policy { declared: declared(&instances), ..policy() });
 
     assert!((4_000..=5_001).contains(&drained(&registry, "a").await));
+}
+
+const FULL: &str = r#"{"connections":50,"capacity":50}"#;
+const BUSY: &str = r#"{"connections":45,"capacity":50}"#;
+const ROOM: &str = r#"{"connections":39,"capacity":50}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_full_instance_is_out_until_a_fifth_is_free() {
+    let (registry, store) = start(policy());
+    register(&registry, &["a", "b", "c"], "").await;
+    let before = registry.views().revision();
+    let commits = store.commits.lock().unwrap().len();
+
+    report(&registry, "a", BUSY).await;
+    assert_eq!((answered(&registry), registry.views().revision()), ("abc".into(), before));
+    report(&registry, "a", FULL).await;
+    assert_eq!((answered(&registry), registry.views().revision()), ("bc".into(), before.next()));
+    assert_eq!(web(&registry).instances[0].reasons(), ["overloaded"]);
+    report(&registry, "a", BUSY).await;
+    assert_eq!((answered(&registry), registry.views().revision()), ("bc".into(), before.next()));
+    report(&registry, "a", ROOM).await;
+    assert_eq!(answered(&registry), "abc");
+    assert_eq!(registry.views().revision(), before.next().next());
+    assert_eq!(store.commits.lock().unwrap().len(), commits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_says_so_is_out_while_its_report_is_believed() {
+    let (registry, _) = start(policy());
+    register(&registry, &["a", "b"], "").await;
+
+    report(&registry, "a", r#"{"overloaded":true}"#).await;
+    assert_eq!(answered(&registry), "b");
+    report(&registry, "a", r#"{"overloaded":false}"#).await;
+    assert_eq!(answered(&registry), "ab");
+
+    report(&registry, "a", r#"{"overloaded":true}"#).await;
+    wait(60).await;
+    report(&registry, "a", r#"{"overloaded":true}"#).await;
+    wait(89).await;
+    assert_eq!(answered(&registry), "b");
+    wait(2).await;
+    assert_eq!(answered(&registry), "ab");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_of_a_tier_are_overloaded_none_is_out() {
+    let (registry, _) = start(policy());
+    register(&registry, &["a", "b", "c"], "").await;
+    register(&registry, &["z"], r#","tier":1"#).await;
+
+    report(&registry, "a", FULL).await;
+    report(&registry, "b", FULL).await;
+    assert_eq!(answered(&registry), "c");
+    report(&registry, "c", FULL).await;
+    assert_eq!((answered(&registry), web(&registry).usable()), ("abc".into(), 4));
+    report(&registry, "b", ROOM).await;
+    assert_eq!(answered(&registry), "b");
+    // The one that had room is gone, so that none has.
+    registry.deregister(service("web"), id("b")).await.unwrap();
+    assert_eq!(answered(&registry), "ac");
+    register(&registry, &["d"], "").await;
+    assert_eq!(answered(&registry), "d");
+    status(&registry, &["d"], Status::Critical).await;
+    assert_eq!(answered(&registry), "ac");
+    // Another of the same name has reported nothing.
+    registry.deregister(service("web"), id("a")).await.unwrap();
+    register(&registry, &["a"], "").await;
+    assert_eq!(answered(&registry), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_overloaded_are_a_panic() {
+    let (registry, _) = start(policy());
+    set(&registry, r#"{"panic":0.5}"#).await;
+    register(&registry, &["a", "b", "c"], "").await;
+
+    report(&registry, "a", FULL).await;
+    assert_eq!(answered(&registry), "bc");
+    report(&registry, "b", FULL).await;
+
+    assert_eq!((answered(&registry), web(&registry).usable()), ("abc".into(), 1));
 }
