@@ -9,6 +9,7 @@ pub mod hash;
 pub mod meter;
 pub mod owners;
 pub mod pool;
+pub mod slow_start;
 pub mod weights;
 
 mod cast;

@@ -52,6 +52,7 @@ pub(crate) struct ServiceJson<'a> {
     service: &'a ServiceName,
     settings: &'a Settings,
     overrides: SettingsPatch,
+    panic: bool,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -63,6 +64,7 @@ impl<'a> ServiceJson<'a> {
             service: &view.name,
             settings: &view.settings,
             overrides: view.overrides.as_deref().cloned().unwrap_or_default(),
+            panic: view.panic.is_some(),
             instances: view.instances.iter().map(|i| InstanceJson::new(i, now)).collect(),
         }
     }
@@ -76,6 +78,7 @@ pub(crate) struct ServiceSummary<'a> {
     instances: usize,
     usable: usize,
     declared: bool,
+    panic: bool,
 }
 
 impl<'a> ServiceSummary<'a> {
@@ -87,6 +90,7 @@ impl<'a> ServiceSummary<'a> {
             instances: view.instances.len(),
             usable: view.usable(),
             declared: view.declared,
+            panic: view.panic.is_some(),
         }
     }
 }

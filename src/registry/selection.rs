@@ -1,4 +1,4 @@
-//! The usable instances that a selector matches, and what answers for them: a pool a record type,
+//! The instances that may be answered and that a selector matches, and what answers for them: a pool a record type,
 //! made when the view is built or when it is first asked for.
 
 use std::collections::{BTreeSet, HashSet};
@@ -104,8 +104,8 @@ impl Selection {
             Selector::Zone(zone) => view.instance.zone() == Some(zone),
         };
         let all = stock.instances.iter().enumerate();
-        let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
-        Self::of(stock, usable.collect())
+        let answered = all.filter(|(i, v)| stock.answers(*i) && matches(v)).map(|(i, _)| index(i));
+        Self::of(stock, answered.collect())
     }
 
     pub(super) fn of(stock: Stock<'_>, mut usable: Vec<u32>) -> Self {
