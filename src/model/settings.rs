@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::duration::DurationText;
+use crate::model::locality::LocalityPolicy;
 pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
 
 /// How clients are spread over the instances.
@@ -227,6 +228,8 @@ settings! {
     panic: Panic,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
+    /// Whether clients are sent to instances near them.
+    locality: LocalityPolicy,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a
