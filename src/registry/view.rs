@@ -15,7 +15,7 @@ use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::model::{
-    Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
+    Admin, Instance, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
@@ -175,7 +175,7 @@ pub struct ServiceView {
 impl ServiceView {
     pub(crate) fn new(parts: Parts, rng: &mut impl Rng) -> Self {
         let Parts { name, revision, declared, settings, overrides, instances, weights } = parts;
-        let stock = Stock { instances: &instances, weights: &weights, settings: &settings };
+        let stock = Stock::new(&instances, &weights, &settings);
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
         let ports: BTreeSet<_> =
@@ -238,6 +238,24 @@ impl ServiceView {
         self.pools.select(self.stock(), selector)
     }
 
+    /// `selection` as clients at `client` see it: itself where no instance is near them.
+    #[must_use]
+    pub fn seen_from<'s>(&self, selection: &'s Selection, client: &Locality) -> &'s Selection {
+        selection.seen_from(self.stock(), client)
+    }
+
+    /// The weights in force in an answer made of the instances of `selection` that have what is asked
+    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
+    /// nearer ones are enough. `None` when they are those of everybody.
+    #[must_use]
+    pub fn weighed(
+        &self,
+        selection: &Selection,
+        has: impl Fn(&Instance) -> bool,
+    ) -> Option<Vec<(u32, bool)>> {
+        selection.weighed(self.stock(), has)
+    }
+
     /// The pool of `selection` that answers A or AAAA.
     pub fn addresses<'s>(
         &self,
@@ -288,7 +306,7 @@ impl ServiceView {
     }
 
     fn stock(&self) -> Stock<'_> {
-        Stock { instances: &self.instances, weights: &self.weights, settings: &self.settings }
+        Stock::new(&self.instances, &self.weights, &self.settings)
     }
 
     /// The instance with this id, and where it is in `instances`.
