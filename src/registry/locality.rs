@@ -44,32 +44,27 @@ pub(super) struct Vantage {
 }
 
 impl Outlook {
-    /// Of the instances that match, of which `usable` may be answered.
-    pub(super) fn new(
-        stock: Stock<'_>,
-        usable: &[u32],
-        matches: impl Fn(&InstanceView) -> bool,
-    ) -> Self {
+    /// Of the instances that match.
+    pub(super) fn new(stock: Stock<'_>, matches: impl Fn(&InstanceView) -> bool) -> Self {
         if stock.settings.locality == LocalityPolicy::Off {
             return Self::Same;
         }
-        let localities = usable.iter().filter_map(|i| stock.instance(*i).locality.get());
+        let all = || stock.instances.iter().enumerate();
+        let enabled = || all().filter(|(_, v)| v.instance.admin == Admin::Enabled && matches(v));
+        // Where nobody may be answered now, too: what is missing there spills over from there.
         let mut places: BTreeSet<Locality> = BTreeSet::new();
-        for locality in localities {
-            if !places.insert(locality.clone()) {
-                continue;
-            }
-            if locality.region.is_some() {
+        for locality in enabled().filter_map(|(_, view)| view.instance.locality.get()) {
+            if !places.contains(locality) {
+                places.insert(locality.clone());
                 places.insert(Locality { zone: None, ..locality.clone() });
             }
         }
+        places.remove(&Locality::default());
         if places.is_empty() {
             return Self::Same;
         }
-        let all = stock.instances.iter().enumerate();
-        let enabled = all.filter(|(_, v)| v.instance.admin == Admin::Enabled && matches(v));
         Self::Elsewhere(Box::new(Places {
-            enabled: enabled.map(|(i, _)| index(i)).collect(),
+            enabled: enabled().map(|(i, _)| index(i)).collect(),
             seen: places.into_iter().map(|place| (place, OnceLock::new())).collect(),
         }))
     }

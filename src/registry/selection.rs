@@ -107,9 +107,9 @@ impl Selection {
         };
         let all = stock.instances.iter().enumerate();
         let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
-        let usable: Vec<u32> = usable.collect();
+        let usable = usable.collect();
         let outlook = match selector {
-            Selector::Whole | Selector::Tags(_) => Outlook::new(stock, &usable, matches),
+            Selector::Whole | Selector::Tags(_) => Outlook::new(stock, matches),
             // Who asks for a zone wants that one.
             Selector::Zone(_) => Outlook::Same,
         };
