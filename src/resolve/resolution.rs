@@ -23,6 +23,7 @@ pub struct Resolution {
     /// The additional section, without OPT.
     pub additional: Vec<ResolvedRecord>,
     /// Where the client is; `None` when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub locality: Option<Locality>,
     /// The service; `None` when the name is not one of a service.
     pub service: Option<ServiceName>,
