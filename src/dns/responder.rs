@@ -34,6 +34,7 @@ pub(super) trait Witness {
         view: &ServiceView,
         labels: &[&[u8]],
         kind: Kind,
+        asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     );
 }
@@ -43,7 +44,8 @@ pub(super) struct Quiet;
 
 impl Witness for Quiet {
     const PEEKS: bool = false;
-    fn found(&mut self, _: &ServiceView, _: &[&[u8]], _: Kind, _: &Outcome<Answer>) {}
+    fn found(&mut self, _: &ServiceView, _: &[&[u8]], _: Kind, _: &Asker<'_>, _: &Outcome<Answer>) {
+    }
 }
 
 /// Answers one question.
@@ -51,7 +53,10 @@ pub(super) struct Responder<'q> {
     views: &'q Views,
     served: &'q Served,
     query: &'q Query<'q>,
+    /// The client: its address, or the network that a client subnet says it is in.
     client: Network,
+    /// What counts as this client.
+    prefix: Network,
     now: Millis,
     rng: &'q mut SmallRng,
     /// Why a service that is known is not in the answer, for people.
@@ -100,7 +105,8 @@ impl<'q> Responder<'q> {
             views,
             served,
             query,
-            client: served.client(address, length),
+            client: Network::of(address, length),
+            prefix: served.client(address, length),
             now,
             rng,
             reason: None,
@@ -345,13 +351,15 @@ impl<'q> Responder<'q> {
         let Asked { owner, labels, apex } = *asked;
         let room = reply.room();
         let asker = Asker {
-            prefix: self.client,
+            client: self.client,
+            prefix: self.prefix,
+            localities: Some(&self.served.localities),
             fit_v4: room / V4_RECORD,
             fit_v6: room / V6_RECORD,
             now: self.now,
             peek: W::PEEKS,
         };
-        let client = self.client;
+        let client = self.prefix;
         // Without EDNS there is nowhere to say it.
         let tells = self.query.head.edns.is_some();
         let mut reason = None;
@@ -365,7 +373,7 @@ impl<'q> Responder<'q> {
                         outcome = Outcome::NoData;
                     }
                 }
-                witness.found(view, labels, kind, &outcome);
+                witness.found(view, labels, kind, &asker, &outcome);
                 if tells {
                     reason = remark(view, labels, kind, &outcome);
                 }

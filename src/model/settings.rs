@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::duration::DurationText;
 pub use crate::model::guards::{PanicMode, Share, SlowStart};
+use crate::model::locality::LocalityPolicy;
 pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
 
 /// How clients are spread over the instances.
@@ -236,6 +237,8 @@ settings! {
     panic_mode: PanicMode,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
+    /// Whether clients are sent to instances near them.
+    locality: LocalityPolicy,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a

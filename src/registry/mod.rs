@@ -12,6 +12,7 @@ mod engine;
 mod index;
 mod journal;
 mod leases;
+mod locality;
 mod lull;
 mod observed;
 mod op;

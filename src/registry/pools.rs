@@ -13,7 +13,8 @@ use std::sync::{Arc, OnceLock};
 use rand::Rng;
 
 use crate::balance::pool::{Member, PoolSpec};
-use crate::model::{AnswerMode, Balance, RecordTtl, Settings};
+use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
+use crate::registry::locality::Weighed;
 use crate::registry::panic::Panic;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::view::InstanceView;
@@ -39,6 +40,8 @@ pub(crate) struct Stock<'v> {
     pub(crate) panic: Option<&'v Panic>,
     /// Whether the weight of any of them grows.
     pub(crate) ramps: bool,
+    /// How clients at one locality see it; `None`: it is for everybody.
+    pub(crate) weighed: Option<&'v Weighed>,
 }
 
 impl<'v> Stock<'v> {
@@ -57,6 +60,27 @@ impl<'v> Stock<'v> {
             Balance::RoundRobin if self.ramps => Balance::WeightedRoundRobin,
             usual => usual,
         }
+    }
+
+    pub(crate) fn instance(self, instance: u32) -> &'v Instance {
+        &self.instances[instance as usize].instance
+    }
+
+    /// The static weight of an instance, or what stands for it.
+    fn static_weight(self, instance: u32) -> u16 {
+        let own = || match self.settings.balance {
+            Balance::RoundRobin => 1,
+            Balance::Random
+            | Balance::WeightedRoundRobin
+            | Balance::LeastConnections
+            | Balance::ConsistentHash => self.instance(instance).weight.get(),
+        };
+        self.weighed.and_then(|weighed| weighed.static_weight(instance)).unwrap_or_else(own)
+    }
+
+    /// Whether an instance is left out, since nearer ones are enough.
+    pub(crate) fn far(self, instance: u32) -> bool {
+        self.weighed.is_some_and(|weighed| weighed.far(instance))
     }
 
     pub(crate) fn published(self, instance: u32) -> impl Iterator<Item = (&'v str, &'v str)> {
@@ -152,7 +176,7 @@ impl Pools {
             Some(cell) => {
                 Selected::Kept(cell.get_or_init(|| Selection::new(stock, selector).into()))
             }
-            None => Selected::Made(Selection::of(stock, Vec::new()).into()),
+            None => Selected::Made(Selection::none(stock).into()),
         }
     }
 
@@ -204,11 +228,7 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
     Member {
         id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
-        base: if stock.settings.balance == Balance::RoundRobin {
-            1
-        } else {
-            view.instance.weight.get()
-        },
+        base: stock.static_weight(i),
         meter: &view.vitals.meter,
         unit,
     }

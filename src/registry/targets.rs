@@ -34,6 +34,8 @@ pub struct Target {
     pub tier: u16,
     /// The SRV weight.
     pub weight: u16,
+    /// For clients at some locality: a spare, since nearer ones are enough.
+    pub far: bool,
 }
 
 impl Targets {
@@ -59,6 +61,7 @@ impl Targets {
             port,
             tier: instance(i).tier.get(),
             weight,
+            far: stock.far(i),
         });
         Self {
             targets: targets.collect(),

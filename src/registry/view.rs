@@ -15,8 +15,8 @@ use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::model::{
-    Admin, Instance, InstanceId, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
-    SettingsPatch, Status,
+    Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
+    Settings, SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
@@ -201,6 +201,7 @@ impl ServiceView {
             settings: &settings,
             panic: panic.as_deref(),
             ramps: ramp.is_some(),
+            weighed: None,
         };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
@@ -266,6 +267,24 @@ impl ServiceView {
         self.pools.select(self.stock(), selector)
     }
 
+    /// `selection` as clients at `client` see it: itself where no instance is near them.
+    #[must_use]
+    pub fn seen_from<'s>(&self, selection: &'s Selection, client: &Locality) -> &'s Selection {
+        selection.seen_from(self.stock(), client)
+    }
+
+    /// The weights in force in an answer made of the instances of `selection` that have what is asked
+    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
+    /// nearer ones are enough. `None` when they are those of everybody.
+    #[must_use]
+    pub fn weighed(
+        &self,
+        selection: &Selection,
+        has: impl Fn(&Instance) -> bool,
+    ) -> Option<Vec<(u32, bool)>> {
+        selection.weighed(self.stock(), has)
+    }
+
     /// The pool of `selection` that answers A or AAAA.
     pub fn addresses<'s>(
         &self,
@@ -322,6 +341,7 @@ impl ServiceView {
             settings: &self.settings,
             panic: self.panic.as_deref(),
             ramps: self.ramp.is_some(),
+            weighed: None,
         }
     }
 
