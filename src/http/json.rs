@@ -52,6 +52,8 @@ pub(crate) struct ServiceJson<'a> {
     service: &'a ServiceName,
     settings: &'a Settings,
     overrides: SettingsPatch,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     panic: bool,
     instances: Vec<InstanceJson<'a>>,
 }
@@ -78,6 +80,8 @@ pub(crate) struct ServiceSummary<'a> {
     instances: usize,
     usable: usize,
     declared: bool,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     panic: bool,
 }
 
