@@ -473,7 +473,8 @@ const ANY_KINDS: [Kind; 7] =
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
-/// RFC 8914: other, which the text says.
+/// RFC 8914: other, which the text says. No code is about the health of what is answered: a stale
+/// answer is one that a resolver kept.
 const EDE_OTHER: u16 = 0;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

@@ -70,6 +70,9 @@ impl State {
             let was_declared = entry.is_declared();
             entry.declared = new.map(|service| Box::new(service.settings.clone()));
             let settings = entry.settings(&self.defaults);
+            if known {
+                entry.note_settings(&old_settings, &settings, now);
+            }
             if !known || settings != old_settings || entry.is_declared() != was_declared {
                 self.note(&name, EventKind::Service(Some(settings)));
             }

@@ -156,9 +156,6 @@ impl Publisher {
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        if let Some(before) = before.filter(|before| before.settings.ttl > settings.ttl) {
-            service.held_until = service.held_until.max(now + before.settings.ttl.get());
-        }
         let panic = panic(name, service, before, &settings, &instances, now);
         let mut weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
         let factors = match &panic {

@@ -82,6 +82,13 @@ impl Service {
         }
     }
 
+    /// Notes that its settings were these until `now`.
+    pub(crate) fn note_settings(&mut self, before: &Settings, after: &Settings, now: Millis) {
+        if before.ttl > after.ttl {
+            self.held_until = self.held_until.max(now + before.ttl.get());
+        }
+    }
+
     /// The settings in force: override, else file, else defaults, key by key.
     pub(crate) fn settings(&self, defaults: &Settings) -> Settings {
         let layers = [self.declared.as_deref(), self.overrides.as_deref()];
@@ -413,8 +420,10 @@ impl State {
         if entry.overrides.as_deref() == patch.as_ref() {
             return false;
         }
+        let before = entry.settings(&self.defaults);
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
+        entry.note_settings(&before, &settings, now);
         self.note(&service, EventKind::Service(Some(settings)));
         self.note_empty(&service, now);
         true

@@ -94,6 +94,7 @@ fn bodies_of_the_other_calls_name_the_field_too() {
         ("PUT", "/v1/services/web", r#"{"ttl":"2h"}"#, "invalid", "ttl"),
         ("PUT", "/v1/services/web", r#"{"max_answers":0}"#, "invalid", "max_answers"),
         ("PUT", "/v1/services/web", r#"{"slow_start":"30"}"#, "invalid", "slow_start"),
+        ("PUT", "/v1/services/web", r#"{"panic":"half"}"#, "invalid", "panic"),
         ("PUT", "/v1/services/web", r#"{"txt":"some"}"#, "invalid", "txt"),
         ("PUT", "/v1/services/web", r#"{"tttl":"5s"}"#, "unknown-field", "tttl"),
         ("PUT", "/v1/services/web", "[]", "invalid", "body"),

@@ -193,6 +193,26 @@ async fn a_panic_answers_whoever_is_there_and_ends_with_a_margin() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_is_one_of_the_service_whatever_selects() {
+    let (registry, _) = start(policy());
+    set(&registry, r#"{"panic":0.5}"#).await;
+    register(&registry, &["a", "b"], r#","tags":["x"]"#).await;
+    register(&registry, &["c"], "").await;
+    register(&registry, &["d"], r#","tags":["x"],"tier":1"#).await;
+    let selected = || {
+        let view = web(&registry);
+        let selection = view.select(Selector::Tags(&["x"]));
+        let active = selection.active().iter();
+        active.map(|i| view.instances[*i as usize].instance.id.as_str()).collect::<String>()
+    };
+
+    status(&registry, &["a"], Status::Critical).await;
+    assert_eq!((answered(&registry), selected()), ("bc".into(), "b".into()));
+    status(&registry, &["b"], Status::Critical).await;
+    assert_eq!((answered(&registry), selected()), ("abc".into(), "ab".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_mode_says_who_is_answered_in_a_panic() {
     let (registry, _) = start(policy());
     set(&registry, r#"{"panic":0.5,"panic_mode":"last_good"}"#).await;
