@@ -44,11 +44,13 @@ impl Engine {
         }
         let last = self.going_down.is_some() && self.waiting.is_empty() && !self.last_commit_sent;
         let probing = self.failure.is_some() && now >= self.probe_at;
-        let stores = self.failure.is_none() || probing || last;
-        let writes = self.plan(stores);
-        if !stores {
-            self.apply(writes, now);
-            return;
+        let mut writes = self.plan();
+        if self.failure.is_some() {
+            // What was not refused needs no store.
+            self.apply(std::mem::take(&mut writes), now);
+            if !probing && !last {
+                return;
+            }
         }
         let durable = writes.iter().any(Planned::is_durable);
         let ahead = self.state.revision.0 > self.told.0 + MAX_AHEAD;
@@ -75,8 +77,7 @@ impl Engine {
 
     /// Plans what is waiting. While the store cannot write, what needs it is refused, and nothing
     /// builds on that; what only renews goes on.
-    fn plan(&mut self, stores: bool) -> Vec<Planned> {
-        let failure = self.failure.as_ref().filter(|_| !stores);
+    fn plan(&mut self) -> Vec<Planned> {
         let waiting = self.waiting.len().min(MAX_BATCH);
         let mut planner =
             Planner::new(&self.state, &self.policy, &self.names, &mut self.generation);
@@ -89,7 +90,7 @@ impl Engine {
                     continue;
                 }
             };
-            match failure {
+            match &self.failure {
                 Some(failure) if write.is_durable() => {
                     planner.take_back();
                     write.reply.refuse(failure.clone().into());

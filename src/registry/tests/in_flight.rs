@@ -178,3 +178,19 @@ async fn going_down_tells_a_store_that_failed_what_holds() {
     late.unwrap_err();
     assert_eq!(store.instances(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_store_refuses_does_not_pile_up() {
+    let (registry, store) = start(policy());
+    store.full.store(true, Ordering::SeqCst);
+
+    for i in 0..1_000 {
+        let id = id(&format!("web-{i}"));
+        registry.register(service("web"), id, at("10.0.0.1")).await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let commits = store.commits.lock().unwrap();
+    let sizes: Vec<usize> = commits.iter().map(|commit| commit.changes.len()).collect();
+    assert!(sizes.len() > 5 && sizes.iter().all(|size| *size == 1), "{sizes:?}");
+}
