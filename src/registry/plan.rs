@@ -50,7 +50,7 @@ pub(crate) enum Write {
         id: InstanceId,
         patch: InstancePatch,
     },
-    Statuses(Vec<(ServiceName, InstanceId, Status)>),
+    Statuses(Vec<StatusReport>),
     Deregister {
         service: ServiceName,
         id: InstanceId,
@@ -66,6 +66,16 @@ pub(crate) enum Write {
         deregister: Vec<(ServiceName, InstanceId)>,
         register: Vec<(ServiceName, InstanceId, InstanceSpec)>,
     },
+}
+
+/// A status that a heartbeat carried.
+#[derive(Debug)]
+pub(crate) struct StatusReport {
+    pub(crate) service: ServiceName,
+    pub(crate) id: InstanceId,
+    /// The registration that it is of; `None`: of whichever there is.
+    pub(crate) generation: Option<u64>,
+    pub(crate) status: Status,
 }
 
 /// Checks the writes of one batch, in order.
@@ -191,12 +201,17 @@ impl<'s> Planner<'s> {
         Ok(vec![self.put(service.clone(), Arc::new(instance), known.generation, false)])
     }
 
-    /// Statuses that heartbeats carried. Instances that are gone by now are left alone.
-    fn statuses(&mut self, statuses: Vec<(ServiceName, InstanceId, Status)>) -> Vec<Op> {
-        let mut ops = Vec::with_capacity(statuses.len());
-        for (service, id, status) in statuses {
-            let patch = InstancePatch { status: Some(Some(status)), ..InstancePatch::default() };
-            ops.extend(self.patch(&service, &id, patch).into_iter().flatten());
+    /// Statuses that heartbeats carried. Instances that are gone by now are left alone, and so are
+    /// later registrations of them.
+    fn statuses(&mut self, reports: Vec<StatusReport>) -> Vec<Op> {
+        let mut ops = Vec::with_capacity(reports.len());
+        for StatusReport { service, id, generation, status } in reports {
+            let own = |known: Known| generation.is_none_or(|given| given == known.generation);
+            if self.known(&service, &id).is_some_and(own) {
+                let status = Some(Some(status));
+                let patch = InstancePatch { status, ..InstancePatch::default() };
+                ops.extend(self.patch(&service, &id, patch).into_iter().flatten());
+            }
         }
         ops
     }

@@ -194,3 +194,24 @@ async fn what_a_full_store_refuses_does_not_pile_up() {
     let sizes: Vec<usize> = commits.iter().map(|commit| commit.changes.len()).collect();
     assert!(sizes.len() > 5 && sizes.iter().all(|size| *size == 1), "{sizes:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_of_an_earlier_registration_is_not_that_of_the_next() {
+    let (registry, store) = start(policy());
+    let first = registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    let held = hold(&registry, &store).await;
+    let next = go(&registry, |r| async move {
+        r.register(service("web"), id("web-1"), at("10.0.0.2")).await
+    });
+    let next = next.await;
+    let mut sick = renewal(&registry, "web", "web-1");
+    sick.generation = Some(first.instance.generation);
+    sick.status = Some(Status::Critical);
+    let sick = go(&registry, |r| async move { r.renew(vec![sick]).await }).await;
+
+    drop(held);
+    next.await.unwrap().unwrap();
+    sick.await.unwrap().unwrap();
+
+    assert_eq!(registry.views().service("web").unwrap().usable(), 1);
+}
