@@ -130,10 +130,13 @@ impl State {
                 self.put(service, instance, generation, registers, now)
             }
             Op::Renew { service, instance, generation } => {
-                if self.renew(&service, &instance.id, now) {
+                let known = self.instance(service.as_str(), instance.id.as_str());
+                let known = known.is_some_and(|view| view.generation == generation);
+                if known && self.renew(&service, &instance.id, now) {
                     return false;
                 }
-                // Its lease ended while this waited; the store has not heard of that yet.
+                // Its lease ended while this waited, or what it repeats was refused after all; what
+                // the store holds is this, and it must not hear otherwise.
                 self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
                 self.put(service, instance, generation, true, now)
             }

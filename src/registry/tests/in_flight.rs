@@ -215,3 +215,59 @@ async fn a_status_of_an_earlier_registration_is_not_that_of_the_next() {
 
     assert_eq!(registry.views().service("web").unwrap().usable(), 1);
 }
+
+/// What becomes of `call`, planned behind a batch that registers web-1 at 10.0.0.2 and that the file
+/// overtakes on its way to the store. Registered at 10.0.0.1 is web-1 before.
+async fn behind_an_overtaken_batch<F>(
+    call: impl FnOnce(Registry) -> F,
+) -> (Result<Written, Refusal>, String, TestStore)
+where
+    F: Future<Output = Result<Written, Refusal>> + Send + 'static,
+{
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    let held = hold(&registry, &store).await;
+    let batch = go(&registry, |r| async move {
+        let web = |name, address| (service("web"), id(name), at(address));
+        r.batch(Vec::new(), vec![web("web-1", "10.0.0.2"), web("web-9", "10.0.0.3")]).await
+    });
+    let batch = batch.await;
+    let behind = go(&registry, call).await;
+    drop(held);
+    let gate = Arc::clone(&store.gate).lock_owned().await;
+    tokio::task::yield_now().await;
+    let web_9 = r#"{"id":"web-9","addresses":["10.0.0.9"],"port":80}"#;
+    registry.reload(with_file(&[web_9]), false).await.unwrap();
+    drop(gate);
+
+    let refused = batch.await.unwrap();
+    assert!(matches!(refused, Err(Refusal::StaticInstance { .. })), "{refused:?}");
+    let behind = behind.await.unwrap();
+    let view = registry.views().service("web").unwrap();
+    let address = view.instances[0].instance.addresses[0].to_string();
+    (behind, address, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_holds_also_when_the_one_that_it_repeats_did_not_happen() {
+    let again = |r: Registry| async move {
+        r.register(service("web"), id("web-1"), at("10.0.0.2")).await
+    };
+
+    let (again, address, _) = behind_an_overtaken_batch(again).await;
+
+    let told = again.unwrap().instance.instance.addresses[0].to_string();
+    assert_eq!((told, address), ("10.0.0.2".into(), "10.0.0.2".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_brings_nothing_with_it_that_did_not_happen() {
+    let patch = InstancePatch { admin: Some(Some(Admin::Draining)), ..InstancePatch::default() };
+    let drain =
+        |r: Registry| async move { r.patch(service("web"), id("web-1"), patch).await };
+
+    let (drained, address, _) = behind_an_overtaken_batch(drain).await;
+
+    assert!(matches!(drained, Err(Refusal::Owned { .. })), "{drained:?}");
+    assert_eq!(address, "10.0.0.1");
+}
