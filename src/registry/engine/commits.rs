@@ -66,7 +66,7 @@ impl Engine {
         let changes = stale.chain(fresh).collect();
         // Not less than any revision that these writes, or a generation, will have.
         let reached = self.state.revision.0 + writes.len() as u64;
-        self.told = Revision(reached.max(self.generation));
+        self.told = self.told.max(Revision(reached.max(self.generation)));
         let commit = Commit { revision: self.told, changes };
         let (reply, done) = oneshot::channel();
         if self.persist.try_send(PersistRequest { commit, done: reply }).is_err() {

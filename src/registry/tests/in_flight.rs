@@ -271,3 +271,20 @@ async fn a_change_brings_nothing_with_it_that_did_not_happen() {
     assert!(matches!(drained, Err(Refusal::Owned { .. })), "{drained:?}");
     assert_eq!(address, "10.0.0.1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_is_told_of_revisions_never_falls() {
+    let (registry, store) = start(with_file(&[STATIC]));
+    let held = hold(&registry, &store).await;
+    let enabled = || InstancePatch { admin: Some(Some(Admin::Enabled)), ..InstancePatch::default() };
+    for _ in 0..5 {
+        go(&registry, |r| async move { r.patch(service("web"), id("web-1"), enabled()).await }).await;
+    }
+    drop(held);
+    registry.register(service("web"), id("web-2"), at("10.0.0.2")).await.unwrap();
+    registry.register(service("web"), id("web-3"), at("10.0.0.3")).await.unwrap();
+
+    let commits = store.commits.lock().unwrap();
+    let told: Vec<u64> = commits.iter().map(|commit| commit.revision.0).collect();
+    assert!(told.is_sorted(), "{told:?}");
+}
