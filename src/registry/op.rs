@@ -71,13 +71,26 @@ impl Op {
         })
     }
 
+    /// Whether this only renews a lease, of a registration that is still there.
+    pub(crate) fn only_renews(&self, state: &State) -> bool {
+        match self {
+            Self::Renew { service, instance, generation } => {
+                state.has_registered(service, &instance.id, *generation)
+            }
+            Self::Put { .. }
+            | Self::Remove { .. }
+            | Self::Override { .. }
+            | Self::Forget { .. }
+            | Self::Operator { .. } => false,
+        }
+    }
+
     /// Why this, which was legal when it was planned, no longer is: since then the file may have
     /// taken the instance over or given it up, its lease may have ended, and what this builds on may
     /// have been refused.
     pub(crate) fn overtaken(&self, state: &State) -> Option<Refusal> {
-        let view = |service: &ServiceName, id: &InstanceId| {
-            state.instance(service.as_str(), id.as_str())
-        };
+        let view =
+            |service: &ServiceName, id: &InstanceId| state.instance(service.as_str(), id.as_str());
         let source = |service, id| view(service, id).map(|view| view.source);
         match self {
             Self::Put { service, instance, generation, registers } => {

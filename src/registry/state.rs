@@ -130,9 +130,8 @@ impl State {
                 self.put(service, instance, generation, registers, now)
             }
             Op::Renew { service, instance, generation } => {
-                let known = self.instance(service.as_str(), instance.id.as_str());
-                let known = known.is_some_and(|view| view.generation == generation);
-                if known && self.renew(&service, &instance.id, now) {
+                if self.has_registered(&service, &instance.id, generation) {
+                    self.renew(&service, &instance.id, now);
                     return false;
                 }
                 // Its lease ended while this waited, or what it repeats was refused after all; what
@@ -150,6 +149,17 @@ impl State {
     /// The instance as it is now.
     pub(crate) fn instance(&self, service: &str, id: &str) -> Option<&InstanceView> {
         self.services.get(service)?.instances.get(id)
+    }
+
+    /// Whether the instance is there by the registration that got `generation`.
+    pub(crate) fn has_registered(
+        &self,
+        service: &ServiceName,
+        id: &InstanceId,
+        generation: u64,
+    ) -> bool {
+        let view = self.instance(service.as_str(), id.as_str());
+        view.is_some_and(|view| view.generation == generation)
     }
 
     /// Restarts the lease, counted from `from`, and says whether the instance exists. A declared

@@ -14,6 +14,7 @@ use crate::registry::op::{Key, Op};
 use crate::registry::plan::Planner;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
+use crate::registry::state::State;
 
 /// Writes that are on their way to the store.
 pub(super) struct Batch {
@@ -33,6 +34,11 @@ impl Planned {
     /// Whether any of it must be stored.
     fn is_durable(&self) -> bool {
         self.ops.iter().any(Op::is_durable)
+    }
+
+    /// Whether it does no more than renew leases of `state`, and so builds on no write before it.
+    fn only_renews(&self, state: &State) -> bool {
+        !self.ops.is_empty() && self.ops.iter().all(|op| op.only_renews(state))
     }
 }
 
@@ -124,9 +130,13 @@ impl Engine {
                 // what holds, so the next commit says so.
                 self.suspect.extend(batch.caught_up);
                 self.suspect.extend(batch.writes.iter().flat_map(|w| &w.ops).filter_map(Op::key));
-                for write in batch.writes {
+                let only_renews = |write: &Planned| write.only_renews(&self.state);
+                let (renewals, refused) =
+                    batch.writes.into_iter().partition::<Vec<_>, _>(only_renews);
+                for write in refused {
                     write.reply.refuse(error.clone().into());
                 }
+                self.apply(renewals, now);
                 self.failure = Some(error);
                 self.probe_at = now + PROBE;
             }

@@ -200,9 +200,11 @@ async fn a_status_of_an_earlier_registration_is_not_that_of_the_next() {
     let (registry, store) = start(policy());
     let first = registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
     let held = hold(&registry, &store).await;
-    let next = go(&registry, |r| async move {
-        r.register(service("web"), id("web-1"), at("10.0.0.2")).await
-    });
+    let next =
+        go(
+            &registry,
+            |r| async move { r.register(service("web"), id("web-1"), at("10.0.0.2")).await },
+        );
     let next = next.await;
     let mut sick = renewal(&registry, "web", "web-1");
     sick.generation = Some(first.instance.generation);
@@ -250,9 +252,8 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn a_registration_holds_also_when_the_one_that_it_repeats_did_not_happen() {
-    let again = |r: Registry| async move {
-        r.register(service("web"), id("web-1"), at("10.0.0.2")).await
-    };
+    let again =
+        |r: Registry| async move { r.register(service("web"), id("web-1"), at("10.0.0.2")).await };
 
     let (again, address, _) = behind_an_overtaken_batch(again).await;
 
@@ -263,8 +264,7 @@ async fn a_registration_holds_also_when_the_one_that_it_repeats_did_not_happen()
 #[tokio::test(start_paused = true)]
 async fn a_change_brings_nothing_with_it_that_did_not_happen() {
     let patch = InstancePatch { admin: Some(Some(Admin::Draining)), ..InstancePatch::default() };
-    let drain =
-        |r: Registry| async move { r.patch(service("web"), id("web-1"), patch).await };
+    let drain = |r: Registry| async move { r.patch(service("web"), id("web-1"), patch).await };
 
     let (drained, address, _) = behind_an_overtaken_batch(drain).await;
 
@@ -276,9 +276,11 @@ async fn a_change_brings_nothing_with_it_that_did_not_happen() {
 async fn what_the_store_is_told_of_revisions_never_falls() {
     let (registry, store) = start(with_file(&[STATIC]));
     let held = hold(&registry, &store).await;
-    let enabled = || InstancePatch { admin: Some(Some(Admin::Enabled)), ..InstancePatch::default() };
+    let enabled =
+        || InstancePatch { admin: Some(Some(Admin::Enabled)), ..InstancePatch::default() };
     for _ in 0..5 {
-        go(&registry, |r| async move { r.patch(service("web"), id("web-1"), enabled()).await }).await;
+        go(&registry, |r| async move { r.patch(service("web"), id("web-1"), enabled()).await })
+            .await;
     }
     drop(held);
     registry.register(service("web"), id("web-2"), at("10.0.0.2")).await.unwrap();
@@ -287,4 +289,30 @@ async fn what_the_store_is_told_of_revisions_never_falls() {
     let commits = store.commits.lock().unwrap();
     let told: Vec<u64> = commits.iter().map(|commit| commit.revision.0).collect();
     assert!(told.is_sorted(), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_only_renews_needs_no_store_that_can_write() {
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    let held = hold(&registry, &store).await;
+    let register = |id_name: &'static str, address: &'static str| {
+        go(
+            &registry,
+            move |r| async move { r.register(service("web"), id(id_name), at(address)).await },
+        )
+    };
+    let new = register("web-2", "10.0.0.2").await;
+    let again = register("web-1", "10.0.0.1").await;
+    let built_on = register("web-2", "10.0.0.2").await;
+    drop(held);
+    let gate = Arc::clone(&store.gate).lock_owned().await;
+    tokio::task::yield_now().await;
+    store.full.store(true, Ordering::SeqCst);
+    drop(gate);
+
+    new.await.unwrap().unwrap_err();
+    again.await.unwrap().unwrap();
+    built_on.await.unwrap().unwrap_err();
+    assert_eq!(ids(&registry, "web"), ["web-1"]);
 }
