@@ -68,6 +68,21 @@ pub(crate) enum Write {
     },
 }
 
+impl Write {
+    /// How many items it asks for.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Register { .. }
+            | Self::Patch { .. }
+            | Self::Deregister { .. }
+            | Self::Override { .. }
+            | Self::Forget { .. } => 1,
+            Self::Statuses(reports) => reports.len(),
+            Self::Batch { deregister, register } => deregister.len() + register.len(),
+        }
+    }
+}
+
 /// A status that a heartbeat carried.
 #[derive(Debug)]
 pub(crate) struct StatusReport {

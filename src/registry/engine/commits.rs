@@ -84,11 +84,14 @@ impl Engine {
     /// Plans what is waiting. While the store cannot write, what needs it is refused, and nothing
     /// builds on that; what only renews goes on.
     fn plan(&mut self) -> Vec<Planned> {
-        let waiting = self.waiting.len().min(MAX_BATCH);
         let mut planner =
             Planner::new(&self.state, &self.policy, &self.names, &mut self.generation);
-        let mut planned = Vec::with_capacity(waiting);
-        for (write, reply) in self.waiting.drain(..waiting) {
+        let mut planned = Vec::with_capacity(self.waiting.len().min(MAX_BATCH));
+        let mut size = 0;
+        while size < MAX_BATCH
+            && let Some((write, reply)) = self.waiting.pop_front()
+        {
+            size += write.size();
             let write = match planner.plan(write) {
                 Ok(ops) => Planned { ops, reply },
                 Err(refusal) => {
@@ -201,5 +204,6 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How far revisions that need no commit may run ahead of the store before it gets one all the
 /// same; far less than what a store skips after a crash.
 const MAX_AHEAD: u64 = 4_096;
-/// Writes in one commit; bounds how long a reply waits for its batch to be applied.
+/// Items in one commit, but for those of its last write; bounds how long a reply waits for its batch
+/// to be applied, and a heartbeat for the engine.
 const MAX_BATCH: usize = 4_096;

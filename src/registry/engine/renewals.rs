@@ -40,7 +40,7 @@ impl Engine {
         if statuses.is_empty() {
             reply.send(Ok(results)).ok();
         } else {
-            self.waiting.push((Write::Statuses(statuses), Reply::Renewed(results, reply)));
+            self.waiting.push_back((Write::Statuses(statuses), Reply::Renewed(results, reply)));
         }
     }
 

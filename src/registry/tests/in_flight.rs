@@ -316,3 +316,24 @@ async fn a_registration_that_only_renews_needs_no_store_that_can_write() {
     built_on.await.unwrap().unwrap_err();
     assert_eq!(ids(&registry, "web"), ["web-1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn bulk_requests_that_come_together_are_not_all_one_commit() {
+    let (registry, store) = start(policy());
+    let held = hold(&registry, &store).await;
+    let mut batches = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        let register = (0..2_000).map(|i| (service(name), id(&i.to_string()), at("10.0.0.1")));
+        let register = register.collect();
+        batches.push(go(&registry, |r| async move { r.batch(Vec::new(), register).await }).await);
+    }
+
+    drop(held);
+    for batch in batches {
+        batch.await.unwrap().unwrap();
+    }
+
+    let commits = store.commits.lock().unwrap();
+    let sizes: Vec<usize> = commits.iter().map(|commit| commit.changes.len()).collect();
+    assert_eq!(sizes, [1, 6_000, 6_000]);
+}
