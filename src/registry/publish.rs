@@ -4,14 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::rngs::SmallRng;
 
-use crate::balance::dynamic::Dynamic;
-use crate::balance::meter::{Meter, REPORT_TTL};
-use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
+use crate::balance::in_force::{Reports, Seat, in_force, moved};
+use crate::model::{Millis, Network, ServiceName, Settings};
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};
@@ -25,15 +22,6 @@ pub(crate) struct Publisher {
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
-}
-
-/// The load reports of one service.
-#[derive(Debug, Clone, Copy)]
-struct Reports {
-    /// When the last one came.
-    last: Millis,
-    /// When weights were last computed from them.
-    looked: Millis,
 }
 
 impl Publisher {
@@ -77,10 +65,9 @@ impl Publisher {
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
-            Some(reports) => reports.last = now,
+            Some(reports) => reports.note(now),
             None => {
-                let reports = Reports { last: now, looked: Millis(0) };
-                self.reporting.insert(service.clone(), reports);
+                self.reporting.insert(service.clone(), Reports::since(now));
             }
         }
     }
@@ -88,36 +75,22 @@ impl Publisher {
     /// Touches the services whose weights in force have moved with the load reported. Load is no
     /// revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
-        let mut moved = Vec::new();
+        let mut reweighed = Vec::new();
         self.reporting.retain(|name, reports| {
-            // Without news, weights still move as reports fade and go stale.
-            if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
+            if !reports.look(now) {
                 return true;
             }
-            reports.looked = now;
             let Some(service) = state.services.get_mut(name) else { return false };
-            let settings = service.settings(&state.defaults);
+            let Settings { balance, ttl, .. } = service.settings(&state.defaults);
+            let instances = service.instances.show();
             let published = self.views.service(name.as_str());
-            let changed = match settings.balance {
-                Balance::WeightedRoundRobin => {
-                    let members: Vec<_> = service.instances.show().iter().map(reporter).collect();
-                    let dynamic = service.dynamic.get_or_insert_default();
-                    dynamic.update(&members, settings.ttl.get(), now).is_some()
-                }
-                Balance::LeastConnections => {
-                    let instances = service.instances.show();
-                    let weights = weights_in_force(&instances, None, &settings, now);
-                    published.is_none_or(|view| differ(&view.weights, &weights))
-                }
-                Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-            };
-            if changed {
-                moved.push(name.clone());
+            let published = published.as_ref().map(|view| &*view.weights);
+            if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
+                reweighed.push(name.clone());
             }
-            // One more look after the reports have gone stale, so that weights go back.
-            now.since(reports.last) <= REPORT_TTL + LOOK_AGAIN
+            !reports.over(now)
         });
-        for name in moved {
+        for name in reweighed {
             state.touch(&name);
         }
     }
@@ -131,7 +104,8 @@ impl Publisher {
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let Settings { balance, ttl, .. } = settings;
+        let weights = in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -145,52 +119,13 @@ impl Publisher {
     }
 }
 
-fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
-    let instance = &view.instance;
-    (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
+fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {
+    instances
+        .iter()
+        .map(|view| Seat {
+            id: &view.instance.id,
+            base: view.instance.weight.get(),
+            meter: &view.vitals.meter,
+        })
+        .collect()
 }
-
-/// The weight of each instance that its algorithm goes by, in the order of ids.
-fn weights_in_force(
-    instances: &[InstanceView],
-    dynamic: Option<&Dynamic>,
-    settings: &Settings,
-    now: Millis,
-) -> Vec<u32> {
-    let bases = instances.iter().map(|view| view.instance.weight.get());
-    match settings.balance {
-        // Each in turn, whatever its weight.
-        Balance::RoundRobin => vec![1; instances.len()],
-        Balance::Random | Balance::ConsistentHash => bases.map(u32::from).collect(),
-        Balance::WeightedRoundRobin => match dynamic {
-            None => bases.map(u32::from).collect(),
-            Some(dynamic) => {
-                let ids = instances.iter().map(|view| &view.instance.id);
-                ids.zip(bases).map(|(id, base)| dynamic.current(id, base)).collect()
-            }
-        },
-        // Where nothing is cached, two choices look at the load itself.
-        Balance::LeastConnections if settings.ttl == RecordTtl::ZERO => {
-            bases.map(u32::from).collect()
-        }
-        Balance::LeastConnections => {
-            let bases: Vec<u16> = bases.collect();
-            let meters: Vec<&Meter> = instances.iter().map(|view| &**view.vitals.meter()).collect();
-            let mut weights = Vec::with_capacity(bases.len());
-            idle_capacity(&bases, &meters, now, &mut weights);
-            weights
-        }
-    }
-}
-
-/// Whether weights moved enough to build a service anew: by over 5 %, or from or to nothing.
-fn differ(old: &[u32], new: &[u32]) -> bool {
-    let moved = |(old, new): (&u32, &u32)| {
-        let (low, high) = (u64::from(*old.min(new)), u64::from(*old.max(new)));
-        (low == 0 && high > 0) || high * 100 > low * 105
-    };
-    old.len() != new.len() || old.iter().zip(new).any(moved)
-}
-
-/// How often weights are computed anew although no report came.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
