@@ -3,6 +3,7 @@
 mod bursts;
 mod in_flight;
 mod lull;
+mod observed;
 mod upkeep;
 
 use std::collections::BTreeMap;
