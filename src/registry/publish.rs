@@ -6,12 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::balance::dynamic::Dynamic;
 use crate::balance::meter::{Meter, REPORT_TTL};
+use crate::balance::traffic::Traffic;
 use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
+use crate::model::{
+    AnswerMode, Balance, HotKeyReplicas, InstanceId, Millis, Network, RecordTtl, ServiceName,
+    Settings,
+};
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
 use crate::registry::state::{Service, State};
@@ -132,6 +137,13 @@ impl Publisher {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
         let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let ttl = settings.ttl.get();
+        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
+        if !depends_on_traffic(&settings, instances.len()) {
+            service.traffic = None;
+        } else if service.traffic.is_none() {
+            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
+        }
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -140,6 +152,7 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
     }
@@ -148,6 +161,22 @@ impl Publisher {
 fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
     let instance = &view.instance;
     (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
+}
+
+/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
+/// the instances, and where keys may be too much for one.
+fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
+    let in_part = match settings.answer {
+        AnswerMode::Auto => {
+            settings.balance != Balance::RoundRobin
+                || instances > usize::from(settings.max_answers.get())
+        }
+        AnswerMode::Subset | AnswerMode::StickySubset | AnswerMode::Single => true,
+        AnswerMode::All | AnswerMode::Ordered => false,
+    };
+    let cached = settings.ttl > RecordTtl::ZERO;
+    let keyed = settings.hot_key_replicas > HotKeyReplicas::default();
+    instances > 1 && (keyed || (cached && in_part && settings.balance != Balance::ConsistentHash))
 }
 
 /// The weight of each instance that its algorithm goes by, in the order of ids.
