@@ -13,6 +13,7 @@ mod index;
 mod journal;
 mod leases;
 mod lull;
+mod narrow;
 mod op;
 mod plan;
 mod pools;
@@ -42,6 +43,7 @@ pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Writt
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
+pub use narrow::Narrow;
 pub use plan::{Names, Policy};
 pub use pools::{Selected, Selector};
 pub use refusal::Refusal;

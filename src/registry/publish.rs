@@ -17,8 +17,10 @@ use crate::model::{
     AnswerMode, Balance, HotKeyReplicas, InstanceId, Millis, Network, RecordTtl, ServiceName,
     Settings,
 };
+use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::narrow::Looks;
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
@@ -27,6 +29,7 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     indexer: Indexer,
+    looks: Looks,
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
@@ -42,9 +45,14 @@ struct Reports {
 }
 
 impl Publisher {
-    pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
-        let indexer = Indexer::default();
-        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+    pub(crate) fn new(
+        views: Arc<Views>,
+        journal: Arc<Journal>,
+        stats: Arc<EngineStats>,
+        rng: SmallRng,
+    ) -> Self {
+        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
+        Self { views, journal, indexer, looks, rng, reporting: BTreeMap::new() }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -61,12 +69,14 @@ impl Publisher {
             match state.services.get_mut(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
+                    self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
                     self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.looks.note(name, false);
                     self.views.forget(name);
                 }
             }
@@ -125,6 +135,7 @@ impl Publisher {
         for name in moved {
             state.touch(&name);
         }
+        self.looks.look(&self.views, now);
     }
 
     fn build(

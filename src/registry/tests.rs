@@ -3,6 +3,7 @@
 mod bursts;
 mod in_flight;
 mod lull;
+mod narrow;
 mod upkeep;
 
 use std::collections::BTreeMap;
