@@ -9,6 +9,7 @@ use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
 };
 use crate::registry::narrow::Narrow;
+use crate::registry::observed::Finding;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
@@ -28,6 +29,7 @@ pub struct PersistRequest {
 pub(crate) enum Command {
     Write(Box<Write>, Reply),
     Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
     Reload {
         policy: Box<Policy>,
         statics_changed: bool,
@@ -83,6 +85,19 @@ pub enum Renewed {
     Unknown,
     /// The generation is over.
     Owned,
+}
+
+/// What was found out about an instance.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The service.
+    pub service: ServiceName,
+    /// The instance.
+    pub id: InstanceId,
+    /// The registration that it was found out about; of a later one nothing is known by it.
+    pub generation: u64,
+    /// What was found.
+    pub finding: Finding,
 }
 
 /// What a reload did.

@@ -125,6 +125,7 @@ impl State {
             generation: 0,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
+            observed: before.and_then(|v| v.observed.clone()),
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };

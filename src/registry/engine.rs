@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{CommitError, Image, InstanceId, Millis, Revision, ServiceName};
 use crate::registry::clock::Clock;
-use crate::registry::command::{Command, EngineStats, PersistRequest, Reloaded};
+use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
@@ -172,6 +172,10 @@ impl Engine {
             }
             Command::Write(write, reply) => self.waiting.push((*write, reply)),
             Command::Renew(renewals, reply) => self.renew(renewals, reply, now),
+            Command::Observe(observations, reply) => {
+                self.observe(observations, now);
+                reply.send(Ok(())).ok();
+            }
             Command::Reload { policy, statics_changed, reply } => {
                 let reloaded = self.reload(*policy, statics_changed, now);
                 reply.send(Ok(reloaded)).ok();
@@ -239,6 +243,25 @@ impl Engine {
         }
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
+    }
+
+    /// Takes in findings as one revision, which is in force when this returns.
+    fn observe(&mut self, observations: Vec<Observation>, now: Millis) {
+        let before = self.state.revision;
+        self.state.revision = before.next();
+        let mut changed = false;
+        for Observation { service, id, generation, finding } in observations {
+            let view = self.state.instance(service.as_str(), id.as_str());
+            if view.is_some_and(|view| view.generation == generation) {
+                changed |=
+                    self.state.observe(&service, &id, now, |observed| finding.note(observed));
+            }
+        }
+        if changed {
+            self.publish(now);
+        } else {
+            self.state.revision = before;
+        }
     }
 
     fn reload(&mut self, policy: Policy, statics_changed: bool, now: Millis) -> Reloaded {

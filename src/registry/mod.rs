@@ -14,6 +14,7 @@ mod journal;
 mod leases;
 mod lull;
 mod narrow;
+mod observed;
 mod op;
 mod plan;
 mod pools;
@@ -39,11 +40,12 @@ use tokio::sync::{mpsc, oneshot};
 pub use addresses::Addresses;
 pub use by_name::Pinned;
 pub use clock::Clock;
-pub use command::{EngineStats, PersistRequest, Reloaded, Renewal, Renewed, Written};
+pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
+pub use observed::{Finding, Observed};
 pub use plan::{Names, Policy};
 pub use pools::{Selected, Selector};
 pub use refusal::Refusal;
@@ -219,6 +221,15 @@ impl Registry {
     /// When a change of status cannot be stored; the leases are renewed all the same.
     pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<Vec<Renewed>, Refusal> {
         self.ask(|reply| Command::Renew(renewals, reply)).await
+    }
+
+    /// Takes in what was found out about instances; of those that are gone nothing. All of it is one
+    /// revision, and none when nothing is different from before.
+    ///
+    /// # Errors
+    /// Only when the server is shutting down.
+    pub async fn observe(&self, observations: Vec<Observation>) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Observe(observations, reply)).await
     }
 
     /// Looks up the owners of addresses in `ranges`, and of no others: ahead of a policy that says

@@ -136,6 +136,7 @@ mod tests {
             generation: 0,
             revision: Revision(revision),
             lapsed: false,
+            observed: None,
             vitals: Arc::new(Vitals::new()),
         }
     }

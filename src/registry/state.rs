@@ -15,6 +15,7 @@ use crate::model::{
 };
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
+use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
@@ -118,6 +119,7 @@ impl State {
             generation: record.generation,
             revision: self.revision,
             lapsed: false,
+            observed: None,
             vitals: Arc::new(Vitals::new()),
         };
         start_lease(&mut self.leases, service, &view, now);
@@ -170,6 +172,34 @@ impl State {
             let kind = EventKind::Put(view.clone());
             self.note(service, kind);
         }
+        true
+    }
+
+    /// Lets `change` correct what was found out about an instance, as part of the current revision.
+    /// Says whether anything is different.
+    pub(crate) fn observe(
+        &mut self,
+        service: &ServiceName,
+        id: &InstanceId,
+        now: Millis,
+        change: impl FnOnce(&mut Observed),
+    ) -> bool {
+        let revision = self.revision;
+        let Some(entry) = self.services.get_mut(service) else { return false };
+        let Some(view) = entry.instances.get(id.as_str()) else { return false };
+        let before = view.observed.as_deref().cloned().unwrap_or_default();
+        let mut observed = before.clone();
+        change(&mut observed);
+        if observed == before {
+            return false;
+        }
+        let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
+        let was_usable = view.usable();
+        view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
+        view.revision = revision;
+        view.vitals.note_withdrawal(was_usable, view, now);
+        let kind = EventKind::Put(view.clone());
+        self.note(service, kind);
         true
     }
 
@@ -312,6 +342,7 @@ impl State {
             generation,
             revision,
             lapsed: false,
+            observed: before.as_ref().and_then(|v| v.observed.clone()),
             vitals,
         };
         view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);

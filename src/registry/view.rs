@@ -23,6 +23,7 @@ use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
+use crate::registry::observed::Observed;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
@@ -50,6 +51,8 @@ pub struct InstanceView {
     pub revision: Revision,
     /// Its lease ended; only declared instances outlive that.
     pub lapsed: bool,
+    /// What this server found out about it; `None` when that is nothing.
+    pub observed: Option<Arc<Observed>>,
     /// What changes without a new view.
     pub vitals: Arc<Vitals>,
 }
@@ -61,6 +64,7 @@ impl InstanceView {
         !self.lapsed
             && self.instance.admin == Admin::Enabled
             && self.instance.status != Status::Critical
+            && self.observed.iter().all(|observed| observed.reasons().next().is_none())
     }
 
     /// Why it is not usable; empty when it is.
@@ -73,7 +77,8 @@ impl InstanceView {
         };
         let status = (self.instance.status == Status::Critical).then_some("critical");
         let lease = self.lapsed.then_some("lease expired");
-        [lease, admin, status].into_iter().flatten().collect()
+        let found = self.observed.iter().flat_map(|observed| observed.reasons());
+        [lease, admin, status].into_iter().flatten().chain(found).collect()
     }
 
     /// What is left of its lease; `None` when it has none.
