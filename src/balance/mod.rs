@@ -10,9 +10,11 @@ pub mod in_force;
 pub mod meter;
 pub mod owners;
 pub mod pool;
+pub mod traffic;
 pub mod weights;
 
 mod cast;
+mod clients;
 mod consistent_hash;
 mod counter;
 mod dice;
@@ -21,12 +23,15 @@ mod gauges;
 mod least_connections;
 mod pps;
 mod random;
+mod rate;
 mod room;
 mod round_robin;
 mod schedule;
 mod units;
 mod weighted_round_robin;
 
+#[cfg(test)]
+mod behind_caches;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
-    SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, HotKeyReplicas, MaxAnswers, Panic, Protect, RecordTtl, Settings,
+    SettingsError, SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use tags::Tags;
 pub use time::Millis;

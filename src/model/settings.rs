@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::duration::DurationText;
-pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
+pub use crate::model::numbers::{HotKeyReplicas, MaxAnswers, SrvWeightMax};
 
 /// How clients are spread over the instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -227,6 +227,8 @@ settings! {
     panic: Panic,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
+    /// Over how many of its owners a key goes that is too much for one.
+    hot_key_replicas: HotKeyReplicas,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a

@@ -13,6 +13,7 @@ mod index;
 mod journal;
 mod leases;
 mod lull;
+mod narrow;
 mod observed;
 mod op;
 mod plan;
@@ -43,6 +44,7 @@ pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, R
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
+pub use narrow::Narrow;
 pub use observed::{Finding, Observed};
 pub use plan::{Names, Policy};
 pub use pools::{Selected, Selector};

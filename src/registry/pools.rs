@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
-use crate::balance::pool::{Member, PoolSpec};
+use crate::balance::owners::Owners;
+use crate::balance::pool::{Member, Pool, PoolSpec};
+use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::model::{AnswerMode, RecordTtl, Settings};
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::view::InstanceView;
@@ -34,9 +36,35 @@ pub(crate) struct Stock<'v> {
     pub(crate) instances: &'v [InstanceView],
     pub(crate) weights: &'v [u32],
     pub(crate) settings: &'v Settings,
+    /// Where queries are counted; `None` when nothing depends on it.
+    pub(crate) traffic: Option<&'v Arc<Traffic>>,
 }
 
 impl<'v> Stock<'v> {
+    /// The queries that ask for this.
+    pub(crate) fn stream(self, asked: Asked) -> Option<Stream> {
+        self.traffic.map(|traffic| Stream::new(traffic, asked))
+    }
+
+    /// A pool of these members, which counts its queries where that makes a difference.
+    pub(crate) fn pool(self, spec: PoolSpec<'_>, asked: Asked, rng: &mut impl Rng) -> Pool {
+        let pool = Pool::new(spec, rng);
+        match self.stream(asked) {
+            Some(stream) => pool.counting(stream, self.settings.hot_key_replicas.get()),
+            None => pool,
+        }
+    }
+
+    /// The owners of keys among these members, in the same way.
+    pub(crate) fn owners(self, members: &[Member<'_>], units: usize, asked: Asked) -> Box<Owners> {
+        let owners = Owners::new(members, units, self.settings.balance);
+        let replicas = self.settings.hot_key_replicas.get();
+        Box::new(match self.stream(asked) {
+            Some(stream) => owners.spreading(stream, replicas),
+            None => owners,
+        })
+    }
+
     pub(crate) fn published(self, instance: u32) -> impl Iterator<Item = (&'v str, &'v str)> {
         let pairs = self.instances[instance as usize].instance.metadata.iter();
         // RFC 6763 section 6.1: a string has at most 255 bytes, the '=' among them.

@@ -5,12 +5,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::balance::in_force::{Reports, Seat, in_force, moved};
-use crate::model::{Millis, Network, ServiceName, Settings};
+use crate::balance::traffic::Traffic;
+use crate::model::{
+    AnswerMode, Balance, HotKeyReplicas, Millis, Network, RecordTtl, ServiceName, Settings,
+};
+use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::narrow::Looks;
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
@@ -19,15 +25,21 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     indexer: Indexer,
+    looks: Looks,
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
 }
 
 impl Publisher {
-    pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
-        let indexer = Indexer::default();
-        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+    pub(crate) fn new(
+        views: Arc<Views>,
+        journal: Arc<Journal>,
+        stats: Arc<EngineStats>,
+        rng: SmallRng,
+    ) -> Self {
+        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
+        Self { views, journal, indexer, looks, rng, reporting: BTreeMap::new() }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -44,12 +56,14 @@ impl Publisher {
             match state.services.get_mut(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
+                    self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
                     self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.looks.note(name, false);
                     self.views.forget(name);
                 }
             }
@@ -93,6 +107,7 @@ impl Publisher {
         for name in reweighed {
             state.touch(&name);
         }
+        self.looks.look(&self.views, now);
     }
 
     fn build(
@@ -106,6 +121,13 @@ impl Publisher {
         let instances = service.instances.show();
         let Settings { balance, ttl, .. } = settings;
         let weights = in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
+        let ttl = ttl.get();
+        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
+        if !depends_on_traffic(&settings, instances.len()) {
+            service.traffic = None;
+        } else if service.traffic.is_none() {
+            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
+        }
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -114,6 +136,7 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
     }
@@ -128,4 +151,20 @@ fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {
             meter: &view.vitals.meter,
         })
         .collect()
+}
+
+/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
+/// the instances, and where keys may be too much for one.
+fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
+    let in_part = match settings.answer {
+        AnswerMode::Auto => {
+            settings.balance != Balance::RoundRobin
+                || instances > usize::from(settings.max_answers.get())
+        }
+        AnswerMode::Subset | AnswerMode::StickySubset | AnswerMode::Single => true,
+        AnswerMode::All | AnswerMode::Ordered => false,
+    };
+    let cached = settings.ttl > RecordTtl::ZERO;
+    let keyed = settings.hot_key_replicas > HotKeyReplicas::default();
+    instances > 1 && (keyed || (cached && in_part && settings.balance != Balance::ConsistentHash))
 }

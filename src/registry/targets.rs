@@ -6,6 +6,7 @@ use rand::Rng;
 
 use crate::balance::owners::Owners;
 use crate::balance::pool::{Member, Pool};
+use crate::balance::traffic::Asked;
 use crate::balance::weights::srv_weights;
 use crate::model::AnswerMode;
 use crate::registry::pools::{Stock, member, spec};
@@ -60,9 +61,10 @@ impl Targets {
             tier: instance(i).tier.get(),
             weight,
         });
+        let spec = spec(stock.settings, AnswerMode::All, members, records);
         Self {
             targets: targets.collect(),
-            pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
+            pool: stock.pool(spec, Asked::Other, rng),
             owners: OnceLock::new(),
         }
     }
@@ -73,7 +75,7 @@ impl Targets {
                 let units = (0..).zip(&self.targets);
                 let members: Vec<Member<'_>> =
                     units.map(|(unit, target)| member(stock, target.instance, unit)).collect();
-                Owners::new(&members, members.len(), stock.settings.balance).into()
+                stock.owners(&members, members.len(), Asked::Other)
             })
         })
     }

@@ -3,6 +3,7 @@
 mod bursts;
 mod in_flight;
 mod lull;
+mod narrow;
 mod observed;
 mod upkeep;
 

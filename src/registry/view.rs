@@ -14,6 +14,7 @@ use rand::Rng;
 use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
+use crate::balance::traffic::Traffic;
 use crate::model::{
     Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
     SettingsPatch, Status,
@@ -174,13 +175,20 @@ pub struct ServiceView {
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
     pools: Pools,
+    traffic: Option<Arc<Traffic>>,
     lull: Lull,
 }
 
 impl ServiceView {
     pub(crate) fn new(parts: Parts, rng: &mut impl Rng) -> Self {
-        let Parts { name, revision, declared, settings, overrides, instances, weights } = parts;
-        let stock = Stock { instances: &instances, weights: &weights, settings: &settings };
+        let Parts { name, revision, declared, settings, overrides, instances, weights, traffic } =
+            parts;
+        let stock = Stock {
+            instances: &instances,
+            weights: &weights,
+            settings: &settings,
+            traffic: traffic.as_ref(),
+        };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
         let ports: BTreeSet<_> =
@@ -206,6 +214,7 @@ impl ServiceView {
             ports,
             mains,
             pools,
+            traffic,
             lull: Lull::default(),
         }
     }
@@ -293,7 +302,12 @@ impl ServiceView {
     }
 
     fn stock(&self) -> Stock<'_> {
-        Stock { instances: &self.instances, weights: &self.weights, settings: &self.settings }
+        Stock {
+            instances: &self.instances,
+            weights: &self.weights,
+            settings: &self.settings,
+            traffic: self.traffic.as_ref(),
+        }
     }
 
     /// The instance with this id, and where it is in `instances`.
@@ -336,6 +350,7 @@ pub(crate) struct Parts {
     pub(crate) overrides: Option<Arc<SettingsPatch>>,
     pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
+    pub(crate) traffic: Option<Arc<Traffic>>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.

@@ -2,15 +2,20 @@
 //!
 //! Pools are built and weights are looked at when `registry` does so.
 
-use rand::SeedableRng;
+use std::sync::Arc;
+
 use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use crate::balance::dynamic::Dynamic;
 use crate::balance::in_force::{Reports, Seat, in_force, moved};
 use crate::balance::meter::LazyMeter;
 use crate::balance::pool::{Ask, Member, Pool, PoolSpec};
+use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::balance::weights::srv_weights;
-use crate::model::{AnswerMode, Balance, InstanceId, Load, Millis, RecordTtl, SrvWeightMax};
+use crate::model::{
+    AnswerMode, Balance, HotKeyReplicas, InstanceId, Load, Millis, RecordTtl, SrvWeightMax,
+};
 use crate::simulate::plan::Service;
 use crate::simulate::resolver::Record;
 
@@ -24,6 +29,7 @@ pub(super) struct NameServer<'p> {
     registrants: Vec<Registrant>,
     dynamic: Option<Box<Dynamic>>,
     reports: Option<Reports>,
+    traffic: Arc<Traffic>,
     /// The weights in force of those that are registered.
     weights: Vec<u32>,
     served: Served,
@@ -65,6 +71,7 @@ impl<'p> NameServer<'p> {
             meter: LazyMeter::default(),
             registered,
         };
+        let traffic = Arc::new(Traffic::new(service.ttl.get(), rng.next_u64()));
         let served = Served::new(service, srv, Vec::new(), Vec::new(), &mut rng);
         let mut server = Self {
             service,
@@ -72,6 +79,7 @@ impl<'p> NameServer<'p> {
             registrants: servers.iter().enumerate().map(registrant).collect(),
             dynamic: None,
             reports: None,
+            traffic,
             weights: Vec::new(),
             served,
             rng,
@@ -172,7 +180,9 @@ impl<'p> NameServer<'p> {
         let members = members.collect();
         let servers = (0..).zip(&self.registrants).filter(|(_, registrant)| registrant.registered);
         let servers = servers.map(|(server, _)| server).collect();
-        self.served = Served::new(self.service, self.srv, members, servers, &mut self.rng);
+        let served = Served::new(self.service, self.srv, members, servers, &mut self.rng);
+        let asked = if self.srv { Asked::Other } else { Asked::V4 };
+        self.served = served.counting(Stream::new(&self.traffic, asked));
     }
 }
 
@@ -198,6 +208,10 @@ impl Served {
             max_answers: service.max_answers.get(),
         };
         Self { pool: Pool::new(spec, rng), servers, srv }
+    }
+
+    fn counting(self, stream: Stream) -> Self {
+        Self { pool: self.pool.counting(stream, HotKeyReplicas::default().get()), ..self }
     }
 }
 
