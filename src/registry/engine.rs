@@ -86,7 +86,12 @@ impl Engine {
             policy: parts.policy,
             names: parts.names,
             generation,
-            publisher: Publisher::new(parts.views, parts.journal, parts.rng),
+            publisher: Publisher::new(
+                parts.views,
+                parts.journal,
+                Arc::clone(&parts.stats),
+                parts.rng,
+            ),
             clock: parts.clock,
             inbox: parts.inbox,
             persist: parts.persist,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::dynamic::Dynamic;
+use crate::balance::traffic::Traffic;
 use crate::model::{
     Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,
@@ -51,6 +52,8 @@ pub(crate) struct Service {
     pub(crate) instances: Roster,
     /// What loads reported make of weights; `None` until one was reported.
     pub(crate) dynamic: Option<Box<Dynamic>>,
+    /// What queries show of its traffic; `None` where nothing depends on it.
+    pub(crate) traffic: Option<Arc<Traffic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
     /// `None` while health is believed.
