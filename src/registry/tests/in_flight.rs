@@ -337,3 +337,32 @@ async fn bulk_requests_that_come_together_are_not_all_one_commit() {
     let sizes: Vec<usize> = commits.iter().map(|commit| commit.changes.len()).collect();
     assert_eq!(sizes, [1, 6_000, 6_000]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_forgotten_also_in_the_batch_that_makes_it() {
+    let (registry, store) = start(policy());
+    let held = hold(&registry, &store).await;
+    let set =
+        go(
+            &registry,
+            |r| async move { r.set_override(service("web"), SettingsPatch::default()).await },
+        );
+    let set = set.await;
+    let forgotten = go(&registry, |r| async move { r.forget(service("web")).await }).await;
+    let new =
+        go(
+            &registry,
+            |r| async move { r.register(service("db"), id("db-1"), at("10.0.0.1")).await },
+        );
+    let new = new.await;
+    let refused = go(&registry, |r| async move { r.forget(service("db")).await }).await;
+
+    drop(held);
+    set.await.unwrap().unwrap();
+    forgotten.await.unwrap().unwrap();
+    new.await.unwrap().unwrap();
+
+    assert!(registry.views().service("web").is_none());
+    let not_empty = Refusal::NotEmpty { service: service("db"), instances: 1 };
+    assert_eq!(refused.await.unwrap(), Err(not_empty));
+}
