@@ -213,7 +213,7 @@ async fn a_status_of_an_earlier_registration_is_not_that_of_the_next() {
 
     drop(held);
     next.await.unwrap().unwrap();
-    sick.await.unwrap().unwrap();
+    assert_eq!(sick.await.unwrap(), Ok(vec![Renewed::Owned]));
 
     assert_eq!(registry.views().service("web").unwrap().usable(), 1);
 }
@@ -365,4 +365,19 @@ async fn a_service_is_forgotten_also_in_the_batch_that_makes_it() {
     assert!(registry.views().service("web").is_none());
     let not_empty = Refusal::NotEmpty { service: service("db"), instances: 1 };
     assert_eq!(refused.await.unwrap(), Err(not_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_told_when_its_lease_ends_before_its_status_is_stored() {
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), short("10.0.0.1")).await.unwrap();
+    let held = hold(&registry, &store).await;
+    let mut sick = renewal(&registry, "web", "web-1");
+    sick.status = Some(Status::Critical);
+    let sick = go(&registry, |r| async move { r.renew(vec![sick]).await }).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    drop(held);
+
+    assert_eq!(sick.await.unwrap(), Ok(vec![Renewed::Unknown]));
 }
