@@ -74,6 +74,15 @@ impl Renewal {
     pub(crate) fn is_of(&self, view: &InstanceView) -> bool {
         self.generation.is_none_or(|given| given == view.generation)
     }
+
+    /// What to tell of it, when `view` is what is registered.
+    pub(crate) fn outcome(&self, view: Option<&InstanceView>, now: Millis) -> Renewed {
+        match view {
+            None => Renewed::Unknown,
+            Some(view) if !self.is_of(view) => Renewed::Owned,
+            Some(view) => Renewed::Until(view.remaining(now)),
+        }
+    }
 }
 
 /// What became of a heartbeat.

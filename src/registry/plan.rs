@@ -278,8 +278,11 @@ impl<'s> Planner<'s> {
     }
 
     fn forget(&self, service: ServiceName) -> Result<Vec<Op>, Refusal> {
-        let Some(entry) = self.state.services.get(&service) else { return Ok(Vec::new()) };
-        if entry.declared.is_some() {
+        let entry = self.state.services.get(&service);
+        if entry.is_none() && !self.overlay.services.contains(&service) {
+            return Ok(Vec::new());
+        }
+        if entry.is_some_and(|entry| entry.declared.is_some()) {
             return Err(Refusal::StaticService(service));
         }
         let instances = self.count(&service);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
-use crate::registry::command::{Renewed, Written};
+use crate::registry::command::{Renewal, Renewed, Written};
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
 use crate::registry::view::InstanceView;
@@ -17,7 +17,7 @@ pub(crate) enum Reply {
     Instance(ServiceName, InstanceId, oneshot::Sender<Result<Written, Refusal>>),
     Settings(ServiceName, oneshot::Sender<Result<(Settings, Revision), Refusal>>),
     Revision(oneshot::Sender<Result<Revision, Refusal>>),
-    Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Renewed(Vec<Renewal>, Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
 }
 
 // Whoever asked may have gone away: what was done stays done.
@@ -28,7 +28,7 @@ impl Reply {
             Self::Instance(_, _, reply) => drop(reply.send(Err(refusal))),
             Self::Settings(_, reply) => drop(reply.send(Err(refusal))),
             Self::Revision(reply) => drop(reply.send(Err(refusal))),
-            Self::Renewed(_, reply) => drop(reply.send(Err(refusal))),
+            Self::Renewed(_, _, reply) => drop(reply.send(Err(refusal))),
         }
     }
 
@@ -71,7 +71,16 @@ impl Reply {
                 Answer::Settings(settings.ok_or(Refusal::UnknownService(service)), reply)
             }
             Self::Revision(reply) => Answer::Revision(revision, reply),
-            Self::Renewed(results, reply) => Answer::Renewed(results, reply),
+            Self::Renewed(renewals, mut results, reply) => {
+                // The store may have taken longer than a lease.
+                for (renewal, result) in renewals.iter().zip(&mut results) {
+                    if matches!(result, Renewed::Until(_)) {
+                        let (service, id) = (renewal.service.as_str(), renewal.id.as_str());
+                        *result = renewal.outcome(state.instance(service, id), now);
+                    }
+                }
+                Answer::Renewed(results, reply)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
+mod agreement;
 mod bursts;
 mod guards;
 mod in_flight;

@@ -31,7 +31,7 @@ impl Engine {
         }
         let mut statuses = Vec::new();
         let mut results = Vec::with_capacity(renewals.len());
-        for renewal in renewals {
+        for renewal in &renewals {
             results.push(self.renew_one(renewal, now, &mut statuses));
         }
         if revived {
@@ -40,32 +40,33 @@ impl Engine {
         if statuses.is_empty() {
             reply.send(Ok(results)).ok();
         } else {
-            self.waiting.push_back((Write::Statuses(statuses), Reply::Renewed(results, reply)));
+            let reply = Reply::Renewed(renewals, results, reply);
+            self.waiting.push_back((Write::Statuses(statuses), reply));
         }
     }
 
     fn renew_one(
         &mut self,
-        renewal: Renewal,
+        renewal: &Renewal,
         now: Millis,
         statuses: &mut Vec<StatusReport>,
     ) -> Renewed {
-        let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
-        let Some(view) = view else { return Renewed::Unknown };
-        if !renewal.is_of(view) {
-            return Renewed::Owned;
-        }
         let Renewal { service, id, generation, status, load, read_at } = renewal;
+        let view = self.state.instance(service.as_str(), id.as_str());
+        let Some(view) = view.filter(|view| renewal.is_of(view)) else {
+            return renewal.outcome(view, now);
+        };
         let current = view.instance.status;
         let vitals = Arc::clone(&view.vitals);
-        self.state.renew(&service, &id, read_at);
+        self.state.renew(service, id, *read_at);
         if let Some(load) = load {
-            vitals.meter().report(load, now);
-            self.state.hear_load(&service, &id, &load, now);
-            self.publisher.note_report(&service, now);
+            vitals.meter().report(*load, now);
+            self.state.hear_load(service, id, load, now);
+            self.publisher.note_report(service, now);
         }
         if let Some(status) = status.filter(|status| *status != current) {
-            statuses.push(StatusReport { service, id, generation, status });
+            let (service, id) = (service.clone(), id.clone());
+            statuses.push(StatusReport { service, id, generation: *generation, status });
         }
         Renewed::Until(vitals.deadline().map(|deadline| deadline.since(now)))
     }

@@ -213,7 +213,7 @@ async fn a_status_of_an_earlier_registration_is_not_that_of_the_next() {
 
     drop(held);
     next.await.unwrap().unwrap();
-    sick.await.unwrap().unwrap();
+    assert_eq!(sick.await.unwrap(), Ok(vec![Renewed::Owned]));
 
     assert_eq!(registry.views().service("web").unwrap().usable(), 1);
 }
@@ -336,4 +336,48 @@ async fn bulk_requests_that_come_together_are_not_all_one_commit() {
     let commits = store.commits.lock().unwrap();
     let sizes: Vec<usize> = commits.iter().map(|commit| commit.changes.len()).collect();
     assert_eq!(sizes, [1, 6_000, 6_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_forgotten_also_in_the_batch_that_makes_it() {
+    let (registry, store) = start(policy());
+    let held = hold(&registry, &store).await;
+    let set =
+        go(
+            &registry,
+            |r| async move { r.set_override(service("web"), SettingsPatch::default()).await },
+        );
+    let set = set.await;
+    let forgotten = go(&registry, |r| async move { r.forget(service("web")).await }).await;
+    let new =
+        go(
+            &registry,
+            |r| async move { r.register(service("db"), id("db-1"), at("10.0.0.1")).await },
+        );
+    let new = new.await;
+    let refused = go(&registry, |r| async move { r.forget(service("db")).await }).await;
+
+    drop(held);
+    set.await.unwrap().unwrap();
+    forgotten.await.unwrap().unwrap();
+    new.await.unwrap().unwrap();
+
+    assert!(registry.views().service("web").is_none());
+    let not_empty = Refusal::NotEmpty { service: service("db"), instances: 1 };
+    assert_eq!(refused.await.unwrap(), Err(not_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_told_when_its_lease_ends_before_its_status_is_stored() {
+    let (registry, store) = start(policy());
+    registry.register(service("web"), id("web-1"), short("10.0.0.1")).await.unwrap();
+    let held = hold(&registry, &store).await;
+    let mut sick = renewal(&registry, "web", "web-1");
+    sick.status = Some(Status::Critical);
+    let sick = go(&registry, |r| async move { r.renew(vec![sick]).await }).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    drop(held);
+
+    assert_eq!(sick.await.unwrap(), Ok(vec![Renewed::Unknown]));
 }
