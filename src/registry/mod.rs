@@ -28,6 +28,7 @@ mod state;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod vantage;
 mod view;
 
 use std::sync::Arc;

@@ -13,9 +13,9 @@ use std::sync::{Arc, OnceLock};
 use rand::Rng;
 
 use crate::balance::pool::{Member, PoolSpec};
-use crate::model::{AnswerMode, Instance, RecordTtl, Settings};
-use crate::registry::locality::Weighed;
+use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
 use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::vantage::Weighed;
 use crate::registry::view::InstanceView;
 
 /// Which instances a name asks for, before health and tier.
@@ -51,6 +51,17 @@ impl<'v> Stock<'v> {
 
     pub(crate) fn instance(self, instance: u32) -> &'v Instance {
         &self.instances[instance as usize].instance
+    }
+
+    /// The algorithm that pools go by. Each in turn has no weights: where clients are shared between
+    /// near and far it is a schedule of weights that are else the same.
+    fn balance(self) -> Balance {
+        match self.settings.balance {
+            Balance::RoundRobin if self.weighed.is_some_and(Weighed::shared) => {
+                Balance::WeightedRoundRobin
+            }
+            usual => usual,
+        }
     }
 
     /// The static weight of an instance, or what stands for it.
@@ -216,15 +227,16 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
 }
 
 pub(crate) fn spec<'v>(
-    settings: &Settings,
+    stock: Stock<'_>,
     answer: AnswerMode,
     members: Vec<Member<'v>>,
     records: Vec<u8>,
 ) -> PoolSpec<'v> {
+    let settings = stock.settings;
     PoolSpec {
         members,
         records,
-        balance: settings.balance,
+        balance: stock.balance(),
         answer,
         cached: settings.ttl > RecordTtl::ZERO,
         max_answers: settings.max_answers.get(),

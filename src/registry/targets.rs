@@ -65,7 +65,7 @@ impl Targets {
         });
         Self {
             targets: targets.collect(),
-            pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
+            pool: Pool::new(spec(stock, AnswerMode::All, members, records), rng),
             owners: OnceLock::new(),
         }
     }

@@ -16,7 +16,7 @@ use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::model::{
     Admin, Instance, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName, Settings,
-    SettingsPatch, Status,
+    SettingsPatch, SrvTiers, Status,
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
@@ -249,16 +249,17 @@ impl ServiceView {
         selection.seen_from(self.stock(), client)
     }
 
-    /// The weights in force in an answer made of the instances of `selection` that have what is asked
-    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
-    /// nearer ones are enough. `None` when they are those of everybody.
+    /// The weights in force in an answer made of the instances of `selection` in these tiers that have
+    /// what is asked for, by the index of [`instances`](Self::instances), and which of these it leaves
+    /// out, since nearer ones are enough. `None` when they are those of everybody.
     #[must_use]
     pub fn weighed(
         &self,
         selection: &Selection,
+        tiers: SrvTiers,
         has: impl Fn(&Instance) -> bool,
     ) -> Option<Vec<(u32, bool)>> {
-        selection.weighed(self.stock(), has)
+        selection.weighed(self.stock(), tiers, has)
     }
 
     /// The pool of `selection` that answers A or AAAA.
