@@ -129,6 +129,19 @@ fn who_wants_all_gets_all_that_are_near() {
 }
 
 #[test]
+fn a_zone_without_a_region_is_that_zone_of_any() {
+    let zone_only = |n| instance(n, "us-1", "").replace(r#""region":"us","#, "");
+    let stand = stand("{}", &[zone_only(1), instance(2, "eu-1a", ""), instance(3, "us-2", "")]);
+
+    assert_eq!(a(&stand, US), [1]);
+    assert_eq!(a(&stand, "10.4.7.65"), [1]);
+    assert_eq!(a(&stand, EU_1A), [2]);
+    let beside =
+        self::stand("{}", &[zone_only(1), instance(2, "us-1", ""), instance(3, "us-2", "")]);
+    assert_eq!(a(&beside, US), [1, 2]);
+}
+
+#[test]
 fn it_can_be_switched_off_and_is_nothing_without_localities() {
     let off = stand(r#"{"locality":"off","answer":"all"}"#, &fleet(0));
     let nobody = stand(r#"{"answer":"all"}"#, &[instance(1, "", ""), instance(2, "", "")]);
