@@ -10,6 +10,7 @@ pub mod meter;
 pub mod nearness;
 pub mod owners;
 pub mod pool;
+pub mod slow_start;
 pub mod weights;
 
 mod cast;

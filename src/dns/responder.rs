@@ -21,7 +21,7 @@ use crate::dns::writer::{AnswerWriter, V4_RECORD, V6_RECORD};
 use crate::dns::zones::{self, End as ZoneEnd, Found as ZoneFound, ServerZone, Zone};
 use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
-use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, listing, resolve};
+use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, is_pooled, listing, resolve};
 
 /// Is told how an answer came about. Queries have nobody to tell.
 pub(super) trait Witness {
@@ -360,9 +360,8 @@ impl<'q> Responder<'q> {
             peek: W::PEEKS,
         };
         let client = self.prefix;
-        // Without EDNS there is nowhere to say it, and most services have no data of other types.
-        let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
-        let tells = self.query.head.edns.is_some() && common;
+        // Without EDNS there is nowhere to say it.
+        let tells = self.query.head.edns.is_some();
         let mut reason = None;
         let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
@@ -375,8 +374,8 @@ impl<'q> Responder<'q> {
                     }
                 }
                 witness.found(view, labels, kind, &asker, &outcome);
-                if tells && matches!(outcome, Outcome::NoData) {
-                    reason = none_usable(view, labels);
+                if tells {
+                    reason = remark(view, labels, kind, &outcome);
                 }
             }
             match outcome {
@@ -413,6 +412,23 @@ impl<'q> End<'q> {
     fn of(outcome: zones::Outcome, home: &'q Authority) -> Self {
         let zones::Outcome { rcode, authoritative, needs_soa, .. } = outcome;
         Self { rcode, authoritative, negative: needs_soa.then_some(home) }
+    }
+}
+
+/// What people should know of an answer, or of none.
+fn remark(
+    view: &ServiceView,
+    labels: &[&[u8]],
+    kind: Kind,
+    outcome: &Outcome<Answer>,
+) -> Option<String> {
+    let panic = || view.panic.as_ref().filter(|_| is_pooled(labels)).map(ToString::to_string);
+    // Most services have no data of other types.
+    let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
+    match outcome {
+        Outcome::Answer(_) => panic(),
+        Outcome::NoData if common => panic().or_else(|| none_usable(view, labels)),
+        Outcome::NoData | Outcome::NxDomain => None,
     }
 }
 
@@ -457,7 +473,8 @@ const ANY_KINDS: [Kind; 7] =
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
-/// RFC 8914: other, which the text says.
+/// RFC 8914: other, which the text says. No code is about the health of what is answered: a stale
+/// answer is one that a resolver kept.
 const EDE_OTHER: u16 = 0;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

@@ -9,6 +9,7 @@ mod conduct;
 mod declared;
 mod duration;
 mod few;
+mod guards;
 mod instance;
 mod lease;
 mod limits;
@@ -44,8 +45,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
-    SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, MaxAnswers, PanicMode, Protect, RecordTtl, Settings, SettingsError,
+    SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use tags::Tags;
 pub use time::Millis;

@@ -37,7 +37,8 @@ pub(super) struct Places {
 impl Outlook {
     /// Of the instances that match.
     pub(super) fn new(stock: Stock<'_>, matches: impl Fn(&InstanceView) -> bool) -> Self {
-        if stock.settings.locality == LocalityPolicy::Off {
+        // In a panic nobody knows who is able to take the clients of a place.
+        if stock.settings.locality == LocalityPolicy::Off || stock.panic.is_some() {
             return Self::Same;
         }
         let all = || stock.instances.iter().enumerate();

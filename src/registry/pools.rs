@@ -14,6 +14,7 @@ use rand::Rng;
 
 use crate::balance::pool::{Member, PoolSpec};
 use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
+use crate::registry::panic::Panic;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::vantage::Weighed;
 use crate::registry::view::InstanceView;
@@ -35,38 +36,46 @@ pub(crate) struct Stock<'v> {
     pub(crate) instances: &'v [InstanceView],
     pub(crate) weights: &'v [u32],
     pub(crate) settings: &'v Settings,
+    /// `None` when health is believed.
+    pub(crate) panic: Option<&'v Panic>,
+    /// What each has of its weight while it is new, in thousandths; `None` when nobody is.
+    pub(crate) ramp: Option<&'v [u16]>,
     /// How clients at one locality see it; `None`: it is for everybody.
     pub(crate) weighed: Option<&'v Weighed>,
 }
 
 impl<'v> Stock<'v> {
-    /// That of everybody.
-    pub(crate) fn new(
-        instances: &'v [InstanceView],
-        weights: &'v [u32],
-        settings: &'v Settings,
-    ) -> Self {
-        Self { instances, weights, settings, weighed: None }
-    }
-
     pub(crate) fn instance(self, instance: u32) -> &'v Instance {
         &self.instances[instance as usize].instance
     }
 
-    /// The algorithm that pools go by. Each in turn has no weights: where clients are shared between
-    /// near and far it is a schedule of weights that are else the same.
+    /// Whether an instance may be answered.
+    pub(crate) fn answers(self, instance: usize) -> bool {
+        match self.panic {
+            None => self.instances[instance].usable(),
+            Some(panic) => panic.answered[instance],
+        }
+    }
+
+    /// The algorithm that pools go by. Each in turn has no weights: while some grow, or clients are
+    /// shared between near and far, it is a schedule of weights that are else the same.
     fn balance(self) -> Balance {
+        let weighs = self.ramp.is_some() || self.weighed.is_some_and(Weighed::shared);
         match self.settings.balance {
-            Balance::RoundRobin if self.weighed.is_some_and(Weighed::shared) => {
-                Balance::WeightedRoundRobin
-            }
+            Balance::RoundRobin if weighs => Balance::WeightedRoundRobin,
             usual => usual,
         }
     }
 
-    /// The static weight of an instance, or what stands for it.
+    /// The static weight of an instance, or what stands for it: turns know none.
     fn static_weight(self, instance: u32) -> u16 {
-        let own = || self.instance(instance).weight.get();
+        let own = || match self.settings.balance {
+            Balance::RoundRobin => 1,
+            Balance::Random
+            | Balance::WeightedRoundRobin
+            | Balance::LeastConnections
+            | Balance::ConsistentHash => self.instance(instance).weight.get(),
+        };
         self.weighed.and_then(|weighed| weighed.static_weight(instance)).unwrap_or_else(own)
     }
 

@@ -1,4 +1,4 @@
-//! The usable instances that a selector matches, and what answers for them: a pool a record type,
+//! The instances that may be answered and that a selector matches, and what answers for them: a pool a record type,
 //! made when the view is built or when it is first asked for.
 
 use std::collections::{BTreeSet, HashSet};
@@ -106,14 +106,14 @@ impl Selection {
             Selector::Zone(zone) => view.instance.zone() == Some(zone),
         };
         let all = stock.instances.iter().enumerate();
-        let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
-        let usable = usable.collect();
+        let answered = all.filter(|(i, v)| stock.answers(*i) && matches(v)).map(|(i, _)| index(i));
+        let answered = answered.collect();
         let outlook = match selector {
             Selector::Whole | Selector::Tags(_) => Outlook::new(stock, matches),
             // Who asks for a zone wants that one.
             Selector::Zone(_) => Outlook::Same,
         };
-        Self::of(stock, usable, outlook)
+        Self::of(stock, answered, outlook)
     }
 
     /// One of nobody.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::balance::nearness::{FINE, LEVELS, Level, Nearness, parts, weigh};
+use crate::balance::slow_start::WHOLE;
 use crate::model::{AnswerMode, Balance, Instance, Locality, Tier};
 use crate::registry::pools::Stock;
 
@@ -38,13 +39,15 @@ struct Seen {
     weight: u32,
     /// What it counts in its level: its static weight, where the algorithm goes by weights.
     size: u16,
+    /// What of that it is able to take already, in thousandths.
+    ready: u16,
 }
 
 /// The instances of one tier.
 #[derive(Debug, Default)]
 struct Layer {
     usable: Vec<Seen>,
-    /// What those that should be there count, by nearness.
+    /// What those that should be there count, by nearness, in thousandths.
     enabled: [u64; LEVELS],
 }
 
@@ -59,7 +62,7 @@ impl Layer {
         let mut levels = enabled.map(|enabled| Level { enabled, ..Level::default() });
         for seen in &usable {
             let level = &mut levels[seen.nearness as usize];
-            level.usable += u64::from(seen.size);
+            level.usable += u64::from(seen.size) * u64::from(seen.ready);
             level.open |= seen.weight > 0;
         }
         (usable, parts(levels))
@@ -94,7 +97,7 @@ impl Vantage {
         for i in self.enabled.iter().filter(having) {
             if let Some(tier) = tiers.get_mut(&stock.instance(*i).tier) {
                 let seen = self.see(stock, *i);
-                tier.enabled[seen.nearness as usize] += u64::from(seen.size);
+                tier.enabled[seen.nearness as usize] += u64::from(seen.size) * u64::from(WHOLE);
             }
         }
         let tiers: Vec<_> = tiers.into_values().map(Layer::parted).collect();
@@ -117,6 +120,7 @@ impl Vantage {
             instance: i,
             nearness: Nearness::of(&self.client, instance.locality.get()),
             weight: stock.weights[i as usize],
+            ready: stock.ramp.map_or(WHOLE, |ramp| ramp[i as usize]),
             size: match stock.settings.balance {
                 Balance::RoundRobin => 1,
                 Balance::Random

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rand::Rng;
 
 use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTiers};
-use crate::registry::{Family, PortChoice, ServiceView};
+use crate::registry::{Family, InstanceView, PortChoice, ServiceView};
 use crate::resolve::name::{Choice, Form, Name, Part};
 use crate::resolve::targets::HTTPS_PORT;
 use crate::resolve::{Answer, Asker, Data, Kind, Outcome};
@@ -199,7 +199,7 @@ impl<'e> Stages<'e> {
             Part::Pool(choice, _) if !selects(choice, &own.instance) => {
                 return vec!["not selected by the name"];
             }
-            Part::Pool(_, _) if !own.usable() => return own.reasons(),
+            Part::Pool(_, _) if !self.view.answers(index) => return self.left_out(own),
             Part::Pool(_, form) => asked_port(self.view, *form, self.kind),
             Part::Instance(_) | Part::Browsed(_, _) if !self.active.contains(&index) => {
                 return vec!["another instance was asked for"];
@@ -240,6 +240,14 @@ impl<'e> Stages<'e> {
                 _,
             ) => "no room in the reply",
         }]
+    }
+
+    /// Why nobody is sent to an instance, whatever is asked.
+    fn left_out(&self, own: &InstanceView) -> Vec<&'static str> {
+        let mut reasons = own.reasons();
+        // A panic answers more than those who are healthy, or nobody.
+        reasons.extend(self.view.panic.as_ref().filter(|_| own.usable()).map(|_| "panic: closed"));
+        reasons
     }
 
     /// Whether names like this one have records of the type at all.

@@ -112,6 +112,12 @@ pub fn listing(labels: &[&[u8]]) -> Option<Listing> {
     }
 }
 
+/// Whether the name made of `labels` stands for the instances of a service that may be answered.
+#[must_use]
+pub fn is_pooled(labels: &[&[u8]]) -> bool {
+    matches!(Name::parse(labels), Name::Of(_, Part::Pool(_, _)))
+}
+
 /// Whether the name made of `labels` exists, with or without data.
 #[must_use]
 pub fn exists(views: &Views, labels: &[&[u8]]) -> bool {

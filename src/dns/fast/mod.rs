@@ -90,7 +90,9 @@ pub(super) fn answer(
         peek: false,
     };
     let pooled = Pooled::find(loaded.views, place.labels(), kind, &asker)?;
-    if !fits(&question, &pooled, place.apex) {
+    // Of a panic the client is told in the OPT record.
+    let told = question.opt.is_some() && pooled.view.panic.is_some();
+    if told || !fits(&question, &pooled, place.apex) {
         return None;
     }
     match limit(rng) {

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -61,11 +62,18 @@ fn settings() -> impl Strategy<Value = String> {
         word(&["active", "all"]),
         select(&[65_535, 1, 100][..]),
         word(&["prefer", "prefer", "prefer", "off"]),
+        word(&[
+            "",
+            "",
+            r#","panic":0.9"#,
+            r#","panic":0.9,"panic_mode":"closed""#,
+            r#","panic":0.9,"panic_mode":"last_good""#,
+        ]),
     )
-        .prop_map(|(balance, answer, ttl, most, tiers, weight, locality)| {
+        .prop_map(|(balance, answer, ttl, most, tiers, weight, locality, panic)| {
             format!(
                 r#"{{"balance":"{balance}","answer":"{answer}","ttl":"{ttl}","max_answers":{most},
-                    "srv_tiers":"{tiers}","srv_weight_max":{weight},"locality":"{locality}"}}"#
+                    "srv_tiers":"{tiers}","srv_weight_max":{weight},"locality":"{locality}"{panic}}}"#
             )
         })
 }
@@ -357,6 +365,35 @@ fn common_questions_are_taken_and_others_are_not() {
     ] {
         assert!(!is_common(&stand, &left), "{left:?}");
     }
+}
+
+#[test]
+fn a_client_with_edns_is_told_of_a_panic() {
+    let instances = [
+        r#"{"id":"i0","addresses":["10.0.0.1"],"port":80,"weight":2}"#,
+        r#"{"id":"i1","addresses":["10.0.0.2"],"port":80,"weight":3,"status":"critical"}"#,
+    ];
+    let stand = Stand::new(&[("web", r#"{"panic":0.5}"#, &instances)], &[]);
+    let query = |name: &str, rtype| QueryBytes::new(name, rtype);
+    let told = |query: QueryBytes| {
+        let message = stand.send(&query.opt(1232, 0, &[]), "192.0.2.1");
+        let error = message.edns.as_ref().unwrap().option(EdnsCode::from(15)).cloned();
+        (message.answers.len(), error)
+    };
+    // Code 0: other.
+    let said = b"\0\0panic: open, 2 of 5 healthy by weight".to_vec();
+    let said = Some(EdnsOption::Unknown(15, said));
+
+    for rtype in [rtype::A, rtype::SRV] {
+        let web = query("web.service.local.", rtype);
+        assert!(is_common(&stand, &web), "without EDNS nobody is told");
+        assert!(!is_common(&stand, &web.clone().opt(1232, 0, &[])));
+        assert_eq!(told(web), (2, said.clone()));
+    }
+    assert_eq!(told(query("web.service.local.", rtype::AAAA)), (0, said));
+    // Its own name is answered whatever its health.
+    assert_eq!(told(query("i1.web.service.local.", rtype::A)), (1, None));
+    assert_eq!(told(query("web.service.local.", 43)), (0, None));
 }
 
 #[test]
