@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
+use crate::balance::meter::LazyMeter;
 use crate::balance::pool::{Member, PoolSpec};
 use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
 use crate::registry::panic::Panic;
@@ -77,6 +78,12 @@ impl<'v> Stock<'v> {
             | Balance::ConsistentHash => self.instance(instance).weight.get(),
         };
         self.weighed.and_then(|weighed| weighed.static_weight(instance)).unwrap_or_else(own)
+    }
+
+    /// What is known of the load of an instance.
+    fn meter(self, instance: u32) -> &'v LazyMeter {
+        let own = &self.instances[instance as usize].vitals.meter;
+        self.weighed.and_then(|weighed| weighed.meter(instance)).unwrap_or(own)
     }
 
     /// Whether an instance is left out, since nearer ones are enough.
@@ -230,7 +237,7 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
         id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
         base: stock.static_weight(i),
-        meter: &view.vitals.meter,
+        meter: stock.meter(i),
         unit,
     }
 }

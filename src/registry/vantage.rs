@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::balance::meter::LazyMeter;
 use crate::balance::nearness::{FINE, LEVELS, Level, Nearness, parts, weigh};
 use crate::balance::slow_start::WHOLE;
 use crate::model::{AnswerMode, Balance, Instance, Locality, Tier};
@@ -28,6 +29,8 @@ pub(crate) struct Weighed {
     far: Vec<bool>,
     /// Whether more than one nearness has a part.
     shared: bool,
+    /// The load of those left out: none, since others bring it, and it is no measure of the near.
+    silent: LazyMeter,
 }
 
 /// An instance as clients see it.
@@ -88,6 +91,7 @@ impl Vantage {
             far: vec![false; stock.instances.len()],
             statics: None,
             shared: false,
+            silent: LazyMeter::default(),
         };
         let mut tiers: BTreeMap<Tier, Layer> = BTreeMap::new();
         let having = |i: &&u32| has(stock.instance(**i));
@@ -160,6 +164,11 @@ impl Weighed {
     /// What stands for the static weight of an instance; `None`: its own.
     pub(super) fn static_weight(&self, instance: u32) -> Option<u16> {
         self.statics.as_ref().map(|statics| statics[instance as usize])
+    }
+
+    /// What stands for the meter of an instance; `None`: its own.
+    pub(super) fn meter(&self, instance: u32) -> Option<&LazyMeter> {
+        self.far(instance).then_some(&self.silent)
     }
 
     /// Whether an instance is left out, since nearer ones are enough.
