@@ -14,6 +14,7 @@ use rand::Rng;
 use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
+use crate::balance::traffic::Traffic;
 use crate::model::{
     Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
     Settings, SettingsPatch, SrvTiers, Status,
@@ -179,6 +180,7 @@ pub struct ServiceView {
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
     pools: Pools,
+    traffic: Option<Arc<Traffic>>,
     lull: Lull,
 }
 
@@ -194,6 +196,7 @@ impl ServiceView {
             weights,
             panic,
             ramp,
+            traffic,
         } = parts;
         let stock = Stock {
             instances: &instances,
@@ -202,6 +205,7 @@ impl ServiceView {
             panic: panic.as_deref(),
             ramp: ramp.as_ref().map(|ramp| &*ramp.factors),
             weighed: None,
+            traffic: traffic.as_ref(),
         };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
@@ -230,6 +234,7 @@ impl ServiceView {
             ports,
             mains,
             pools,
+            traffic,
             lull: Lull::default(),
         }
     }
@@ -343,6 +348,7 @@ impl ServiceView {
             panic: self.panic.as_deref(),
             ramp: self.ramp.as_ref().map(|ramp| &*ramp.factors),
             weighed: None,
+            traffic: self.traffic.as_ref(),
         }
     }
 
@@ -400,6 +406,7 @@ pub(crate) struct Parts {
     pub(crate) weights: Box<[u32]>,
     pub(crate) panic: Option<Box<Panic>>,
     pub(crate) ramp: Option<Box<Ramp>>,
+    pub(crate) traffic: Option<Arc<Traffic>>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.
