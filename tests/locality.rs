@@ -9,15 +9,19 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use support::dig::{dig, dig_comments};
-use support::dns::Query;
+use support::dns::{Dns, Query};
 use support::message::Message;
 use support::needs;
-use support::server::Server;
+use support::server::{Server, free_addresses};
 use support::spread::{NAME, plausible};
+use support::{SOON, eventually};
 
 const LOCALITIES: &str = r#"
 [[localities]]
@@ -65,12 +69,19 @@ fn fleet(settings: &Value) -> Server {
     server
 }
 
-/// Asks from an address of this machine, over UDP.
 fn from(server: &Server, source: &str, query: &Query) -> Message {
+    ask(&server.dns, source, query)
+}
+
+/// Asks from an address of this machine, over UDP.
+fn ask(dns: &Dns, source: &str, query: &Query) -> Message {
     let socket = UdpSocket::bind((source, 0)).unwrap();
-    socket.connect(server.dns.address).unwrap();
-    socket.set_read_timeout(Some(support::SOON)).unwrap();
-    socket.send(&query.packet(7)).unwrap();
+    socket.connect(dns.address).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut packet = query.packet(7);
+    // Recursion desired: a resolver says nothing else to who asks.
+    packet[2] |= 1;
+    socket.send(&packet).unwrap();
     let mut reply = [0; 1232];
     let length = socket.recv(&mut reply).unwrap();
     Message::parse(&reply[..length])
@@ -148,6 +159,88 @@ fn dig_sees_it_by_every_transport_and_source() {
         let (everybody, _) = said.rsplit_once('/').unwrap();
         assert_eq!(told, [format!("; CLIENT-SUBNET: {everybody}/0")]);
     }
+}
+
+/// unbound, which sends client subnets to the server and keeps its answers for each.
+struct Unbound {
+    dns: Dns,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Unbound {
+    fn start(server: &Server) -> Self {
+        let (address, _) = free_addresses();
+        let (own, theirs) = (address.to_string(), server.dns.address);
+        let config = format!(
+            "server:\n interface: {own}\n username: \"\"\n chroot: \"\"\n directory: \".\"\n \
+             pidfile: \"\"\n use-syslog: no\n access-control: 127.0.0.0/8 allow\n \
+             module-config: \"subnetcache iterator\"\n send-client-subnet: {their_ip}\n \
+             max-client-subnet-ipv4: 24\n do-not-query-localhost: no\n \
+             local-zone: local. nodefault\n private-domain: service.local\n\
+             stub-zone:\n name: service.local\n stub-addr: {theirs}\n\
+             remote-control:\n control-enable: no\n",
+            own = own.replace(':', "@"),
+            theirs = theirs.to_string().replace(':', "@"),
+            their_ip = theirs.ip(),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("unbound.conf"), config).unwrap();
+        let mut command = Command::new("unbound");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{path}:/usr/sbin:/sbin")).current_dir(folder.path());
+        command.args(["-d", "-c", "unbound.conf"]).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let unbound = Self { dns: Dns { address }, child, _folder: folder };
+        eventually(SOON, "unbound answers", || {
+            let query = Query::new("other.service.local", "A");
+            unbound.dns.try_query(&query, Duration::from_millis(200))
+        });
+        unbound
+    }
+
+    /// What it answers a client at this address of this machine, sorted.
+    fn a(&self, source: &str, name: &str) -> Vec<usize> {
+        numbers(&ask(&self.dns, source, &Query::new(name, "A")).data())
+    }
+}
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn a_resolver_that_sends_client_subnets_keeps_places_apart() {
+    if !needs::works(&["unbound", "-V"]) {
+        return;
+    }
+    let server = fleet(&json!({ "answer": "all", "ttl": "1h" }));
+    server.http.set("plain", &json!({ "ttl": "1h" }));
+    server.http.register("plain", "a", &json!({ "addresses": ["10.0.0.1"], "ttl": null }));
+    let unbound = Unbound::start(&server);
+    let asked = || {
+        let all = server.http.metric("signpost_dns_responses_total", "rcode=\"NOERROR\"");
+        all.unwrap()
+    };
+    let before = asked();
+
+    // A host of each /24, then others of them.
+    for host in [7, 8, 9] {
+        assert_eq!(unbound.a(&format!("127.0.1.{host}"), NAME), [1, 2, 3]);
+        assert_eq!(unbound.a(&format!("127.0.2.{host}"), NAME), [4, 5, 6]);
+        assert_eq!(unbound.a(&format!("127.0.9.{host}"), NAME).len(), 9);
+        assert_eq!(unbound.a(&format!("127.0.3.{host}"), NAME), [7, 8, 9]);
+    }
+    assert_eq!(asked() - before, 4.0, "once for each place, nowhere among them");
+
+    let before = asked();
+    for place in [1, 2, 3, 9] {
+        assert_eq!(unbound.a(&format!("127.0.{place}.7"), "plain.service.local"), [1]);
+    }
+    assert_eq!(asked() - before, 1.0, "once for everybody");
 }
 
 #[test]

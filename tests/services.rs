@@ -29,9 +29,9 @@ fn services_are_listed_with_what_they_have() {
         "revision": revision + 1,
         "services": [
             { "service": "declared", "revision": declared, "instances": 0, "usable": 0,
-              "declared": true, "panic": false },
+              "declared": true },
             { "service": "web", "revision": revision + 1, "instances": 2, "usable": 1,
-              "declared": false, "panic": false },
+              "declared": false },
         ],
     });
     assert_eq!((list.status, list.body), (200, body));
@@ -57,7 +57,7 @@ fn settings_are_overridden_key_by_key_and_kept() {
     let read = server.http.get("/v1/services/web");
     let body = json!({
         "revision": read.body["revision"], "service": "web", "settings": effective,
-        "overrides": { "balance": "random" }, "panic": false, "instances": [],
+        "overrides": { "balance": "random" }, "instances": [],
     });
     assert_eq!((read.status, read.body), (200, body));
 

@@ -11,7 +11,7 @@ use crate::dns::fixture::{QueryBytes, Stand};
 use crate::dns::front::Desk;
 use crate::dns::rtype;
 use crate::dns::transport::{Peer, Transport};
-use crate::model::Locality;
+use crate::model::{Load, Locality};
 
 /// Where the clients of these tests are.
 const NETWORKS: &[(&str, &str, &str)] = &[
@@ -129,6 +129,19 @@ fn who_wants_all_gets_all_that_are_near() {
 }
 
 #[test]
+fn a_zone_without_a_region_is_that_zone_of_any() {
+    let zone_only = |n| instance(n, "us-1", "").replace(r#""region":"us","#, "");
+    let stand = stand("{}", &[zone_only(1), instance(2, "eu-1a", ""), instance(3, "us-2", "")]);
+
+    assert_eq!(a(&stand, US), [1]);
+    assert_eq!(a(&stand, "10.4.7.65"), [1]);
+    assert_eq!(a(&stand, EU_1A), [2]);
+    let beside =
+        self::stand("{}", &[zone_only(1), instance(2, "us-1", ""), instance(3, "us-2", "")]);
+    assert_eq!(a(&beside, US), [1, 2]);
+}
+
+#[test]
 fn it_can_be_switched_off_and_is_nothing_without_localities() {
     let off = stand(r#"{"locality":"off","answer":"all"}"#, &fleet(0));
     let nobody = stand(r#"{"answer":"all"}"#, &[instance(1, "", ""), instance(2, "", "")]);
@@ -198,6 +211,28 @@ fn srv_weights_say_what_spills_over() {
     // 35 to 15.
     assert_eq!(weights(&stand, EU_1A), [65_535, 65_535, 28_086, 28_086, 1, 1, 1]);
     assert_eq!(weights(&stand, NOWHERE), [256; 7]);
+}
+
+#[test]
+fn all_types_agree_on_the_owner_however_busy_it_is_elsewhere() {
+    let zones = ["eu-1a", "eu-1a", "us-1", "us-1"];
+    let fleet: Vec<String> = (1..).zip(zones).map(|(n, zone)| instance(n, zone, "")).collect();
+    let stand = stand(r#"{"balance":"consistent_hash"}"#, &fleet);
+    let view = stand.registry.views().service("web").unwrap();
+    // One of the near is over its share of what they have; what others have is not theirs.
+    for (instance, connections) in view.instances.iter().zip([30.0, 10.0, 500.0, 500.0]) {
+        let load = Load { connections: Some(connections), ..Load::default() };
+        instance.vitals.meter().report(load, stand.registry.clock().now());
+    }
+
+    for client in 0..40 {
+        let client = format!("10.1.{client}.1");
+        let ranks = srv(&ask(&stand, "web.service.local.", rtype::SRV, &client));
+        let first = ranks.iter().find(|(_, (priority, _))| *priority == 0).unwrap().0;
+        assert_eq!((a(&stand, &client), *first), (vec![2], 2), "{client}: {ranks:?}");
+        let last: Vec<u8> = (1..=4).filter(|n| ranks[n].0 > 1).collect();
+        assert_eq!(last, [3, 4], "{client}: {ranks:?}");
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod state;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod vantage;
 mod view;
 
 use std::sync::Arc;

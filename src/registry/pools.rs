@@ -12,13 +12,14 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
+use crate::balance::meter::LazyMeter;
 use crate::balance::owners::Owners;
 use crate::balance::pool::{Member, Pool, PoolSpec};
 use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
-use crate::registry::locality::Weighed;
 use crate::registry::panic::Panic;
 use crate::registry::selection::{Family, PortChoice, Selection};
+use crate::registry::vantage::Weighed;
 use crate::registry::view::InstanceView;
 
 /// Which instances a name asks for, before health and tier.
@@ -40,8 +41,8 @@ pub(crate) struct Stock<'v> {
     pub(crate) settings: &'v Settings,
     /// `None` when health is believed.
     pub(crate) panic: Option<&'v Panic>,
-    /// Whether the weight of any of them grows.
-    pub(crate) ramps: bool,
+    /// What each has of its weight while it is new, in thousandths; `None` when nobody is.
+    pub(crate) ramp: Option<&'v [u16]>,
     /// How clients at one locality see it; `None`: it is for everybody.
     pub(crate) weighed: Option<&'v Weighed>,
     /// Where queries are counted; `None` when nothing depends on it.
@@ -49,6 +50,10 @@ pub(crate) struct Stock<'v> {
 }
 
 impl<'v> Stock<'v> {
+    pub(crate) fn instance(self, instance: u32) -> &'v Instance {
+        &self.instances[instance as usize].instance
+    }
+
     /// Whether an instance may be answered.
     pub(crate) fn answers(self, instance: usize) -> bool {
         match self.panic {
@@ -57,20 +62,17 @@ impl<'v> Stock<'v> {
         }
     }
 
-    /// The algorithm that pools go by. Each in turn has no weights: while some grow it is a schedule
-    /// of weights that are else the same.
+    /// The algorithm that pools go by. Each in turn has no weights: while some grow, or clients are
+    /// shared between near and far, it is a schedule of weights that are else the same.
     fn balance(self) -> Balance {
+        let weighs = self.ramp.is_some() || self.weighed.is_some_and(Weighed::shared);
         match self.settings.balance {
-            Balance::RoundRobin if self.ramps => Balance::WeightedRoundRobin,
+            Balance::RoundRobin if weighs => Balance::WeightedRoundRobin,
             usual => usual,
         }
     }
 
-    pub(crate) fn instance(self, instance: u32) -> &'v Instance {
-        &self.instances[instance as usize].instance
-    }
-
-    /// The static weight of an instance, or what stands for it.
+    /// The static weight of an instance, or what stands for it: turns know none.
     fn static_weight(self, instance: u32) -> u16 {
         let own = || match self.settings.balance {
             Balance::RoundRobin => 1,
@@ -80,6 +82,12 @@ impl<'v> Stock<'v> {
             | Balance::ConsistentHash => self.instance(instance).weight.get(),
         };
         self.weighed.and_then(|weighed| weighed.static_weight(instance)).unwrap_or_else(own)
+    }
+
+    /// What is known of the load of an instance.
+    fn meter(self, instance: u32) -> &'v LazyMeter {
+        let own = &self.instances[instance as usize].vitals.meter;
+        self.weighed.and_then(|weighed| weighed.meter(instance)).unwrap_or(own)
     }
 
     /// Whether an instance is left out, since nearer ones are enough.
@@ -257,7 +265,7 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
         id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
         base: stock.static_weight(i),
-        meter: &view.vitals.meter,
+        meter: stock.meter(i),
         unit,
     }
 }

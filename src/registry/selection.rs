@@ -189,10 +189,11 @@ impl Selection {
     pub(super) fn weighed(
         &self,
         stock: Stock<'_>,
+        tiers: SrvTiers,
         has: impl Fn(&Instance) -> bool,
     ) -> Option<Vec<(u32, bool)>> {
         let Outlook::From(vantage) = &self.outlook else { return None };
-        let weighed = vantage.weigh(stock, &self.usable, stock.settings.answer, has);
+        let weighed = vantage.weigh(stock, self.listed(tiers), stock.settings.answer, has);
         let of = |i| (weighed.weight(i), weighed.far(i));
         Some((0..index(stock.instances.len())).map(of).collect())
     }
@@ -248,10 +249,7 @@ impl Selection {
         rng: &mut impl Rng,
     ) -> Option<&Targets> {
         let (key, cell) = self.targets_cell(port)?;
-        let listed = match stock.settings.srv_tiers {
-            SrvTiers::Active => self.active(),
-            SrvTiers::All => &self.usable,
-        };
+        let listed = self.listed(stock.settings.srv_tiers);
         Some(cell.get_or_init(|| {
             let Outlook::From(vantage) = &self.outlook else {
                 return Targets::new(stock, listed, key.choice(), rng).into();
@@ -260,6 +258,13 @@ impl Selection {
             let weighed = vantage.weigh(stock, listed, AnswerMode::All, has);
             Targets::new(weighed.stock(stock), listed, key.choice(), rng).into()
         }))
+    }
+
+    fn listed(&self, tiers: SrvTiers) -> &[u32] {
+        match tiers {
+            SrvTiers::Active => self.active(),
+            SrvTiers::All => &self.usable,
+        }
     }
 
     fn addresses_cell(&self, family: Family) -> &OnceLock<Kept> {

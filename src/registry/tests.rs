@@ -6,6 +6,7 @@ mod guards;
 mod in_flight;
 mod lull;
 mod narrow;
+mod near;
 mod observed;
 mod upkeep;
 

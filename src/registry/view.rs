@@ -17,7 +17,7 @@ use crate::balance::pool::Ask;
 use crate::balance::traffic::Traffic;
 use crate::model::{
     Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
-    Settings, SettingsPatch, Status,
+    Settings, SettingsPatch, SrvTiers, Status,
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
@@ -203,7 +203,7 @@ impl ServiceView {
             weights: &weights,
             settings: &settings,
             panic: panic.as_deref(),
-            ramps: ramp.is_some(),
+            ramp: ramp.as_ref().map(|ramp| &*ramp.factors),
             weighed: None,
             traffic: traffic.as_ref(),
         };
@@ -278,16 +278,17 @@ impl ServiceView {
         selection.seen_from(self.stock(), client)
     }
 
-    /// The weights in force in an answer made of the instances of `selection` that have what is asked
-    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
-    /// nearer ones are enough. `None` when they are those of everybody.
+    /// The weights in force in an answer made of the instances of `selection` in these tiers that have
+    /// what is asked for, by the index of [`instances`](Self::instances), and which of these it leaves
+    /// out, since nearer ones are enough. `None` when they are those of everybody.
     #[must_use]
     pub fn weighed(
         &self,
         selection: &Selection,
+        tiers: SrvTiers,
         has: impl Fn(&Instance) -> bool,
     ) -> Option<Vec<(u32, bool)>> {
-        selection.weighed(self.stock(), has)
+        selection.weighed(self.stock(), tiers, has)
     }
 
     /// The pool of `selection` that answers A or AAAA.
@@ -345,7 +346,7 @@ impl ServiceView {
             weights: &self.weights,
             settings: &self.settings,
             panic: self.panic.as_deref(),
-            ramps: self.ramp.is_some(),
+            ramp: self.ramp.as_ref().map(|ramp| &*ramp.factors),
             weighed: None,
             traffic: self.traffic.as_ref(),
         }

@@ -98,11 +98,12 @@ fn weighed(
     let selection = view.select(choice.selector());
     let (selection, _) = asker.sees(view, choice, &selection);
     if let Some(family) = family(kind) {
-        return view.weighed(selection, |i| i.addresses.iter().any(|a| family.has(a.ip())));
+        let has = |i: &Instance| i.addresses.iter().any(|a| family.has(a.ip()));
+        return view.weighed(selection, SrvTiers::Active, has);
     }
     let port = Some(kind).filter(|kind| lists_ports(*kind) && *kind != Kind::Ptr);
     let port = port.and_then(|kind| asked_port(view, *form, kind))?;
-    view.weighed(selection, |instance| port.of(instance).is_some())
+    view.weighed(selection, view.settings.srv_tiers, |instance| port.of(instance).is_some())
 }
 
 /// The port that a name and a type are about.

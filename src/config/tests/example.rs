@@ -122,6 +122,7 @@ fn each_key_is_in_the_example() {
         "[registry]",
         "[rate_limit]",
         "[limits]",
+        "[[localities]]",
         "[defaults]",
         "[[services.web.instances]]",
     ] {
@@ -130,6 +131,7 @@ fn each_key_is_in_the_example() {
         let (_, keys) = unknown.hint.as_deref().unwrap().split_once("allowed here: ").unwrap();
         let header = header.trim_matches(['[', ']']).replace("web.instances", "");
         let lines = match header.as_str() {
+            "localities" => section("# [[localities]]"),
             "services." => [section("[[services.web"), section("[[services.cache")].concat(),
             header => section(&format!("[{header}]")),
         };
