@@ -10,6 +10,8 @@ use rand::rngs::SmallRng;
 
 use crate::dns::edns::Edns;
 use crate::dns::front::Front;
+use crate::dns::handed::Key;
+use crate::dns::metrics::Metrics;
 use crate::dns::name::Name;
 use crate::dns::present;
 use crate::dns::query::{Head, Query};
@@ -17,8 +19,11 @@ use crate::dns::reply::Reply;
 use crate::dns::responder::{Responder, Witness};
 use crate::dns::rtype;
 use crate::dns::transport::{Peer, Transport, UDP_PAYLOAD};
+use crate::model::Network;
 use crate::registry::ServiceView;
-use crate::resolve::{Answer, Explanation, Kind, Outcome, Resolution, ResolvedRecord, explain};
+use crate::resolve::{
+    Answer, Asker, Explanation, Kind, Outcome, Resolution, ResolvedRecord, explain,
+};
 
 /// Why a question cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +67,16 @@ impl Front {
         let served = self.served();
         let now = self.registry().clock().now();
         let mut rng = SmallRng::from_rng(&mut rand::rng());
-        let mut listener = Listener { rng: rng.clone(), explanation: None };
+        let metrics = self.metrics();
+        let mut listener = Listener { rng: rng.clone(), metrics, explanation: None };
         let mut bytes = Vec::new();
         let reply = Reply::start(&mut bytes, &head, peer.transport, &[]);
         let views = self.registry().views();
         let rcode = Responder::new(views, &served, &query, peer, now, &mut rng)
             .respond(reply, &mut listener);
-        let mut resolution = Resolution { rcode: rcode.as_str().into(), ..Resolution::default() };
+        let locality = served.localities.find(Network::of(source.ip(), u8::MAX)).cloned();
+        let rcode = rcode.as_str().into();
+        let mut resolution = Resolution { rcode, locality, ..Resolution::default() };
         // Our own writing is read back, so that this cannot differ from what goes over the wire.
         if let Ok(message) = Message::from_vec(&bytes) {
             resolution.aa = message.metadata.authoritative;
@@ -86,12 +94,13 @@ impl Front {
 }
 
 /// Keeps the last explanation it hears.
-struct Listener {
+struct Listener<'m> {
     rng: SmallRng,
+    metrics: &'m Metrics,
     explanation: Option<Explanation>,
 }
 
-impl Witness for Listener {
+impl Witness for Listener<'_> {
     const PEEKS: bool = true;
 
     fn found(
@@ -99,9 +108,17 @@ impl Witness for Listener {
         view: &ServiceView,
         labels: &[&[u8]],
         kind: Kind,
+        asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     ) {
-        self.explanation = Some(explain(view, labels, kind, outcome, &mut self.rng));
+        let mut explanation = explain(view, labels, kind, asker, outcome, &mut self.rng);
+        for (told, own) in explanation.instances.iter_mut().zip(&*view.instances) {
+            let addresses = own.instance.addresses.iter();
+            let last = |ip| self.metrics.last_handed(Key::new(view.salt(), ip));
+            let last = addresses.filter_map(|address| last(address.ip())).max();
+            told.stages.handed_out(last.map(|last| asker.now.since(last)));
+        }
+        self.explanation = Some(explanation);
     }
 }
 

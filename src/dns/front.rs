@@ -27,7 +27,7 @@ use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::CookieSecret;
 use crate::registry::{Pinned, Registry, ServiceView};
-use crate::resolve::{Answer, Data, Kind, Outcome};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -281,6 +281,7 @@ impl Witness for Noting<'_> {
         view: &ServiceView,
         _: &[&[u8]],
         _: Kind,
+        _: &Asker<'_>,
         outcome: &Outcome<Answer>,
     ) {
         if let Outcome::Answer(Answer { data: Data::Addresses(addresses), .. }) = outcome

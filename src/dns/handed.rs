@@ -108,9 +108,8 @@ mod tests {
     #[test]
     fn a_thousand_instances_hardly_meet() {
         let handed = Handed::default();
-        let keys = || {
-            (0..1_000_u32).map(|i| Key::new(9, IpAddr::from((0x0a00_0000 + i).to_be_bytes())))
-        };
+        let keys =
+            || (0..1_000_u32).map(|i| Key::new(9, IpAddr::from((0x0a00_0000 + i).to_be_bytes())));
         keys().for_each(|key| handed.note(key, Millis(1)));
 
         // Of 1,000 in 4,096 slots about 113 are overwritten by chance.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
 };
+use crate::registry::narrow::Narrow;
 use crate::registry::observed::Finding;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
@@ -129,4 +130,8 @@ pub struct EngineStats {
     pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
+    /// Services in panic.
+    pub services_in_panic: AtomicU64,
+    /// Services whose answers hold too few instances.
+    pub narrow: Narrow,
 }

@@ -4,16 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
 
-use crate::balance::dynamic::Dynamic;
-use crate::balance::meter::{Meter, REPORT_TTL};
-use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
+use crate::balance::in_force::{Reports, Seat, in_force, moved};
+use crate::balance::slow_start;
+use crate::balance::traffic::Traffic;
+use crate::model::{
+    AnswerMode, Balance, HotKeyReplicas, Millis, Network, RecordTtl, ServiceName, Settings,
+};
+use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::narrow::Looks;
+use crate::registry::panic::{Panic, Panicking};
+use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
@@ -22,24 +28,34 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     indexer: Indexer,
+    looks: Looks,
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
-}
-
-/// The load reports of one service.
-#[derive(Debug, Clone, Copy)]
-struct Reports {
-    /// When the last one came.
-    last: Millis,
-    /// When weights were last computed from them.
-    looked: Millis,
+    /// Services with instances that start slowly, and when the next of their weights grows.
+    ramping: BTreeMap<ServiceName, (Ramps, Millis)>,
+    /// How many services are in panic.
+    panicking: usize,
 }
 
 impl Publisher {
-    pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
-        let indexer = Indexer::default();
-        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+    pub(crate) fn new(
+        views: Arc<Views>,
+        journal: Arc<Journal>,
+        stats: Arc<EngineStats>,
+        rng: SmallRng,
+    ) -> Self {
+        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
+        Self {
+            views,
+            journal,
+            indexer,
+            looks,
+            rng,
+            reporting: BTreeMap::new(),
+            ramping: BTreeMap::new(),
+            panicking: 0,
+        }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -53,15 +69,20 @@ impl Publisher {
         let mut built = 0;
         for name in &touched {
             let before = self.views.service(name.as_str());
+            self.panicking -= usize::from(before.as_ref().is_some_and(|view| view.panic.is_some()));
             match state.services.get_mut(name) {
                 Some(service) => {
-                    let view = self.build(name, service, &state.defaults, now);
+                    let view = self.build(name, service, before.as_deref(), &state.defaults, now);
+                    self.panicking += usize::from(view.panic.is_some());
+                    self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
+                    self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.looks.note(name, false);
                     self.views.forget(name);
                 }
             }
@@ -74,64 +95,80 @@ impl Publisher {
         built
     }
 
+    /// How many services are in panic.
+    pub(crate) fn panicking(&self) -> usize {
+        self.panicking
+    }
+
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
-            Some(reports) => reports.last = now,
+            Some(reports) => reports.note(now),
             None => {
-                let reports = Reports { last: now, looked: Millis(0) };
-                self.reporting.insert(service.clone(), reports);
+                self.reporting.insert(service.clone(), Reports::since(now));
             }
         }
     }
 
-    /// Touches the services whose weights in force have moved with the load reported. Load is no
-    /// revision.
+    /// Touches the services whose weights in force have moved, with the load reported or with the age
+    /// of their instances. Neither is a revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
-        let mut moved = Vec::new();
+        let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
+        let mut reweighed: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
         self.reporting.retain(|name, reports| {
-            // Without news, weights still move as reports fade and go stale.
-            if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
+            if !reports.look(now) {
                 return true;
             }
-            reports.looked = now;
             let Some(service) = state.services.get_mut(name) else { return false };
-            let settings = service.settings(&state.defaults);
+            let Settings { balance, ttl, .. } = service.settings(&state.defaults);
+            let instances = service.instances.show();
             let published = self.views.service(name.as_str());
-            let changed = match settings.balance {
-                Balance::WeightedRoundRobin => {
-                    let members: Vec<_> = service.instances.show().iter().map(reporter).collect();
-                    let dynamic = service.dynamic.get_or_insert_default();
-                    dynamic.update(&members, settings.ttl.get(), now).is_some()
-                }
-                Balance::LeastConnections => {
-                    let instances = service.instances.show();
-                    let weights = weights_in_force(&instances, None, &settings, now);
-                    published.is_none_or(|view| differ(&view.weights, &weights))
-                }
-                Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-            };
-            if changed {
-                moved.push(name.clone());
+            let published = published.as_ref().map(|view| view.balanced());
+            if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
+                reweighed.push(name.clone());
             }
-            // One more look after the reports have gone stale, so that weights go back.
-            now.since(reports.last) <= REPORT_TTL + LOOK_AGAIN
+            !reports.over(now)
         });
-        for name in moved {
+        for name in reweighed {
             state.touch(&name);
         }
+        self.looks.look(&self.views, now);
     }
 
     fn build(
         &mut self,
         name: &ServiceName,
         service: &mut Service,
+        before: Option<&ServiceView>,
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let panic = panic(name, service, before, &settings, &instances, now);
+        let Settings { balance, ttl, .. } = settings;
+        let mut weights =
+            in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
+        let factors = match &panic {
+            None => self.factors(name, before, &settings, &instances, now),
+            // Who is healthy is needed now, however new.
+            Some(_) => {
+                self.ramping.remove(name);
+                None
+            }
+        };
+        let ramp = factors.map(|factors| {
+            let before = weights.clone().into();
+            slow_start::scale(&mut weights, &factors);
+            Box::new(Ramp { before, factors })
+        });
+        let ttl = ttl.get();
+        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
+        if !depends_on_traffic(&settings, instances.len()) {
+            service.traffic = None;
+        } else if service.traffic.is_none() {
+            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
+        }
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -140,57 +177,94 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            panic: panic.map(Box::new),
+            ramp,
+            traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
     }
-}
 
-fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
-    let instance = &view.instance;
-    (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
-}
-
-/// The weight of each instance that its algorithm goes by, in the order of ids.
-fn weights_in_force(
-    instances: &[InstanceView],
-    dynamic: Option<&Dynamic>,
-    settings: &Settings,
-    now: Millis,
-) -> Vec<u32> {
-    let bases = instances.iter().map(|view| view.instance.weight.get());
-    match settings.balance {
-        // Each in turn, whatever its weight.
-        Balance::RoundRobin => vec![1; instances.len()],
-        Balance::Random | Balance::ConsistentHash => bases.map(u32::from).collect(),
-        Balance::WeightedRoundRobin => match dynamic {
-            None => bases.map(u32::from).collect(),
-            Some(dynamic) => {
-                let ids = instances.iter().map(|view| &view.instance.id);
-                ids.zip(bases).map(|(id, base)| dynamic.current(id, base)).collect()
-            }
-        },
-        // Where nothing is cached, two choices look at the load itself.
-        Balance::LeastConnections if settings.ttl == RecordTtl::ZERO => {
-            bases.map(u32::from).collect()
-        }
-        Balance::LeastConnections => {
-            let bases: Vec<u16> = bases.collect();
-            let meters: Vec<&Meter> = instances.iter().map(|view| &**view.vitals.meter()).collect();
-            let mut weights = Vec::with_capacity(bases.len());
-            idle_capacity(&bases, &meters, now, &mut weights);
-            weights
-        }
+    /// What instances have of their weights since they are new.
+    fn factors(
+        &mut self,
+        name: &ServiceName,
+        before: Option<&ServiceView>,
+        settings: &Settings,
+        instances: &Arc<[InstanceView]>,
+        now: Millis,
+    ) -> Option<Box<[u16]>> {
+        let (mut ramps, _) = self.ramping.remove(name).unwrap_or_default();
+        // Keys that move to a new instance bit by bit would move twice.
+        let window = settings.slow_start.window();
+        let window = window.filter(|_| settings.balance != Balance::ConsistentHash)?;
+        ramps.follow(before?, instances, settings.balance, window, now);
+        let next = ramps.next(window, now)?;
+        let factors = ramps.factors(instances, window, now);
+        self.ramping.insert(name.clone(), (ramps, next));
+        factors
     }
 }
 
-/// Whether weights moved enough to build a service anew: by over 5 %, or from or to nothing.
-fn differ(old: &[u32], new: &[u32]) -> bool {
-    let moved = |(old, new): (&u32, &u32)| {
-        let (low, high) = (u64::from(*old.min(new)), u64::from(*old.max(new)));
-        (low == 0 && high > 0) || high * 100 > low * 105
-    };
-    old.len() != new.len() || old.iter().zip(new).any(moved)
+/// Whether the service is in panic now, which is told.
+fn panic(
+    name: &ServiceName,
+    service: &mut Service,
+    before: Option<&ServiceView>,
+    settings: &Settings,
+    instances: &[InstanceView],
+    now: Millis,
+) -> Option<Panic> {
+    let was = service.panic.is_some();
+    let answered = || before.map_or_else(Vec::new, ServiceView::active);
+    let next = Panicking::next(service.panic.take(), settings, instances, answered);
+    let (state, panic) = next.unzip();
+    service.panic = state;
+    if !was && panic.is_none() {
+        return None;
+    }
+    if let Some(before) = before {
+        let answered = (0..).zip(&*before.instances).filter(|(i, _)| before.answers(*i));
+        for id in answered.map(|(_, old)| &old.instance.id) {
+            let left = instances.binary_search_by(|view| view.instance.id.cmp(id));
+            let left = left.ok().map(|at| &instances[at]).filter(|view| !service.answers(view));
+            left.inspect(|view| view.vitals.withdraw(now));
+        }
+    }
+    match &panic {
+        Some(panic) if !was => {
+            let (mode, tier) = (panic.mode.as_str(), panic.tier.get());
+            let (healthy, total) = (panic.healthy, panic.total);
+            tracing::warn!(service = %name, mode, tier, healthy, total, "service is in panic");
+        }
+        Some(_) => {}
+        None => tracing::info!(service = %name, "service is out of panic"),
+    }
+    panic
 }
 
-/// How often weights are computed anew although no report came.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {
+    instances
+        .iter()
+        .map(|view| Seat {
+            id: &view.instance.id,
+            base: view.instance.weight.get(),
+            meter: &view.vitals.meter,
+        })
+        .collect()
+}
+
+/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
+/// the instances, and where keys may be too much for one.
+fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
+    let in_part = match settings.answer {
+        AnswerMode::Auto => {
+            settings.balance != Balance::RoundRobin
+                || instances > usize::from(settings.max_answers.get())
+        }
+        AnswerMode::Subset | AnswerMode::StickySubset | AnswerMode::Single => true,
+        AnswerMode::All | AnswerMode::Ordered => false,
+    };
+    let cached = settings.ttl > RecordTtl::ZERO;
+    let keyed = settings.hot_key_replicas > HotKeyReplicas::default();
+    instances > 1 && (keyed || (cached && in_part && settings.balance != Balance::ConsistentHash))
+}

@@ -1,8 +1,10 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
 mod bursts;
+mod guards;
 mod in_flight;
 mod lull;
+mod narrow;
 mod observed;
 mod upkeep;
 

@@ -1,18 +1,18 @@
 //! Why an answer is what it is: for each instance, in or out and for what reasons.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use rand::Rng;
 
 use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTiers};
-use crate::registry::{Family, PortChoice, ServiceView};
+use crate::registry::{Family, InstanceView, PortChoice, ServiceView};
 use crate::resolve::name::{Choice, Form, Name, Part};
 use crate::resolve::targets::HTTPS_PORT;
-use crate::resolve::{Answer, Data, Kind, Outcome};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome, Stages, chance};
 
 /// How an answer came about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// The service.
     pub service: ServiceName,
@@ -22,12 +22,14 @@ pub struct Explanation {
     pub answer: AnswerMode,
     /// How many instances an answer of this kind holds.
     pub k: usize,
+    /// What is wrong with it, when health is not believed any more.
+    pub panic: Option<String>,
     /// Every instance of the service, by id.
     pub instances: Vec<InstanceExplanation>,
 }
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InstanceExplanation {
     /// The instance.
     pub id: InstanceId,
@@ -35,15 +37,19 @@ pub struct InstanceExplanation {
     pub included: bool,
     /// Why it is not; empty when it is.
     pub reasons: Vec<&'static str>,
-    /// Its weight in force.
+    /// Its weight in force, for this client.
     pub weight: u32,
+    /// What each stage made of it.
+    pub stages: Stages,
 }
 
-/// Explains the `outcome` of resolving `labels` in `view`: what is in the reply. Moves no counter.
+/// Explains the `outcome` of resolving `labels` in `view` for `asker`: what is in the reply. Moves no
+/// counter.
 pub fn explain(
     view: &ServiceView,
     labels: &[&[u8]],
     kind: Kind,
+    asker: &Asker<'_>,
     outcome: &Outcome<Answer>,
     rng: &mut impl Rng,
 ) -> Explanation {
@@ -51,23 +57,53 @@ pub fn explain(
         Name::Of(_, part) => part,
         Name::Listed(_) | Name::Branch | Name::Nothing => Part::Nothing,
     };
-    let (answer, k) = shape(view, &part, kind, outcome, rng);
-    let stages = Stages::new(view, &part, kind, outcome, answer);
-    let instances = (0..).zip(&*view.instances).zip(&view.weights);
-    let instances = instances.map(|((index, instance), weight)| InstanceExplanation {
-        id: instance.instance.id.clone(),
-        included: stages.told.contains(&index),
-        reasons: stages.reasons(index),
-        weight: *weight,
+    let (answer, k) = shape(view, &part, kind, asker, outcome, rng);
+    let way = Way::new(view, &part, kind, outcome, answer, weighed(view, &part, kind, asker));
+    let chances = chances(view, &part, kind, asker, outcome, &way, rng);
+    let instances = (0..).zip(&*view.instances).map(|(index, instance)| {
+        let chance = chances.as_ref().map(|chances| chances.get(&index).copied().unwrap_or(0.0));
+        let (active, weight) = (way.active.contains(&index), way.weight(index));
+        InstanceExplanation {
+            id: instance.instance.id.clone(),
+            included: way.told.contains(&index),
+            reasons: way.reasons(index),
+            weight,
+            stages: Stages::new(view, index, active, weight, chance, asker.now),
+        }
     });
     let instances = instances.collect();
-    Explanation { service: view.name.clone(), balance: view.settings.balance, answer, k, instances }
+    let panic = view.panic.as_ref().map(ToString::to_string);
+    let (service, balance) = (view.name.clone(), view.settings.balance);
+    Explanation { service, balance, answer, k, panic, instances }
+}
+
+/// The chance of each instance to be first; `None` where that means nothing.
+fn chances(
+    view: &ServiceView,
+    part: &Part<'_>,
+    kind: Kind,
+    asker: &Asker<'_>,
+    outcome: &Outcome<Answer>,
+    way: &Way<'_>,
+    rng: &mut impl Rng,
+) -> Option<HashMap<u32, f64>> {
+    if let Outcome::Answer(Answer { data: Data::Srv(records), .. }) = outcome {
+        return Some(chance::of_targets(records));
+    }
+    let Part::Pool(choice, Form::Plain) = part else { return None };
+    let selection = view.select(choice.selector());
+    let (selection, _) = asker.sees(view, choice, &selection);
+    let addresses = view.addresses(selection, family(kind)?, rng);
+    let keyed = matches!(choice, Choice::Key(_));
+    let weight = |index| if way.far(index) { 0 } else { way.weight(index) };
+    Some(chance::of_addresses(view, addresses, weight, asker, outcome, keyed, rng))
 }
 
 fn shape(
     view: &ServiceView,
     part: &Part<'_>,
     kind: Kind,
+    asker: &Asker<'_>,
     outcome: &Outcome<Answer>,
     rng: &mut impl Rng,
 ) -> (AnswerMode, usize) {
@@ -75,7 +111,8 @@ fn shape(
         (Part::Pool(Choice::Key(_), Form::Plain), Some(_), _) => (AnswerMode::Single, 1),
         (Part::Pool(choice, Form::Plain), Some(family), _) => {
             let selection = view.select(choice.selector());
-            let pool = &view.addresses(&selection, family, rng).pool;
+            let (selection, _) = asker.sees(view, choice, &selection);
+            let pool = &view.addresses(selection, family, rng).pool;
             (pool.mode(), pool.k())
         }
         (_, _, Outcome::Answer(answer)) => (AnswerMode::All, answer.data.len()),
@@ -83,8 +120,37 @@ fn shape(
     }
 }
 
+/// The weight of each instance for this client, and whether it is left out as far; `None` where its
+/// locality makes no difference.
+fn weighed(
+    view: &ServiceView,
+    part: &Part<'_>,
+    kind: Kind,
+    asker: &Asker<'_>,
+) -> Option<Vec<(u32, bool)>> {
+    let Part::Pool(choice, form) = part else { return None };
+    let selection = view.select(choice.selector());
+    let (selection, _) = asker.sees(view, choice, &selection);
+    if let Some(family) = family(kind) {
+        return view.weighed(selection, |i| i.addresses.iter().any(|a| family.has(a.ip())));
+    }
+    let port = Some(kind).filter(|kind| lists_ports(*kind) && *kind != Kind::Ptr);
+    let port = port.and_then(|kind| asked_port(view, *form, kind))?;
+    view.weighed(selection, |instance| port.of(instance).is_some())
+}
+
+/// The port that a name and a type are about.
+fn asked_port<'n>(view: &ServiceView, form: Form<'n>, kind: Kind) -> Option<PortChoice<'n>> {
+    match form {
+        Form::Plain if kind == Kind::Https => Some(HTTPS_PORT),
+        Form::Plain => Some(PortChoice::Main),
+        Form::Port(port) => Some(port),
+        Form::Binding(name) => view.port_protocol(name).map(|of| PortChoice::Bound(name, of)),
+    }
+}
+
 /// How far each instance got.
-struct Stages<'e> {
+struct Way<'e> {
     view: &'e ServiceView,
     part: &'e Part<'e>,
     kind: Kind,
@@ -95,15 +161,18 @@ struct Stages<'e> {
     told: HashSet<u32>,
     /// The published pairs in the answer.
     texts: HashSet<Vec<(&'e str, &'e str)>>,
+    /// See [`weighed`].
+    weighed: Option<Vec<(u32, bool)>>,
 }
 
-impl<'e> Stages<'e> {
+impl<'e> Way<'e> {
     fn new(
         view: &'e ServiceView,
         part: &'e Part<'e>,
         kind: Kind,
         outcome: &Outcome<Answer>,
         mode: AnswerMode,
+        weighed: Option<Vec<(u32, bool)>>,
     ) -> Self {
         let active: HashSet<u32> = match part {
             Part::Pool(choice, _) => {
@@ -139,7 +208,18 @@ impl<'e> Stages<'e> {
                 instances.iter().copied().collect()
             }
         };
-        Self { view, part, kind, mode, active, told, texts }
+        Self { view, part, kind, mode, active, told, texts, weighed }
+    }
+
+    /// The weight of an instance for this client.
+    fn weight(&self, index: u32) -> u32 {
+        let own = self.view.weights[index as usize];
+        self.weighed.as_ref().map_or(own, |weighed| weighed[index as usize].0)
+    }
+
+    /// Whether an instance is left out of addresses, since nearer ones are enough.
+    fn far(&self, index: u32) -> bool {
+        self.weighed.as_ref().is_some_and(|weighed| weighed[index as usize].1)
     }
 
     /// The first stage that left the instance out, in the order of the stages; none when it is in.
@@ -152,8 +232,8 @@ impl<'e> Stages<'e> {
             Part::Pool(choice, _) if !selects(choice, &own.instance) => {
                 return vec!["not selected by the name"];
             }
-            Part::Pool(_, _) if !own.usable() => return own.reasons(),
-            Part::Pool(_, form) => self.port(*form),
+            Part::Pool(_, _) if !self.view.answers(index) => return self.left_out(own),
+            Part::Pool(_, form) => asked_port(self.view, *form, self.kind),
             Part::Instance(_) | Part::Browsed(_, _) if !self.active.contains(&index) => {
                 return vec!["another instance was asked for"];
             }
@@ -179,6 +259,7 @@ impl<'e> Stages<'e> {
             {
                 "same text as another"
             }
+            (Kind::A | Kind::Aaaa, _) if self.far(index) => "far, and nearer ones are enough",
             (Kind::A | Kind::Aaaa, _) if self.mode != AnswerMode::All => "not chosen this time",
             (
                 Kind::A
@@ -192,6 +273,14 @@ impl<'e> Stages<'e> {
                 _,
             ) => "no room in the reply",
         }]
+    }
+
+    /// Why nobody is sent to an instance, whatever is asked.
+    fn left_out(&self, own: &InstanceView) -> Vec<&'static str> {
+        let mut reasons = own.reasons();
+        // A panic answers more than those who are healthy, or nobody.
+        reasons.extend(self.view.panic.as_ref().filter(|_| own.usable()).map(|_| "panic: closed"));
+        reasons
     }
 
     /// Whether names like this one have records of the type at all.
@@ -212,18 +301,6 @@ impl<'e> Stages<'e> {
             (Kind::Srv, Part::Pool(_, form)) => !matches!(form, Form::Binding(_)),
             (Kind::Svcb, Part::Pool(_, form)) => matches!(form, Form::Binding(_)),
             (Kind::Other, _) | (_, Part::Branch | Part::Nothing) => false,
-        }
-    }
-
-    /// The port that the name and the type are about.
-    fn port(&self, form: Form<'e>) -> Option<PortChoice<'e>> {
-        match form {
-            Form::Plain if self.kind == Kind::Https => Some(HTTPS_PORT),
-            Form::Plain => Some(PortChoice::Main),
-            Form::Port(port) => Some(port),
-            Form::Binding(name) => {
-                self.view.port_protocol(name).map(|of| PortChoice::Bound(name, of))
-            }
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use serde::Serialize;
 
-use crate::model::{AnswerMode, Balance, InstanceId, ServiceName};
-use crate::resolve::Explanation;
+use crate::model::{AnswerMode, Balance, InstanceId, Locality, ServiceName};
+use crate::resolve::{Explanation, Stages};
 
 /// What DNS would reply to a question.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Resolution {
     /// The response code's name, e.g. `NOERROR`.
     pub rcode: String,
@@ -22,6 +22,9 @@ pub struct Resolution {
     pub answers: Vec<ResolvedRecord>,
     /// The additional section, without OPT.
     pub additional: Vec<ResolvedRecord>,
+    /// Where the client is; `None` when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// The service; `None` when the name is not one of a service.
     pub service: Option<ServiceName>,
     /// Its algorithm.
@@ -30,6 +33,9 @@ pub struct Resolution {
     pub answer: Option<AnswerMode>,
     /// How many instances an answer of this kind holds.
     pub k: Option<usize>,
+    /// What is wrong with the service, when health is not believed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub panic: Option<String>,
     /// Every instance of the service, by id.
     pub instances: Vec<ResolvedInstance>,
 }
@@ -49,7 +55,7 @@ pub struct ResolvedRecord {
 }
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResolvedInstance {
     /// The instance.
     pub id: InstanceId,
@@ -58,26 +64,30 @@ pub struct ResolvedInstance {
     pub included: bool,
     /// Why it is not; empty when it is.
     pub reasons: Vec<&'static str>,
-    /// Its weight in force.
+    /// Its weight in force, for this client.
     pub weight: u32,
+    /// What each stage made of it.
+    pub stages: Stages,
 }
 
 impl Resolution {
     /// The same reply with the reasons for it.
     #[must_use]
     pub fn explained(self, explanation: Explanation) -> Self {
-        let Explanation { service, balance, answer, k, instances } = explanation;
+        let Explanation { service, balance, answer, k, panic, instances } = explanation;
         let instances = instances.into_iter().map(|instance| ResolvedInstance {
             id: instance.id,
             included: instance.included,
             reasons: instance.reasons,
             weight: instance.weight,
+            stages: instance.stages,
         });
         Self {
             service: Some(service),
             balance: Some(balance),
             answer: Some(answer),
             k: Some(k),
+            panic,
             instances: instances.collect(),
             ..self
         }
