@@ -112,6 +112,8 @@ pub(super) struct ResolveReply {
     pub(super) balance: Option<String>,
     pub(super) answer: Option<String>,
     pub(super) k: Option<u64>,
+    /// `None` unless the service is in one.
+    pub(super) panic: Option<String>,
     #[serde(default)]
     pub(super) instances: Vec<CandidateReply>,
 }
@@ -133,4 +135,24 @@ pub(super) struct CandidateReply {
     pub(super) included: bool,
     pub(super) reasons: Vec<String>,
     pub(super) weight: u64,
+    /// `None` from servers that do not tell.
+    pub(super) stages: Option<StagesReply>,
+}
+
+/// What became of it, stage by stage.
+#[derive(Debug, Deserialize)]
+pub(super) struct StagesReply {
+    pub(super) chance: Option<f64>,
+    pub(super) last_handed_out_ms: Option<u64>,
+    pub(super) weight: WeightsReply,
+}
+
+/// A weight after each transform.
+#[derive(Debug, Deserialize)]
+pub(super) struct WeightsReply {
+    #[serde(rename = "static")]
+    pub(super) fixed: u64,
+    pub(super) balance: u64,
+    pub(super) slow_start: u64,
+    pub(super) locality: u64,
 }

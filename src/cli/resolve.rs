@@ -6,8 +6,8 @@ use crate::cli::args::{OutputFormat, ResolveArgs};
 use crate::cli::client::{Call, Client, encode};
 use crate::cli::error::ClientError;
 use crate::cli::output::printable;
-use crate::cli::replies::{RecordReply, ResolveReply};
-use crate::cli::table::Layout;
+use crate::cli::replies::{CandidateReply, RecordReply, ResolveReply, WeightsReply};
+use crate::cli::table::{Layout, span};
 
 /// Asks the question.
 pub(super) fn resolve(
@@ -46,6 +46,9 @@ fn explanation(question: &str, reply: &ResolveReply, layout: Layout) -> String {
             reply.k.map_or_else(|| "-".to_owned(), |k| k.to_string()),
         );
         text += &heading;
+        if let Some(panic) = &reply.panic {
+            text += &format!(";; {}\n", printable(panic));
+        }
         text += &instances(reply, layout);
     }
     text
@@ -69,11 +72,34 @@ fn instances(reply: &ResolveReply, layout: Layout) -> String {
         [
             instance.id.clone(),
             if instance.included { "in" } else { "out" }.to_owned(),
-            instance.weight.to_string(),
+            weight(instance),
+            chance(instance),
+            last(instance),
             layout.list(&instance.reasons),
         ]
     });
-    layout.table(["ID", "ANSWER", "WEIGHT", "REASONS"], rows)
+    layout.table(["ID", "ANSWER", "WEIGHT", "CHANCE", "LAST", "REASONS"], rows)
+}
+
+/// The static weight, and what every transform that changed it made of it: the last one is in force.
+fn weight(instance: &CandidateReply) -> String {
+    let Some(stages) = &instance.stages else { return instance.weight.to_string() };
+    let WeightsReply { fixed, balance, slow_start, locality } = stages.weight;
+    let mut weights = vec![fixed, balance, slow_start, locality];
+    weights.dedup();
+    weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(">")
+}
+
+/// The chance of being first, in percent.
+fn chance(instance: &CandidateReply) -> String {
+    let chance = instance.stages.as_ref().and_then(|stages| stages.chance);
+    chance.map_or_else(|| "-".to_owned(), |chance| format!("{:.1}%", chance * 100.0))
+}
+
+/// How long ago it was last the first of an answer, in whole seconds.
+fn last(instance: &CandidateReply) -> String {
+    let last = instance.stages.as_ref().and_then(|stages| stages.last_handed_out_ms);
+    last.map_or_else(|| "-".to_owned(), |ago| if ago < 1_000 { "0s".to_owned() } else { span(ago) })
 }
 
 #[cfg(test)]
@@ -89,7 +115,9 @@ mod tests {
                 "additional":[{"name":"web-1.web.service.local.","type":"A","ttl":5,
                                "data":"10.0.0.1"}],
                 "service":"web","balance":"round_robin","answer":"all","k":1,
-                "instances":[{"id":"web-1","in":true,"reasons":[],"weight":1},
+                "instances":[{"id":"web-1","in":true,"reasons":[],"weight":1,
+                              "stages":{"chance":0.255,"last_handed_out_ms":2999,"weight":
+                                {"static":3,"balance":1,"slow_start":1,"locality":1}}},
                              {"id":"web-2","in":false,"reasons":["draining"],"weight":1}]}"#,
         )
         .unwrap();
@@ -103,9 +131,9 @@ mod tests {
              web-1.web.service.local.  5  A  10.0.0.1\n\
              \n\
              ;; web: balance round_robin, answer all, k 1\n\
-             ID     ANSWER  WEIGHT  REASONS\n\
-             web-1  in      1       -\n\
-             web-2  out     1       draining\n"
+             ID     ANSWER  WEIGHT  CHANCE  LAST  REASONS\n\
+             web-1  in      3>1     25.5%   2s    -\n\
+             web-2  out     1       -       -     draining\n"
         );
     }
 

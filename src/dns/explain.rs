@@ -10,6 +10,8 @@ use rand::rngs::SmallRng;
 
 use crate::dns::edns::Edns;
 use crate::dns::front::Front;
+use crate::dns::handed::Key;
+use crate::dns::metrics::Metrics;
 use crate::dns::name::Name;
 use crate::dns::present;
 use crate::dns::query::{Head, Query};
@@ -65,7 +67,8 @@ impl Front {
         let served = self.served();
         let now = self.registry().clock().now();
         let mut rng = SmallRng::from_rng(&mut rand::rng());
-        let mut listener = Listener { rng: rng.clone(), explanation: None };
+        let metrics = self.metrics();
+        let mut listener = Listener { rng: rng.clone(), metrics, explanation: None };
         let mut bytes = Vec::new();
         let reply = Reply::start(&mut bytes, &head, peer.transport, &[]);
         let views = self.registry().views();
@@ -91,12 +94,13 @@ impl Front {
 }
 
 /// Keeps the last explanation it hears.
-struct Listener {
+struct Listener<'m> {
     rng: SmallRng,
+    metrics: &'m Metrics,
     explanation: Option<Explanation>,
 }
 
-impl Witness for Listener {
+impl Witness for Listener<'_> {
     const PEEKS: bool = true;
 
     fn found(
@@ -107,7 +111,14 @@ impl Witness for Listener {
         asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     ) {
-        self.explanation = Some(explain(view, labels, kind, asker, outcome, &mut self.rng));
+        let mut explanation = explain(view, labels, kind, asker, outcome, &mut self.rng);
+        for (told, own) in explanation.instances.iter_mut().zip(&*view.instances) {
+            let addresses = own.instance.addresses.iter();
+            let last = |ip| self.metrics.last_handed(Key::new(view.salt(), ip));
+            let last = addresses.filter_map(|address| last(address.ip())).max();
+            told.stages.handed_out(last.map(|last| asker.now.since(last)));
+        }
+        self.explanation = Some(explanation);
     }
 }
 

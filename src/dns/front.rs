@@ -14,18 +14,20 @@ use rand::rngs::SmallRng;
 use crate::dns::batch::Batch;
 use crate::dns::cookies::{Secrets, Standing};
 use crate::dns::fast::{self, Loaded, Scratch, Taken};
+use crate::dns::handed::Key;
 use crate::dns::metrics::Metrics;
 use crate::dns::query::{Head, Parsed, Query, parse};
 use crate::dns::rate_limit::{RateLimiter, Verdict};
 use crate::dns::rcode::Rcode;
 use crate::dns::reply::{Record, Reply};
-use crate::dns::responder::{Quiet, Responder};
+use crate::dns::responder::{Responder, Witness};
 use crate::dns::rtype;
 use crate::dns::served::Served;
 use crate::dns::shard::Shard;
 use crate::dns::transport::{Peer, Transport};
 use crate::model::CookieSecret;
-use crate::registry::{Pinned, Registry};
+use crate::registry::{Pinned, Registry, ServiceView};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome};
 
 /// The DNS front: one for all transports and tasks.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl Front {
         counts: &'m Shard<SHARED>,
     ) -> Moment<'m, SHARED> {
         let clock = self.registry.clock();
-        let loaded = Loaded { served, views, now: clock.now() };
+        let loaded = Loaded { served, views, now: clock.now(), handed: &counts.handed };
         Moment { loaded, began: clock.elapsed(), counts }
     }
 
@@ -217,7 +219,7 @@ impl Front {
             Parsed::Query(query) => {
                 let views = self.registry.views();
                 Responder::new(views, served, query, peer, moment.loaded.now, rng)
-                    .respond(writer, &mut Quiet)
+                    .respond(writer, &mut Noting(&moment.loaded))
             }
         };
         let rtype = match &parsed {
@@ -265,6 +267,28 @@ impl Front {
         let verdict = self.rate_limiter.check(limits, client, moment.began, rng);
         moment.counts.limited(verdict);
         verdict
+    }
+}
+
+/// Remembers who was handed out.
+struct Noting<'m>(&'m Loaded<'m>);
+
+impl Witness for Noting<'_> {
+    const PEEKS: bool = false;
+
+    fn found(
+        &mut self,
+        view: &ServiceView,
+        _: &[&[u8]],
+        _: Kind,
+        _: &Asker<'_>,
+        outcome: &Outcome<Answer>,
+    ) {
+        if let Outcome::Answer(Answer { data: Data::Addresses(addresses), .. }) = outcome
+            && let Some(first) = addresses.first()
+        {
+            self.0.handed.note(Key::new(view.salt(), *first), self.0.now);
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::dns::handed::Key;
 use crate::dns::shard::{ACTIONS, COOKIES, RCODES, SCOPES, Shard, TRANSPORTS, TYPES};
+use crate::model::Millis;
 
 /// The counters of the DNS front.
 #[derive(Debug, Default)]
@@ -27,6 +29,13 @@ impl Metrics {
         let shard = Arc::new(Shard::default());
         self.own.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
         shard
+    }
+
+    /// When any thread last began an answer with it, as far as they remember.
+    pub(crate) fn last_handed(&self, key: Key) -> Option<Millis> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_threads = own.iter().filter_map(|shard| shard.handed.last(key));
+        of_threads.chain(self.shared.handed.last(key)).max()
     }
 
     fn sum(&self) -> Shard<false> {

@@ -36,6 +36,7 @@ mod exchange;
 mod fast;
 #[cfg(test)]
 mod fixture;
+mod handed;
 mod histogram;
 mod https;
 #[cfg(test)]

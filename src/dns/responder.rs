@@ -23,7 +23,7 @@ use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
 use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, is_pooled, listing, resolve};
 
-/// Is told how an answer came about. Queries have nobody to tell.
+/// Is told how an answer came about.
 pub(super) trait Witness {
     /// Whether this is only a look: no counter moves, nothing is handed out.
     const PEEKS: bool;
@@ -37,15 +37,6 @@ pub(super) trait Witness {
         asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     );
-}
-
-/// The witness of a query: none.
-pub(super) struct Quiet;
-
-impl Witness for Quiet {
-    const PEEKS: bool = false;
-    fn found(&mut self, _: &ServiceView, _: &[&[u8]], _: Kind, _: &Asker<'_>, _: &Outcome<Answer>) {
-    }
 }
 
 /// Answers one question.

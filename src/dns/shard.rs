@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::dns::cookies::Standing;
 use crate::dns::count::Count;
+use crate::dns::handed::Handed;
 use crate::dns::histogram::Histogram;
 use crate::dns::rate_limit::{Scope, Verdict};
 use crate::dns::rcode::Rcode;
@@ -32,6 +33,7 @@ pub(crate) struct Shard<const SHARED: bool> {
     pub(crate) durations: Histogram<10, SHARED>,
     pub(crate) request_sizes: Histogram<7, SHARED>,
     pub(crate) response_sizes: Histogram<7, SHARED>,
+    pub(crate) handed: Handed,
 }
 
 impl<const SHARED: bool> Default for Shard<SHARED> {
@@ -46,6 +48,7 @@ impl<const SHARED: bool> Default for Shard<SHARED> {
             durations: Histogram::new(std::array::from_fn(|i| 1_000 << (2 * i)), 1e9),
             request_sizes: sizes(),
             response_sizes: sizes(),
+            handed: Handed::default(),
         }
     }
 }

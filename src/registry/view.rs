@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use crate::balance::hash::instance_hash;
 use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
@@ -182,6 +183,7 @@ pub struct ServiceView {
     pools: Pools,
     traffic: Option<Arc<Traffic>>,
     lull: Lull,
+    salt: u64,
 }
 
 impl ServiceView {
@@ -220,7 +222,9 @@ impl ServiceView {
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
+        let salt = instance_hash(name.as_str());
         Self {
+            salt,
             name,
             revision,
             declared,
@@ -237,6 +241,13 @@ impl ServiceView {
             traffic,
             lull: Lull::default(),
         }
+    }
+
+    /// A number that tells this service's memory of addresses from another's.
+    #[must_use]
+    #[inline]
+    pub fn salt(&self) -> u64 {
+        self.salt
     }
 
     /// Whether any registered instance, usable or not, has the port.

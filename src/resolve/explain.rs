@@ -1,6 +1,6 @@
 //! Why an answer is what it is: for each instance, in or out and for what reasons.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use rand::Rng;
@@ -9,10 +9,10 @@ use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTi
 use crate::registry::{Family, InstanceView, PortChoice, ServiceView};
 use crate::resolve::name::{Choice, Form, Name, Part};
 use crate::resolve::targets::HTTPS_PORT;
-use crate::resolve::{Answer, Asker, Data, Kind, Outcome};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome, Stages, chance};
 
 /// How an answer came about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// The service.
     pub service: ServiceName,
@@ -22,12 +22,14 @@ pub struct Explanation {
     pub answer: AnswerMode,
     /// How many instances an answer of this kind holds.
     pub k: usize,
+    /// What is wrong with it, when health is not believed any more.
+    pub panic: Option<String>,
     /// Every instance of the service, by id.
     pub instances: Vec<InstanceExplanation>,
 }
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InstanceExplanation {
     /// The instance.
     pub id: InstanceId,
@@ -37,6 +39,8 @@ pub struct InstanceExplanation {
     pub reasons: Vec<&'static str>,
     /// Its weight in force, for this client.
     pub weight: u32,
+    /// What each stage made of it.
+    pub stages: Stages,
 }
 
 /// Explains the `outcome` of resolving `labels` in `view` for `asker`: what is in the reply. Moves no
@@ -54,15 +58,45 @@ pub fn explain(
         Name::Listed(_) | Name::Branch | Name::Nothing => Part::Nothing,
     };
     let (answer, k) = shape(view, &part, kind, asker, outcome, rng);
-    let stages = Stages::new(view, &part, kind, outcome, answer, weighed(view, &part, kind, asker));
-    let instances = (0..).zip(&*view.instances).map(|(index, instance)| InstanceExplanation {
-        id: instance.instance.id.clone(),
-        included: stages.told.contains(&index),
-        reasons: stages.reasons(index),
-        weight: stages.weight(index),
+    let way = Way::new(view, &part, kind, outcome, answer, weighed(view, &part, kind, asker));
+    let chances = chances(view, &part, kind, asker, outcome, &way, rng);
+    let instances = (0..).zip(&*view.instances).map(|(index, instance)| {
+        let chance = chances.as_ref().map(|chances| chances.get(&index).copied().unwrap_or(0.0));
+        let (active, weight) = (way.active.contains(&index), way.weight(index));
+        InstanceExplanation {
+            id: instance.instance.id.clone(),
+            included: way.told.contains(&index),
+            reasons: way.reasons(index),
+            weight,
+            stages: Stages::new(view, index, active, weight, chance, asker.now),
+        }
     });
     let instances = instances.collect();
-    Explanation { service: view.name.clone(), balance: view.settings.balance, answer, k, instances }
+    let panic = view.panic.as_ref().map(ToString::to_string);
+    let (service, balance) = (view.name.clone(), view.settings.balance);
+    Explanation { service, balance, answer, k, panic, instances }
+}
+
+/// The chance of each instance to be first; `None` where that means nothing.
+fn chances(
+    view: &ServiceView,
+    part: &Part<'_>,
+    kind: Kind,
+    asker: &Asker<'_>,
+    outcome: &Outcome<Answer>,
+    way: &Way<'_>,
+    rng: &mut impl Rng,
+) -> Option<HashMap<u32, f64>> {
+    if let Outcome::Answer(Answer { data: Data::Srv(records), .. }) = outcome {
+        return Some(chance::of_targets(records));
+    }
+    let Part::Pool(choice, Form::Plain) = part else { return None };
+    let selection = view.select(choice.selector());
+    let (selection, _) = asker.sees(view, choice, &selection);
+    let addresses = view.addresses(selection, family(kind)?, rng);
+    let keyed = matches!(choice, Choice::Key(_));
+    let weight = |index| if way.far(index) { 0 } else { way.weight(index) };
+    Some(chance::of_addresses(view, addresses, weight, asker, outcome, keyed, rng))
 }
 
 fn shape(
@@ -117,7 +151,7 @@ fn asked_port<'n>(view: &ServiceView, form: Form<'n>, kind: Kind) -> Option<Port
 }
 
 /// How far each instance got.
-struct Stages<'e> {
+struct Way<'e> {
     view: &'e ServiceView,
     part: &'e Part<'e>,
     kind: Kind,
@@ -132,7 +166,7 @@ struct Stages<'e> {
     weighed: Option<Vec<(u32, bool)>>,
 }
 
-impl<'e> Stages<'e> {
+impl<'e> Way<'e> {
     fn new(
         view: &'e ServiceView,
         part: &'e Part<'e>,

@@ -4,12 +4,14 @@
 //! Writing them is the front's matter.
 
 mod answer;
+mod chance;
 mod explain;
 mod locality;
 mod name;
 mod pooled;
 mod resolution;
 mod reverse;
+mod stages;
 mod targets;
 
 use std::net::IpAddr;
@@ -23,6 +25,7 @@ pub use name::Listing;
 pub use pooled::{Pooled, Records};
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 pub use reverse::pointers;
+pub use stages::{Stages, WeightStages};
 
 use crate::balance::hash::{client_hash, key_hash};
 use crate::balance::pool::Ask;
@@ -293,6 +296,11 @@ impl Asker<'_> {
     fn ask(&self, fit: usize, by_client: bool) -> Ask {
         let client = if by_client { client_hash(self.prefix) } else { 0 };
         Ask { client, now: self.now, fit, peek: self.peek }
+    }
+
+    /// A look that moves nothing and has room for everything.
+    fn look(&self) -> Ask {
+        Ask { peek: true, ..self.ask(usize::MAX, false) }
     }
 
     /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer

@@ -5,10 +5,10 @@
 use serde::Serialize;
 
 use crate::model::{AnswerMode, Balance, InstanceId, Locality, ServiceName};
-use crate::resolve::Explanation;
+use crate::resolve::{Explanation, Stages};
 
 /// What DNS would reply to a question.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Resolution {
     /// The response code's name, e.g. `NOERROR`.
     pub rcode: String,
@@ -33,6 +33,9 @@ pub struct Resolution {
     pub answer: Option<AnswerMode>,
     /// How many instances an answer of this kind holds.
     pub k: Option<usize>,
+    /// What is wrong with the service, when health is not believed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub panic: Option<String>,
     /// Every instance of the service, by id.
     pub instances: Vec<ResolvedInstance>,
 }
@@ -52,7 +55,7 @@ pub struct ResolvedRecord {
 }
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResolvedInstance {
     /// The instance.
     pub id: InstanceId,
@@ -63,24 +66,28 @@ pub struct ResolvedInstance {
     pub reasons: Vec<&'static str>,
     /// Its weight in force, for this client.
     pub weight: u32,
+    /// What each stage made of it.
+    pub stages: Stages,
 }
 
 impl Resolution {
     /// The same reply with the reasons for it.
     #[must_use]
     pub fn explained(self, explanation: Explanation) -> Self {
-        let Explanation { service, balance, answer, k, instances } = explanation;
+        let Explanation { service, balance, answer, k, panic, instances } = explanation;
         let instances = instances.into_iter().map(|instance| ResolvedInstance {
             id: instance.id,
             included: instance.included,
             reasons: instance.reasons,
             weight: instance.weight,
+            stages: instance.stages,
         });
         Self {
             service: Some(service),
             balance: Some(balance),
             answer: Some(answer),
             k: Some(k),
+            panic,
             instances: instances.collect(),
             ..self
         }

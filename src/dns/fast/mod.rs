@@ -16,6 +16,7 @@ use std::net::IpAddr;
 
 use rand::rngs::SmallRng;
 
+use crate::dns::handed::{Handed, Key};
 use crate::dns::rate_limit::Verdict;
 use crate::dns::rtype;
 use crate::dns::served::Served;
@@ -33,12 +34,13 @@ pub(super) struct Scratch {
     lists: Lists,
 }
 
-/// What answers are made of, loaded after the packet was read.
+/// What answers are made of, loaded after the packet was read; and who remembers them.
 #[derive(Debug)]
 pub(super) struct Loaded<'l> {
     pub(super) served: &'l Served,
     pub(super) views: &'l Pinned<'l>,
     pub(super) now: Millis,
+    pub(super) handed: &'l Handed,
 }
 
 /// What an answer is made of on its way.
@@ -102,8 +104,16 @@ pub(super) fn answer(
     let ttl = pooled.choose(&asker, rng, &mut lists.units);
     let mut writer = Writer::start(&question, ttl, reply);
     match pooled.records {
-        Records::Addresses(Family::V4, addresses) => writer.v4(addresses, &lists.units),
-        Records::Addresses(Family::V6, addresses) => writer.v6(addresses, &lists.units),
+        Records::Addresses(Family::V4, addresses) => {
+            if let Some(octets) = writer.v4(addresses, &lists.units) {
+                loaded.handed.note(Key::v4(pooled.view.salt(), octets), loaded.now);
+            }
+        }
+        Records::Addresses(Family::V6, addresses) => {
+            if let Some(octets) = writer.v6(addresses, &lists.units) {
+                loaded.handed.note(Key::v6(pooled.view.salt(), octets), loaded.now);
+            }
+        }
         Records::Targets(targets) => {
             targets::write(&pooled, targets, place.apex, lists, &mut writer);
         }

@@ -39,20 +39,24 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Answers with the IPv4 addresses of these units.
+    /// Answers with the IPv4 addresses of these units, and says which is the first.
     #[inline(always)]
-    pub(super) fn v4(&mut self, addresses: &Addresses, units: &[u32]) {
+    pub(super) fn v4(&mut self, addresses: &Addresses, units: &[u32]) -> Option<[u8; 4]> {
         let fixed = self.fixed::<4>(QUESTION, rtype::A);
         let reply = self.room::<V4>(addresses.count(units));
+        let start = reply.len() + FIXED;
         addresses.each_v4(units, |octets| reply.extend_from_slice(&record::<V4>(&fixed, octets)));
+        reply.get(start..)?.first_chunk().copied()
     }
 
-    /// Answers with the IPv6 addresses of these units.
+    /// Answers with the IPv6 addresses of these units, and says which is the first.
     #[inline]
-    pub(super) fn v6(&mut self, addresses: &Addresses, units: &[u32]) {
+    pub(super) fn v6(&mut self, addresses: &Addresses, units: &[u32]) -> Option<[u8; 16]> {
         let fixed = self.fixed::<16>(QUESTION, rtype::AAAA);
         let reply = self.room::<V6>(addresses.count(units));
+        let start = reply.len() + FIXED;
         addresses.each_v6(units, |octets| reply.extend_from_slice(&record::<V6>(&fixed, octets)));
+        reply.get(start..)?.first_chunk().copied()
     }
 
     /// The reply, with room for so many answers to be appended.

@@ -16,6 +16,7 @@ use crate::dns::authority::Authority;
 use crate::dns::fast::{Loaded, Scratch, answer};
 use crate::dns::fixture::{QueryBytes, Stand, localities, served};
 use crate::dns::front::Desk;
+use crate::dns::handed::Handed;
 use crate::dns::name::Name;
 use crate::dns::rate_limit::Verdict;
 use crate::dns::rtype;
@@ -319,7 +320,8 @@ fn a_ttl_is_that_of_the_service_or_what_is_left_of_the_shortest_lease() {
 fn is_common(stand: &Stand, query: &QueryBytes) -> bool {
     let served = stand.front.served();
     let (views, now) = (stand.registry.views().pin(), Millis(1_000));
-    let loaded = Loaded { served: &served, views: &views, now };
+    let handed = Handed::default();
+    let loaded = Loaded { served: &served, views: &views, now, handed: &handed };
     let (mut rng, mut scratch) = (SmallRng::seed_from_u64(1), Scratch::default());
     let (source, limit) = (Ipv4Addr::LOCALHOST.into(), |_: &mut SmallRng| Verdict::Answer);
     let (bytes, mut reply) = (query.bytes(), Vec::new());
