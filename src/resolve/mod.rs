@@ -23,8 +23,8 @@ pub use pooled::{Pooled, Records};
 pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 pub use reverse::pointers;
 
-use crate::balance::hash::{client_hash, key_hash};
-use crate::balance::pool::Ask;
+use crate::balance::hash::{client_hash, client_number, key_hash};
+use crate::balance::pool::{Ask, Pool};
 use crate::model::{AnswerMode, Balance, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use answer::{address_hash, first_by, mix};
@@ -230,7 +230,7 @@ fn addresses(
         Family::V6 => asker.fit_v6,
     };
     let mode = addresses.pool.mode();
-    let ask = asker.ask(fit, addresses.pool.counts() || by_client(view, mode));
+    let ask = asker.ask_of(view, &addresses.pool, fit);
     let mut units = Vec::new();
     match choice {
         Choice::Key(key) => units.extend(view.owner(addresses, key_hash(key), &ask)),
@@ -281,6 +281,16 @@ impl Asker {
     fn ask(&self, fit: usize, by_client: bool) -> Ask {
         let client = if by_client { client_hash(self.prefix) } else { 0 };
         Ask { client, now: self.now, fit, peek: self.peek }
+    }
+
+    /// For what `pool` is asked with, which may count who asks.
+    #[inline]
+    fn ask_of(&self, view: &ServiceView, pool: &Pool, fit: usize) -> Ask {
+        let mut ask = self.ask(fit, by_client(view, pool.mode()));
+        if pool.counts() && ask.client == 0 {
+            ask.client = client_number(self.prefix);
+        }
+        ask
     }
 
     /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer
