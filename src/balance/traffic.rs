@@ -1,7 +1,7 @@
 //! What a service's queries show of its traffic: one table of clients for each kind of answer.
 //!
 //! It outlives pools, which are built anew at every change; the registry keeps one for each service
-//! whose algorithm needs it. A table is made when the first query comes: most services are asked by
+//! that reports load and whose algorithm needs it. A table is made when the first query comes: most services are asked by
 //! few, and many by nobody.
 
 use std::sync::{Arc, OnceLock};

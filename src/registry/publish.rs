@@ -151,6 +151,10 @@ impl Publisher {
                 }
                 Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
             };
+            // Queries are counted from the first report on.
+            let uncounted = service.traffic.is_none()
+                && depends_on_traffic(&settings, service.instances.show().len());
+            let changed = changed || uncounted;
             if changed {
                 moved.push(name.clone());
             }
@@ -175,7 +179,8 @@ impl Publisher {
         let instances = service.instances.show();
         let ttl = settings.ttl.get();
         service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
-        if !depends_on_traffic(&settings, instances.len()) {
+        let reports = self.reporting.contains_key(name);
+        if !reports || !depends_on_traffic(&settings, instances.len()) {
             service.traffic = None;
         } else if service.traffic.is_none() {
             service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
@@ -273,8 +278,8 @@ fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
     (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
 }
 
-/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
-/// the instances, and where keys may be too much for one.
+/// Whether it makes a difference who asks, and how much, once load is reported: where caches may keep
+/// answers of a part of the instances, and where keys may be too much for one.
 fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
     let in_part = match settings.answer {
         AnswerMode::Auto => {
