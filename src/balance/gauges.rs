@@ -21,6 +21,10 @@ pub(super) struct Gauges {
     weight: f64,
     utilisation: Census,
     density: Census,
+    /// Handed out between two reports.
+    batch: Census,
+    /// The same per millisecond and capacity.
+    pace: Census,
 }
 
 #[derive(Debug)]
@@ -78,6 +82,8 @@ impl Gauges {
             starts: starts.into(),
             utilisation: Census::default(),
             density: Census::default(),
+            batch: Census::default(),
+            pace: Census::default(),
         }
     }
 
@@ -93,6 +99,10 @@ impl Gauges {
 
     /// The score of `least_connections`: (connections + handed out since the report + 1) over
     /// capacity, lower is better. When nobody reports, what was handed out is all there is.
+    ///
+    /// Of what was handed out since a report the more has ended the older it is: as much, it is
+    /// taken, as the pool hands out on average. Without that, who has just reported would seem to
+    /// have nothing to do, and get all there is until it has as much as those that reported earlier.
     pub(super) fn score(&self, unit: u32, now: Millis) -> f64 {
         let (mut used, mut room) = (1.0, 0.0);
         for seat in self.seats(unit) {
@@ -103,7 +113,10 @@ impl Gauges {
                     Some(mean) => mean * capacity,
                     None => seat.meter.handed_out(now),
                 },
-                |open| open + seat.meter.handed_out(now),
+                |open| match self.pace(now) {
+                    Some(pace) => (open + seat.meter.ahead_of(pace * capacity, now)).max(0.0),
+                    None => open + seat.meter.handed_out(now),
+                },
             );
         }
         used / room
@@ -180,6 +193,21 @@ impl Gauges {
     fn utilisation(&self, now: Millis) -> Option<f64> {
         self.utilisation.read(&self.seats, now, 0.0, |seat, open| {
             (open + seat.meter.handed_out(now), seat.capacity())
+        })
+    }
+
+    /// What was handed out per millisecond and capacity between the last two reports of each. `None`
+    /// when they report each change or nearly: then who does not report has none.
+    fn pace(&self, now: Millis) -> Option<f64> {
+        let period = |seat: &Seat| seat.meter.period();
+        let batch = self.batch.read(&self.seats, now, 0.0, |seat, _| {
+            period(seat).map_or((0.0, 0.0), |(handed, _)| (handed, 1.0))
+        })?;
+        if batch <= 1.0 {
+            return None;
+        }
+        self.pace.read(&self.seats, now, 0.0, |seat, _| {
+            period(seat).map_or((0.0, 0.0), |(handed, time)| (handed, time * seat.capacity()))
         })
     }
 

@@ -25,6 +25,9 @@ pub struct Meter {
     latency: AtomicU32,
     /// Answers handed out since the report.
     handed: Fading,
+    /// Answers handed out between the last two reports, and the milliseconds between them as
+    /// [`lasting`], packed like the gauge; NaN before the second.
+    period: AtomicU64,
     /// Requests that caches will make of these answers.
     promised: Fading,
     /// For how many milliseconds caches keep them.
@@ -76,6 +79,7 @@ impl Meter {
             at: AtomicU64::new(Millis::NEVER.0),
             latency: AtomicU32::new(f32::NAN.to_bits()),
             handed: Fading::default(),
+            period: AtomicU64::new(pack(None, None)),
             promised: Fading::default(),
             kept: AtomicU32::new(0),
             spilling: AtomicBool::new(false),
@@ -90,6 +94,11 @@ impl Meter {
         self.gauge.store(pack(load.connections, load.capacity), Ordering::Relaxed);
         let latency = cast::single(load.latency_ms.unwrap_or(f64::NAN));
         self.latency.store(latency.to_bits(), Ordering::Relaxed);
+        let period = lasting(self.age(now));
+        if period > 0.0 {
+            let handed = pack(Some(self.handed.amount(now)), Some(period));
+            self.period.store(handed, Ordering::Relaxed);
+        }
         self.handed.clear(now);
         self.promised.clear(now);
         self.at.store(now.0, Ordering::Relaxed);
@@ -118,6 +127,25 @@ impl Meter {
     /// How many answers' worth was handed out since the report, fading by [`FADE`] per tick.
     pub(super) fn handed_out(&self, now: Millis) -> f64 {
         self.handed.amount(now)
+    }
+
+    /// How many answers' worth was handed out between the last two reports, and the milliseconds
+    /// between them as they fade.
+    pub(super) fn period(&self) -> Option<(f64, f64)> {
+        let (handed, period) = unpack(self.period.load(Ordering::Relaxed));
+        handed.zip(period)
+    }
+
+    /// How many answers' worth was handed out since the report beyond what `pace` per millisecond
+    /// makes, fading in the same way. That much more, or less, is open now than was reported, when as
+    /// many end as begin.
+    pub(super) fn ahead_of(&self, pace: f64, now: Millis) -> f64 {
+        self.handed.amount(now) - pace * lasting(self.age(now))
+    }
+
+    /// Milliseconds since the report; 0 before the first.
+    fn age(&self, now: Millis) -> u64 {
+        now.0.saturating_sub(self.at.load(Ordering::Relaxed))
     }
 
     /// Counts `share` (of [`ONE`]) of an answer as handed out.
@@ -219,6 +247,15 @@ impl Handed {
 
     const BITS: u32 = 44;
     const MOST: u64 = (1 << Self::BITS) - 1;
+}
+
+/// What is left, at one a millisecond, of so many milliseconds that faded as [`Fading`] does.
+fn lasting(millis: u64) -> f64 {
+    let (ticks, rest) = (cast::index(millis >> 10), (millis & 1023) as f64 / 1024.0);
+    let left = |ticks: usize| FADED.get(ticks).unwrap_or(&0.0);
+    // Straight between two ticks, which is near enough.
+    let left = left(ticks) + (left(ticks + 1) - left(ticks)) * rest;
+    (1.0 - left) * 1024.0 / (1.0 - FADE)
 }
 
 /// About a second.

@@ -6,6 +6,7 @@
 
 pub mod dynamic;
 pub mod hash;
+pub mod in_force;
 pub mod meter;
 pub mod nearness;
 pub mod owners;
