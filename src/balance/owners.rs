@@ -109,8 +109,9 @@ impl Owners {
     /// Whose turn it is among the first owners of a key, when it is too much for `best` alone.
     fn shared(&self, key: u64, best: u32, density: f64, ask: &Ask) -> Option<u32> {
         let Spread { replicas, stream, turns } = &**self.spread.as_ref()?;
-        let known = if ask.peek { stream.look(key) } else { stream.note(key, ask.now) };
-        let (rate, total) = (f64::from(known.rate), f64::from(stream.total()));
+        let gaps = if ask.peek { stream.look(key) } else { stream.note(key, ask.now) };
+        let rate = f64::from(stream.estimate(gaps).rate);
+        let total = f64::from(stream.total());
         let (all, most) = self.gauges.allowance(best, density);
         // Its part of the connections against those that one may hold.
         if total <= 0.0 || rate / total * all <= most {

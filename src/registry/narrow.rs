@@ -1,6 +1,8 @@
 //! Services whose answers hold too few instances for how their traffic is concentrated: when one
 //! cache answers many, all of its clients go to the few that it was given.
 //!
+//! Known of services that report load alone: others are not counted, and cost nothing.
+//!
 //! Looked at a part of the services at a time; the engine tells the log when one comes or goes, and
 //! metrics read which there are.
 

@@ -45,16 +45,16 @@ impl Publisher {
         stats: Arc<EngineStats>,
         rng: SmallRng,
     ) -> Self {
-        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
+        let indexer = Indexer::default();
         Self {
             views,
             journal,
             indexer,
-            looks,
             rng,
             reporting: BTreeMap::new(),
             ramping: BTreeMap::new(),
             panicking: 0,
+            looks: Looks::new(stats),
         }
     }
 
@@ -120,11 +120,15 @@ impl Publisher {
                 return true;
             }
             let Some(service) = state.services.get_mut(name) else { return false };
-            let Settings { balance, ttl, .. } = service.settings(&state.defaults);
             let instances = service.instances.show();
             let published = self.views.service(name.as_str());
+            let settings = service.settings(&state.defaults);
+            // Queries are counted from the first report on.
+            let uncounted =
+                service.traffic.is_none() && depends_on_traffic(&settings, instances.len());
             let published = published.as_ref().map(|view| view.balanced());
-            if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
+            let (seats, dynamic) = (seats(&instances), &mut service.dynamic);
+            if moved(settings.balance, settings.ttl, &seats, dynamic, published, now) || uncounted {
                 reweighed.push(name.clone());
             }
             !reports.over(now)
@@ -164,7 +168,8 @@ impl Publisher {
         });
         let ttl = ttl.get();
         service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
-        if !depends_on_traffic(&settings, instances.len()) {
+        let reports = self.reporting.contains_key(name);
+        if !reports || !depends_on_traffic(&settings, instances.len()) {
             service.traffic = None;
         } else if service.traffic.is_none() {
             service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
@@ -253,8 +258,8 @@ fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {
         .collect()
 }
 
-/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
-/// the instances, and where keys may be too much for one.
+/// Whether it makes a difference who asks, and how much, once load is reported: where caches may keep
+/// answers of a part of the instances, and where keys may be too much for one.
 fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
     let in_part = match settings.answer {
         AnswerMode::Auto => {

@@ -27,8 +27,8 @@ pub use resolution::{Resolution, ResolvedInstance, ResolvedRecord};
 pub use reverse::pointers;
 pub use stages::{Stages, WeightStages};
 
-use crate::balance::hash::{client_hash, key_hash};
-use crate::balance::pool::Ask;
+use crate::balance::hash::{client_hash, client_number, key_hash};
+use crate::balance::pool::{Ask, Pool};
 use crate::model::{AnswerMode, Balance, Localities, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use answer::{address_hash, first_by, mix};
@@ -245,7 +245,7 @@ fn addresses(
         Family::V6 => asker.fit_v6,
     };
     let mode = addresses.pool.mode();
-    let ask = asker.ask(fit, addresses.pool.counts() || by_client(view, mode));
+    let ask = asker.ask_of(view, &addresses.pool, fit);
     let mut units = Vec::new();
     match choice {
         Choice::Key(key) => units.extend(view.owner(addresses, key_hash(key), &ask)),
@@ -301,6 +301,16 @@ impl Asker<'_> {
     /// A look that moves nothing and has room for everything.
     fn look(&self) -> Ask {
         Ask { peek: true, ..self.ask(usize::MAX, false) }
+    }
+
+    /// As [`Asker::ask`], for a pool that may count who asks.
+    #[inline]
+    fn ask_of(&self, view: &ServiceView, pool: &Pool, fit: usize) -> Ask {
+        let by_client = by_client(view, pool.mode());
+        let ask = self.ask(fit, by_client);
+        // The whole address, not its prefix: two caches of one network are two.
+        let counted = pool.counts() && !by_client;
+        if counted { Ask { client: client_number(self.client), ..ask } } else { ask }
     }
 
     /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer

@@ -11,7 +11,7 @@ use crate::model::Balance;
 use crate::registry::{Addresses, Family, Pinned, PortChoice, ServiceView, Targets};
 use crate::resolve::name::{Choice, Form, Name, Part};
 use crate::resolve::targets::listed;
-use crate::resolve::{Asker, Kind, Srv, by_client, ttl};
+use crate::resolve::{Asker, Kind, Srv, ttl};
 
 /// What a whole service has to say to a question, not chosen from yet; at least one record.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +77,7 @@ impl<'v> Pooled<'v> {
                     Family::V4 => asker.fit_v4,
                     Family::V6 => asker.fit_v6,
                 };
-                let known = addresses.pool.counts() || by_client(self.view, addresses.pool.mode());
-                let ask = asker.ask(fit, known);
+                let ask = asker.ask_of(self.view, &addresses.pool, fit);
                 addresses.pool.pick(&ask, rng, units);
                 let instances = units.iter().flat_map(|unit| addresses.instances(*unit)).copied();
                 ttl(self.view, instances, asker.now)

@@ -21,6 +21,21 @@ fn needs(registry: &Registry) -> Option<usize> {
     registry.stats().narrow.needs().get("web").copied()
 }
 
+/// Twenty instances, of which one reports how busy it is.
+async fn fleet(registry: &Registry) {
+    for i in 0..20 {
+        let spec = spec(&format!(r#"{{"addresses":["10.0.0.{}"],"ttl":null}}"#, i + 1));
+        registry.register(service("web"), id(&format!("web-{i}")), spec).await.unwrap();
+    }
+    report(registry).await;
+}
+
+async fn report(registry: &Registry) {
+    let load = Load { cpu: Some(0.8), ..Load::default() };
+    let renewal = Renewal { load: Some(load), ..renewal(registry, "web", "web-0") };
+    registry.renew(vec![renewal]).await.unwrap();
+}
+
 async fn set(registry: &Registry, patch: &str) {
     registry.set_override(service("web"), serde_json::from_str(patch).unwrap()).await.unwrap();
 }
@@ -28,10 +43,7 @@ async fn set(registry: &Registry, patch: &str) {
 #[tokio::test(start_paused = true)]
 async fn answers_that_hold_too_few_for_the_one_cache_that_asks_are_found() {
     let (registry, _store) = start(policy());
-    for i in 0..20 {
-        let spec = spec(&format!(r#"{{"addresses":["10.0.0.{}"],"ttl":null}}"#, i + 1));
-        registry.register(service("web"), id(&format!("web-{i}")), spec).await.unwrap();
-    }
+    fleet(&registry).await;
 
     // It asks as soon as its answer has run out: very many wait for it.
     ask(&registry, 10, 5_005).await;
@@ -46,12 +58,25 @@ async fn answers_that_hold_too_few_for_the_one_cache_that_asks_are_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_reports_nothing_is_not_counted() {
+    let (registry, _store) = start(policy());
+    fleet(&registry).await;
+    let counts = |registry: &Registry| {
+        registry.views().service("web").unwrap().whole().built(Family::V4).unwrap().pool.counts()
+    };
+    ask(&registry, 1, 1_000).await;
+    assert!(counts(&registry));
+
+    // Until its report is stale, and the next change of the pool.
+    ask(&registry, 1, 100_000).await;
+    set(&registry, r#"{"max_answers":9}"#).await;
+    assert!(!counts(&registry));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_client_that_keeps_nothing_needs_no_more() {
     let (registry, _store) = start(policy());
-    for i in 0..20 {
-        let spec = spec(&format!(r#"{{"addresses":["10.0.0.{}"],"ttl":null}}"#, i + 1));
-        registry.register(service("web"), id(&format!("web-{i}")), spec).await.unwrap();
-    }
+    fleet(&registry).await;
 
     ask(&registry, 1_000, 20).await;
 
