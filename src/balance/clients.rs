@@ -65,8 +65,8 @@ impl Clients {
         }
     }
 
-    /// Counts a query of `client` and says what is known of those behind it.
-    pub(super) fn note(&self, client: u64, now: Millis) -> Estimate {
+    /// Counts a query of `client`, and says how far apart its queries are.
+    pub(super) fn note(&self, client: u64, now: Millis) -> Gaps {
         if self.surveyed.load(Relaxed) != now.0 >> PERIOD {
             self.survey(now);
         }
@@ -86,14 +86,20 @@ impl Clients {
             place.gaps.store(0, Relaxed);
             place.sight.store(Sight::new(tag, 0, now).0, Relaxed);
         }
-        self.stranger()
+        self.strangers.fetch_add(1, Relaxed);
+        Gaps::default()
     }
 
-    /// What is known of those behind `client`. Counts nothing.
-    pub(super) fn look(&self, client: u64) -> Estimate {
+    /// How far apart the queries of `client` are. Counts nothing.
+    pub(super) fn look(&self, client: u64) -> Gaps {
         let (set, tag) = self.set_of(client);
         let own = set.0.iter().find(|place| Sight(place.sight.load(Relaxed)).tag() == tag);
-        own.and_then(|place| self.estimate(place)).unwrap_or_default()
+        own.map(Place::gaps).unwrap_or_default()
+    }
+
+    /// What that says of those behind the client.
+    pub(super) fn estimate(&self, gaps: Gaps) -> Option<Estimate> {
+        gaps.estimate(self.record_ttl, f32::from_bits(self.fleet.load(Relaxed)))
     }
 
     /// All requests per second, as far as they are known; 0 when they are not.
@@ -104,7 +110,7 @@ impl Clients {
     /// How far the traffic hangs on the one client whose cache answers most.
     pub(super) fn concentration(&self, now: Millis) -> Concentration {
         let alive = self.places().filter(|place| !self.is_gone(place, now));
-        let estimates = alive.filter_map(|place| self.estimate(place));
+        let estimates = alive.filter_map(|place| self.estimate(place.gaps()));
         let most = estimates.max_by(|a, b| a.unseen().total_cmp(&b.unseen()));
         let total = f64::from(self.total());
         let of = |most: Estimate| Concentration {
@@ -114,27 +120,15 @@ impl Clients {
         most.filter(|_| total > 0.0).map(of).unwrap_or_default()
     }
 
-    fn heard(&self, place: &Place, sight: Sight, now: Millis) -> Estimate {
+    fn heard(&self, place: &Place, sight: Sight, now: Millis) -> Gaps {
         let seconds = sight.silence(now) as f32 / 1_000.0;
-        let gaps = place_gaps(place, sight).after(seconds);
+        let gaps = place.gaps_at(sight).after(seconds);
         place.gaps.store(Pair::of(gaps.mean, gaps.shortest).0, Relaxed);
         place.sight.store(Sight::new(sight.tag(), gaps.count, now).0, Relaxed);
-        gaps.estimate(self.record_ttl, self.fleet()).unwrap_or_else(|| self.stranger())
-    }
-
-    /// A query that stands for itself, as far as one can tell.
-    fn stranger(&self) -> Estimate {
-        self.strangers.fetch_add(1, Relaxed);
-        Estimate::default()
-    }
-
-    fn estimate(&self, place: &Place) -> Option<Estimate> {
-        let sight = Sight(place.sight.load(Relaxed));
-        place_gaps(place, sight).estimate(self.record_ttl, self.fleet())
-    }
-
-    fn fleet(&self) -> f32 {
-        f32::from_bits(self.fleet.load(Relaxed))
+        if gaps.are_few() {
+            self.strangers.fetch_add(1, Relaxed);
+        }
+        gaps
     }
 
     /// Now and then a query looks at all places. Two that do it at once find the same.
@@ -145,8 +139,8 @@ impl Clients {
         let strangers = self.strangers.swap(0, Relaxed) as f32;
         let (mut count, mut waited, mut total) = (0.0, 0.0, 0.0);
         for place in self.places().filter(|place| !self.is_gone(place, now)) {
-            let gaps = place_gaps(place, Sight(place.sight.load(Relaxed)));
-            let Some(estimate) = self.estimate(place) else { continue };
+            let gaps = place.gaps();
+            let Some(estimate) = self.estimate(gaps) else { continue };
             total += estimate.rate;
             count += f32::from(gaps.count);
             waited += f32::from(gaps.count) * gaps.idle(self.record_ttl);
@@ -168,7 +162,7 @@ impl Clients {
     /// Whether the client has been silent for much longer than it used to be.
     fn is_gone(&self, place: &Place, now: Millis) -> bool {
         let sight = Sight(place.sight.load(Relaxed));
-        let usual = 1_000.0 * (self.record_ttl + 4.0 * place_gaps(place, sight).mean);
+        let usual = 1_000.0 * (self.record_ttl + 4.0 * place.gaps_at(sight).mean);
         sight.silence(now) as f32 > usual
     }
 
@@ -186,9 +180,15 @@ impl Clients {
     }
 }
 
-fn place_gaps(place: &Place, sight: Sight) -> Gaps {
-    let (mean, shortest) = Pair(place.gaps.load(Relaxed)).get();
-    Gaps { count: sight.count(), mean, shortest }
+impl Place {
+    fn gaps(&self) -> Gaps {
+        self.gaps_at(Sight(self.sight.load(Relaxed)))
+    }
+
+    fn gaps_at(&self, sight: Sight) -> Gaps {
+        let (mean, shortest) = Pair(self.gaps.load(Relaxed)).get();
+        Gaps { count: sight.count(), mean, shortest }
+    }
 }
 
 /// Who was seen and when, and how often before: a tag (24 bits), a count (6), and milliseconds
@@ -275,6 +275,10 @@ mod tests {
         key_hash(format!("client-{i}").as_bytes())
     }
 
+    fn known(clients: &Clients, i: usize) -> Estimate {
+        clients.estimate(clients.look(who(i))).unwrap()
+    }
+
     /// 800 requests per second over resolvers whose sizes follow Zipf's law.
     fn zipf(n: usize) -> Vec<f64> {
         let all: f64 = (1..=n).map(|i| 1.0 / i as f64).sum();
@@ -287,7 +291,7 @@ mod tests {
         let clients = fed(&rates, 600);
 
         for i in [0, 1, 4, 9, 40] {
-            let seen = f64::from(clients.look(who(i)).rate);
+            let seen = f64::from(known(&clients, i).rate);
             assert!((0.5..2.0).contains(&(seen / rates[i])), "{i}: {seen} for {}", rates[i]);
         }
         let (total, concentration) = (clients.total(), clients.concentration(Millis(600_000)));
@@ -303,7 +307,7 @@ mod tests {
         let clients = fed(&rates, 600);
 
         for i in [0, 1, 4, 9] {
-            let seen = f64::from(clients.look(who(i)).rate);
+            let seen = f64::from(known(&clients, i).rate);
             assert!((0.4..2.5).contains(&(seen / rates[i])), "{i}: {seen} for {}", rates[i]);
         }
         let total = clients.total();
@@ -319,7 +323,7 @@ mod tests {
             (0..500).for_each(|_| _ = clients.note(rng.random(), Millis(query * 5_050 + 10)));
         }
 
-        let estimate = clients.look(who(1));
+        let estimate = known(&clients, 1);
         assert!(estimate.later() > 20.0, "{estimate:?}");
     }
 
@@ -331,7 +335,7 @@ mod tests {
         }
 
         let concentration = clients.concentration(Millis(140_000));
-        assert!(clients.look(who(1)).later() < 0.1 && concentration.share < 0.1);
+        assert!(known(&clients, 1).later() < 0.1 && concentration.share < 0.1);
         assert!((100.0..200.0).contains(&clients.total()), "{}", clients.total());
     }
 
@@ -339,9 +343,11 @@ mod tests {
     fn nothing_is_known_of_nobody() {
         let clients = Clients::new(TTL, 7);
 
-        assert_eq!(clients.note(who(1), Millis(0)), Estimate::default());
-        assert_eq!(clients.note(who(1), Millis(5_000)), Estimate::default());
-        assert_eq!(clients.look(who(2)).later(), 0.0);
+        for now in [0, 5_000, 10_000] {
+            let gaps = clients.note(who(1), Millis(now));
+            assert_eq!(clients.estimate(gaps), None);
+        }
+        assert_eq!(clients.look(who(2)), Gaps::default());
         assert_eq!(clients.concentration(Millis(5_000)), Concentration::default());
     }
 

@@ -80,7 +80,12 @@ impl Dynamic {
         let typical = Typical::of(known);
         let mut moved = active != self.active;
         for speed in self.speeds.values_mut() {
-            let relative = speed.known(now).filter(|_| active).map(|known| typical.relative(known));
+            if !active {
+                // Static weights are in force: that is where steps begin again.
+                speed.step = 0.0;
+                continue;
+            }
+            let relative = speed.known(now).map(|known| typical.relative(known));
             let target = relative.unwrap_or(1.0).ln() / STEP.ln();
             // A whole step off, so that a value between two steps does not swing between them.
             if (target - speed.step).abs() >= 1.0 {
@@ -259,6 +264,35 @@ mod tests {
     }
 
     #[test]
+    fn who_was_silent_for_long_reports_for_ten_seconds_again() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
+        let loads = [load(100.0, 0.5), load(300.0, 0.5)];
+        run(&mut dynamic, &members, &loads, 0..60);
+        dynamic.update(&members, TTL, Millis(155_000));
+
+        assert_eq!(run(&mut dynamic, &members, &loads, 200..210), None);
+        assert!(run(&mut dynamic, &members, &loads, 210..211).is_some());
+    }
+
+    #[test]
+    fn what_wavers_by_less_than_a_step_is_not_published() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1; 10]));
+        let mut rng = rng(2);
+        // Not over 5 % off in one second, and so never when damped.
+        let mut waver = |seconds: std::ops::Range<u64>| {
+            let published = seconds.filter(|second| {
+                let loads: Vec<Load> =
+                    (0..10).map(|_| load(100.0, rng.random_range(0.475..0.525))).collect();
+                run(&mut dynamic, &members, &loads, *second..*second + 1).is_some()
+            });
+            published.count()
+        };
+        waver(0..60);
+
+        assert_eq!(waver(60..660), 0);
+    }
+
+    #[test]
     fn weights_are_published_at_most_every_five_seconds_and_by_less_than_a_quarter() {
         let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
         let mut published: Vec<(u64, Vec<u32>)> = Vec::new();
@@ -300,10 +334,17 @@ mod tests {
         }
     }
 
-    /// A fleet of `speeds` under `rate` requests per second for `seconds`; clients follow the
-    /// weights of `ttl` seconds ago; cpu is read with 10 % noise. `slow` halves the speed of the
-    /// first at that second. Returns the weights in force at each second.
-    fn fleet(speeds: &[f64], rate: f64, ttl: usize, seconds: usize, slow: usize) -> Vec<Vec<f64>> {
+    /// A fleet of `speeds` under `rate` requests per second for `seconds`, whose reports come every
+    /// `every` seconds, but one in ten gets lost; clients follow the weights of `ttl` seconds ago;
+    /// cpu is read with 10 % noise in a second. `slow` halves the speed of the first at that second. Returns the
+    /// weights in force at each second.
+    fn fleet(
+        speeds: &[f64],
+        rate: f64,
+        (ttl, every): (usize, usize),
+        seconds: usize,
+        slow: usize,
+    ) -> Vec<Vec<f64>> {
         let (mut dynamic, members) = (Dynamic::new(), members(&vec![1; speeds.len()]));
         let (mut rng, mut history) = (rng(1), Vec::<Vec<f64>>::new());
         let mut weights = vec![1.0; speeds.len()];
@@ -314,8 +355,11 @@ mod tests {
             for (i, (.., meter)) in members.iter().enumerate() {
                 let speed = if i == 0 && second >= slow { speeds[i] / 2.0 } else { speeds[i] };
                 let qps = (rate * seen[i] / total).min(speed);
-                let cpu = qps / speed * rng.random_range(0.9..1.1);
-                meter.report(load(qps, cpu), now);
+                let noise = 0.1 / (every as f64).sqrt();
+                let cpu = qps / speed * rng.random_range(1.0 - noise..1.0 + noise);
+                if (second + i) % every == 0 && !rng.random_bool(0.1) {
+                    meter.report(load(qps, cpu), now);
+                }
             }
             let record_ttl = Duration::from_secs(ttl as u64);
             if let Some(new) = dynamic.update(&members, record_ttl, now) {
@@ -330,9 +374,9 @@ mod tests {
     fn a_mixed_fleet_settles_and_does_not_swing() {
         let mut speeds = vec![100.0; 10];
         speeds.extend([300.0; 10]);
-        for ttl in [0, 5, 30] {
-            for load in [0.6, 0.8] {
-                let history = fleet(&speeds, load * 4000.0, ttl, 900, usize::MAX);
+        for (ttl, every) in [(0, 1), (5, 1), (30, 1), (0, 10), (5, 10), (30, 10)] {
+            for load in [0.6, 0.8, 0.95] {
+                let history = fleet(&speeds, load * 4000.0, (ttl, every), 900, usize::MAX);
 
                 for weights in &history[300..] {
                     for (slow, fast) in weights[..10].iter().zip(&weights[10..]) {
@@ -353,7 +397,7 @@ mod tests {
     #[test]
     fn a_host_that_slows_down_has_its_new_share_in_time() {
         for ttl in [0, 5, 30] {
-            let history = fleet(&[100.0; 10], 600.0, ttl, 600, 300);
+            let history = fleet(&[100.0; 10], 600.0, (ttl, 1), 600, 300);
             let share = |weights: &Vec<f64>| weights[0] / weights.iter().sum::<f64>();
 
             // 3 (smoothing + ttl) after the change.

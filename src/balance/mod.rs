@@ -8,8 +8,10 @@ pub mod dynamic;
 pub mod hash;
 pub mod in_force;
 pub mod meter;
+pub mod nearness;
 pub mod owners;
 pub mod pool;
+pub mod slow_start;
 pub mod traffic;
 pub mod weights;
 

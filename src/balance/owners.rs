@@ -109,8 +109,9 @@ impl Owners {
     /// Whose turn it is among the first owners of a key, when it is too much for `best` alone.
     fn shared(&self, key: u64, best: u32, density: f64, ask: &Ask) -> Option<u32> {
         let Spread { replicas, stream, turns } = &**self.spread.as_ref()?;
-        let known = if ask.peek { stream.look(key) } else { stream.note(key, ask.now) };
-        let (rate, total) = (f64::from(known.rate), f64::from(stream.total()));
+        let gaps = if ask.peek { stream.look(key) } else { stream.note(key, ask.now) };
+        let rate = f64::from(stream.estimate(gaps).rate);
+        let total = f64::from(stream.total());
         let (all, most) = self.gauges.allowance(best, density);
         // Its part of the connections against those that one may hold.
         if total <= 0.0 || rate / total * all <= most {
@@ -134,14 +135,16 @@ impl Owners {
 /// Over how many owners a key goes at most.
 const MOST_REPLICAS: usize = 8;
 
-/// The weight in rendezvous hashing. Where weights in force follow the load, a key would move
-/// with it: there the static weight counts.
+/// The weight in rendezvous hashing. Where weights in force follow the load, or grow while an
+/// instance is new, a key would move with them: there the static weight counts.
 pub(super) fn lasting(member: &Member<'_>, balance: Balance) -> u32 {
-    let follows_load = match balance {
-        Balance::WeightedRoundRobin | Balance::LeastConnections => true,
-        Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-    };
-    if follows_load && member.weight > 0 { member.base.into() } else { member.weight }
+    match balance {
+        Balance::RoundRobin => member.weight.min(1),
+        Balance::ConsistentHash => member.weight,
+        Balance::Random | Balance::WeightedRoundRobin | Balance::LeastConnections => {
+            if member.weight > 0 { member.base.into() } else { 0 }
+        }
+    }
 }
 
 /// The seat of a member that weighs `weight`.

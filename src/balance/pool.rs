@@ -55,8 +55,9 @@ pub struct PoolSpec<'m> {
 /// What a selector is asked with.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// [`client_hash`](crate::balance::hash::client_hash) of the client's prefix, where it makes a
-    /// difference who asks or where a pool [counts](Pool::counts) it.
+    /// Who asks: [`client_hash`](crate::balance::hash::client_hash) of the client's prefix where the
+    /// answer goes by that, else anything that tells clients apart where the pool
+    /// [counts](Pool::counts) them.
     pub client: u64,
     /// The time.
     pub now: Millis,
@@ -141,14 +142,8 @@ impl Pool {
             AnswerMode::Subset => Shape::Sample,
             AnswerMode::Auto | AnswerMode::All | AnswerMode::Ordered => Shape::Front,
             AnswerMode::StickySubset => {
-                let weight = |m: &Member<'_>| match balance {
-                    Balance::RoundRobin => m.weight.min(1),
-                    Balance::Random
-                    | Balance::WeightedRoundRobin
-                    | Balance::LeastConnections
-                    | Balance::ConsistentHash => lasting(m, balance),
-                };
-                Shape::Sticky(Rendezvous::new(members.iter().map(|m| seat(m, weight(m))), n))
+                let seats = members.iter().map(|m| seat(m, lasting(m, balance)));
+                Shape::Sticky(Rendezvous::new(seats, n))
             }
         };
         let sampled = matches!(shape, Shape::Sample);
@@ -194,7 +189,7 @@ impl Pool {
         self
     }
 
-    /// Whether it counts who asks: then [`Ask::client`] must be told.
+    /// Whether it counts who asks: then [`Ask::client`] must tell clients apart.
     #[must_use]
     #[inline]
     pub fn counts(&self) -> bool {
@@ -304,12 +299,20 @@ impl Pool {
         }
     }
 
-    /// Counts a query, and says what is known of those behind the client.
+    /// Counts a query, and says what is known of those behind the client where that is used.
     #[inline]
     fn asked_by(&self, ask: &Ask) -> Estimate {
-        match &self.stream {
-            Some(stream) if !ask.peek => stream.note(ask.client, ask.now),
-            Some(_) | None => Estimate::default(),
+        let Some(stream) = self.stream.as_ref().filter(|_| !ask.peek) else {
+            return Estimate::default();
+        };
+        let gaps = stream.note(ask.client, ask.now);
+        match &self.selector {
+            Selector::LeastConnections(_) => stream.estimate(gaps),
+            // It makes no difference to these.
+            Selector::RoundRobin(_)
+            | Selector::Random(_)
+            | Selector::WeightedRoundRobin(_)
+            | Selector::ConsistentHash(_) => Estimate::default(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Gaps {
     /// What it says of the client, with the mean rate of the fleet as its prior; 0 when that is not
     /// known. `None` when it is too little to say anything.
     pub(super) fn estimate(self, record_ttl: f32, fleet: f32) -> Option<Estimate> {
-        if self.count < FEW {
+        if self.are_few() {
             return None;
         }
         let count = f32::from(self.count);
@@ -85,6 +85,11 @@ impl Gaps {
             waited += PRIOR / fleet;
         }
         Some(Estimate { rate: seen / waited, kept: self.kept(record_ttl) })
+    }
+
+    /// Whether they say too little.
+    pub(super) fn are_few(self) -> bool {
+        self.count < FEW
     }
 
     /// How many gaps are remembered.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::balance::clients::{Clients, Concentration};
-use crate::balance::rate::Estimate;
+use crate::balance::rate::{Estimate, Gaps};
 use crate::model::Millis;
 
 /// The traffic of one service.
@@ -58,17 +58,22 @@ impl Stream {
         Self { traffic: Arc::clone(traffic), asked }
     }
 
-    /// Counts a query of `client` and says what is known of those behind it.
-    pub(super) fn note(&self, client: u64, now: Millis) -> Estimate {
+    /// Counts a query of `client`, and says how far apart its queries are.
+    pub(super) fn note(&self, client: u64, now: Millis) -> Gaps {
         let traffic = &self.traffic;
         let clients = traffic.streams[self.asked as usize]
             .get_or_init(|| Clients::new(traffic.record_ttl.as_secs_f32(), traffic.seed).into());
         clients.note(client, now)
     }
 
-    /// What is known of those behind `client`. Counts nothing.
-    pub(super) fn look(&self, client: u64) -> Estimate {
+    /// How far apart the queries of `client` are. Counts nothing.
+    pub(super) fn look(&self, client: u64) -> Gaps {
         self.clients().map(|clients| clients.look(client)).unwrap_or_default()
+    }
+
+    /// What that says of those behind the client.
+    pub(super) fn estimate(&self, gaps: Gaps) -> Estimate {
+        self.clients().and_then(|clients| clients.estimate(gaps)).unwrap_or_default()
     }
 
     /// All requests per second, as far as they are known; 0 when they are not.

@@ -9,10 +9,12 @@ mod conduct;
 mod declared;
 mod duration;
 mod few;
+mod guards;
 mod instance;
 mod lease;
 mod limits;
 mod load;
+mod locality;
 mod metadata;
 mod name;
 mod network;
@@ -31,10 +33,11 @@ pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
 pub use few::Few;
-pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
+pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
 pub use limits::Limits;
 pub use load::Load;
+pub use locality::{Localities, Locality, LocalityPolicy};
 pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
@@ -42,8 +45,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, HotKeyReplicas, MaxAnswers, Panic, Protect, RecordTtl, Settings,
-    SettingsError, SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, HotKeyReplicas, MaxAnswers, PanicMode, Protect, RecordTtl, Settings,
+    SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use tags::Tags;
 pub use time::Millis;

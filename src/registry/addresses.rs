@@ -77,7 +77,7 @@ impl Addresses {
             }
             units = Some(grouped.units.into());
         }
-        let spec = spec(stock.settings, stock.settings.answer, members, records);
+        let spec = spec(stock, stock.settings.answer, members, records);
         Self {
             pool: stock.pool(spec, family.asked(), rng),
             octets: Octets::of(family, &addresses),

@@ -130,6 +130,8 @@ pub struct EngineStats {
     pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
+    /// Services in panic.
+    pub services_in_panic: AtomicU64,
     /// Services whose answers hold too few instances.
     pub narrow: Narrow,
 }

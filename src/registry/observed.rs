@@ -12,7 +12,7 @@ pub struct Observed {
 impl Observed {
     /// Why it is not usable; empty when all is well.
     pub fn reasons(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [self.overloaded.then_some("overloaded")].into_iter().flatten()
+        [self.overloaded.then_some(OVERLOADED)].into_iter().flatten()
     }
 }
 
@@ -31,3 +31,6 @@ impl Finding {
         }
     }
 }
+
+/// Why an instance that is overloaded is not usable.
+pub(crate) const OVERLOADED: &str = "overloaded";

@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::balance::in_force::{Reports, Seat, in_force, moved};
+use crate::balance::slow_start;
 use crate::balance::traffic::Traffic;
 use crate::model::{
     AnswerMode, Balance, HotKeyReplicas, Millis, Network, RecordTtl, ServiceName, Settings,
@@ -17,6 +18,8 @@ use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
 use crate::registry::narrow::Looks;
+use crate::registry::panic::{Panic, Panicking};
+use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
@@ -29,6 +32,10 @@ pub(crate) struct Publisher {
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
+    /// Services with instances that start slowly, and when the next of their weights grows.
+    ramping: BTreeMap<ServiceName, (Ramps, Millis)>,
+    /// How many services are in panic.
+    panicking: usize,
 }
 
 impl Publisher {
@@ -38,8 +45,17 @@ impl Publisher {
         stats: Arc<EngineStats>,
         rng: SmallRng,
     ) -> Self {
-        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
-        Self { views, journal, indexer, looks, rng, reporting: BTreeMap::new() }
+        let indexer = Indexer::default();
+        Self {
+            views,
+            journal,
+            indexer,
+            rng,
+            reporting: BTreeMap::new(),
+            ramping: BTreeMap::new(),
+            panicking: 0,
+            looks: Looks::new(stats),
+        }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -53,15 +69,18 @@ impl Publisher {
         let mut built = 0;
         for name in &touched {
             let before = self.views.service(name.as_str());
+            self.panicking -= usize::from(before.as_ref().is_some_and(|view| view.panic.is_some()));
             match state.services.get_mut(name) {
                 Some(service) => {
-                    let view = self.build(name, service, &state.defaults, now);
+                    let view = self.build(name, service, before.as_deref(), &state.defaults, now);
+                    self.panicking += usize::from(view.panic.is_some());
                     self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
+                    self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
                     self.looks.note(name, false);
                     self.views.forget(name);
@@ -76,6 +95,11 @@ impl Publisher {
         built
     }
 
+    /// How many services are in panic.
+    pub(crate) fn panicking(&self) -> usize {
+        self.panicking
+    }
+
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
@@ -86,10 +110,11 @@ impl Publisher {
         }
     }
 
-    /// Touches the services whose weights in force have moved with the load reported. Load is no
-    /// revision.
+    /// Touches the services whose weights in force have moved, with the load reported or with the age
+    /// of their instances. Neither is a revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
-        let mut reweighed = Vec::new();
+        let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
+        let mut reweighed: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
         self.reporting.retain(|name, reports| {
             if !reports.look(now) {
                 return true;
@@ -98,7 +123,7 @@ impl Publisher {
             let Settings { balance, ttl, .. } = service.settings(&state.defaults);
             let instances = service.instances.show();
             let published = self.views.service(name.as_str());
-            let published = published.as_ref().map(|view| &*view.weights);
+            let published = published.as_deref().map(ServiceView::balanced);
             if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
                 reweighed.push(name.clone());
             }
@@ -114,20 +139,36 @@ impl Publisher {
         &mut self,
         name: &ServiceName,
         service: &mut Service,
+        before: Option<&ServiceView>,
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let Settings { balance, ttl, .. } = settings;
-        let weights = in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
-        let ttl = ttl.get();
+        let Settings { balance, ttl: record_ttl, .. } = settings;
+        let ttl = record_ttl.get();
         service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
         if !depends_on_traffic(&settings, instances.len()) {
             service.traffic = None;
         } else if service.traffic.is_none() {
             service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
         }
+        let panic = panic(name, service, before, &settings, &instances, now);
+        let seats = seats(&instances);
+        let mut weights = in_force(balance, record_ttl, &seats, service.dynamic.as_deref(), now);
+        let factors = match &panic {
+            None => self.factors(name, before, &settings, &instances, now),
+            // Who is healthy is needed now, however new.
+            Some(_) => {
+                self.ramping.remove(name);
+                None
+            }
+        };
+        let ramp = factors.map(|factors| {
+            let before = weights.clone().into();
+            slow_start::scale(&mut weights, &factors);
+            Box::new(Ramp { before, factors })
+        });
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -136,10 +177,69 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            panic: panic.map(Box::new),
+            ramp,
             traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
     }
+
+    /// What instances have of their weights since they are new.
+    fn factors(
+        &mut self,
+        name: &ServiceName,
+        before: Option<&ServiceView>,
+        settings: &Settings,
+        instances: &Arc<[InstanceView]>,
+        now: Millis,
+    ) -> Option<Box<[u16]>> {
+        let (mut ramps, _) = self.ramping.remove(name).unwrap_or_default();
+        // Keys that move to a new instance bit by bit would move twice.
+        let window = settings.slow_start.window();
+        let window = window.filter(|_| settings.balance != Balance::ConsistentHash)?;
+        ramps.follow(before?, instances, settings.balance, window, now);
+        let next = ramps.next(window, now)?;
+        let factors = ramps.factors(instances, window, now);
+        self.ramping.insert(name.clone(), (ramps, next));
+        factors
+    }
+}
+
+/// Whether the service is in panic now, which is told.
+fn panic(
+    name: &ServiceName,
+    service: &mut Service,
+    before: Option<&ServiceView>,
+    settings: &Settings,
+    instances: &[InstanceView],
+    now: Millis,
+) -> Option<Panic> {
+    let was = service.panic.is_some();
+    let answered = || before.map_or_else(Vec::new, ServiceView::active);
+    let next = Panicking::next(service.panic.take(), settings, instances, answered);
+    let (state, panic) = next.unzip();
+    service.panic = state;
+    if !was && panic.is_none() {
+        return None;
+    }
+    if let Some(before) = before {
+        let answered = (0..).zip(&*before.instances).filter(|(i, _)| before.answers(*i));
+        for id in answered.map(|(_, old)| &old.instance.id) {
+            let left = instances.binary_search_by(|view| view.instance.id.cmp(id));
+            let left = left.ok().map(|at| &instances[at]).filter(|view| !service.answers(view));
+            left.inspect(|view| view.vitals.withdraw(now));
+        }
+    }
+    match &panic {
+        Some(panic) if !was => {
+            let (mode, tier) = (panic.mode.as_str(), panic.tier.get());
+            let (healthy, total) = (panic.healthy, panic.total);
+            tracing::warn!(service = %name, mode, tier, healthy, total, "service is in panic");
+        }
+        Some(_) => {}
+        None => tracing::info!(service = %name, "service is out of panic"),
+    }
+    panic
 }
 
 fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {

@@ -3,7 +3,7 @@
 //! No I/O, no clock, no waiting. Only the engine holds it. Every change goes through
 //! [`State::apply`], which also notes the events for watchers and the services to publish anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
 use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
+use crate::registry::overload::Overload;
+use crate::registry::panic::Panicking;
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
@@ -34,7 +36,9 @@ pub(crate) struct State {
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
-    touched: BTreeSet<ServiceName>,
+    pub(super) touched: BTreeSet<ServiceName>,
+    /// Services with overloaded instances.
+    pub(super) overloads: BTreeMap<ServiceName, Overload>,
 }
 
 /// One service and its instances.
@@ -52,6 +56,10 @@ pub(crate) struct Service {
     pub(crate) traffic: Option<Arc<Traffic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
+    /// `None` while health is believed.
+    pub(crate) panic: Option<Box<Panicking>>,
+    /// Until when caches may hold answers of a longer ttl than the service has now.
+    pub(crate) held_until: Millis,
 }
 
 impl Service {
@@ -63,6 +71,25 @@ impl Service {
     /// Whether nothing but time keeps it known.
     fn is_idle(&self) -> bool {
         self.instances.is_empty() && !self.is_declared()
+    }
+
+    /// Whether an instance of it may be answered, as readers were told last.
+    pub(crate) fn answers(&self, view: &InstanceView) -> bool {
+        self.panic.as_ref().map_or_else(|| view.usable(), |panic| panic.answers(view))
+    }
+
+    /// Notes that from `now` on `view` is not answered, if it `was`.
+    pub(crate) fn note_withdrawal(&self, was: bool, view: &InstanceView, now: Millis) {
+        if was && !self.answers(view) {
+            view.vitals.withdraw(now);
+        }
+    }
+
+    /// Notes that its settings were these until `now`.
+    pub(crate) fn note_settings(&mut self, before: &Settings, after: &Settings, now: Millis) {
+        if before.ttl > after.ttl {
+            self.held_until = self.held_until.max(now + before.ttl.get());
+        }
     }
 
     /// The settings in force: override, else file, else defaults, key by key.
@@ -87,6 +114,7 @@ impl State {
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            overloads: BTreeMap::new(),
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -193,14 +221,21 @@ impl State {
         if observed == before {
             return false;
         }
+        let was = entry.answers(view);
         let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        let was_usable = view.usable();
         view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
         view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
+        let view = view.clone();
+        entry.note_withdrawal(was, &view, now);
+        self.note(service, EventKind::Put(view));
         true
+    }
+
+    /// Counts who is not answered as taken out at `now`: before a restart they may have been in
+    /// answers.
+    pub(crate) fn withdraw_unusable(&self, now: Millis) {
+        let views = self.services.values().flat_map(|service| service.instances.iter());
+        views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
     }
 
     /// Gives every lease one full fresh ttl from `now`.
@@ -224,13 +259,13 @@ impl State {
                 self.unstored.insert(Key::Instance(service.clone(), id.clone()));
             }
             Source::File => {
+                let was = entry.instances.get(id.as_str()).is_some_and(|view| entry.answers(view));
                 let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
-                let was_usable = view.usable();
                 view.lapsed = true;
                 view.revision = revision;
-                view.vitals.note_withdrawal(was_usable, view, now);
-                let kind = EventKind::Put(view.clone());
-                self.note(service, kind);
+                let view = view.clone();
+                entry.note_withdrawal(was, &view, now);
+                self.note(service, EventKind::Put(view));
             }
         }
     }
@@ -345,7 +380,8 @@ impl State {
             observed: before.as_ref().and_then(|v| v.observed.clone()),
             vitals,
         };
-        view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
+        let was = before.as_ref().is_some_and(|before| entry.answers(before));
+        entry.note_withdrawal(was, &view, now);
         if registers {
             start_lease(&mut self.leases, &service, &view, now);
         }
@@ -387,8 +423,10 @@ impl State {
         if entry.overrides.as_deref() == patch.as_ref() {
             return false;
         }
+        let before = entry.settings(&self.defaults);
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
+        entry.note_settings(&before, &settings, now);
         self.note(&service, EventKind::Service(Some(settings)));
         self.note_empty(&service, now);
         true

@@ -35,6 +35,8 @@ pub struct Target {
     pub tier: u16,
     /// The SRV weight.
     pub weight: u16,
+    /// For clients at some locality: a spare, since nearer ones are enough.
+    pub far: bool,
 }
 
 impl Targets {
@@ -60,8 +62,9 @@ impl Targets {
             port,
             tier: instance(i).tier.get(),
             weight,
+            far: stock.far(i),
         });
-        let spec = spec(stock.settings, AnswerMode::All, members, records);
+        let spec = spec(stock, AnswerMode::All, members, records);
         Self {
             targets: targets.collect(),
             pool: stock.pool(spec, Asked::Other, rng),

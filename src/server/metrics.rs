@@ -1,5 +1,6 @@
 //! `/metrics`: gathers what each part counts into one Prometheus text.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +16,8 @@ use prometheus_client::registry::Registry as Metrics;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::http;
-use crate::registry::{Narrow, Registry};
+use crate::model::ServiceName;
+use crate::registry::Registry;
 
 /// Everything that is counted, ready to be written.
 pub(super) fn gather(
@@ -86,6 +88,8 @@ impl Collector for Parts {
         gauge("signpost_registry_revision", "The registry's revision", views.revision().0)?;
         gauge("signpost_registry_services", "Services known", views.len() as u64)?;
         gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
+        let panic = "Services with too few healthy instances, where health is not believed";
+        gauge("signpost_services_in_panic", panic, engine.services_in_panic.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);
@@ -96,19 +100,25 @@ impl Collector for Parts {
         gauge("signpost_dns_quic_connections", "QUIC connections open", open)?;
         let open = loops.tcp_open.load(Relaxed);
         gauge("signpost_dns_tcp_connections", "TCP connections open", open)?;
-        encode_narrow(&engine.narrow, &mut encoder)
+        let narrow = engine.narrow.needs();
+        let help = "Services whose answers hold too few instances for what one cache uses them for";
+        gauge("signpost_services_k_too_small", help, narrow.len() as u64)?;
+        encode_narrow(&narrow, &mut encoder)
     }
 }
 
 /// A series for each service whose answers are too narrow now, and none for any other.
-fn encode_narrow(narrow: &Narrow, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+fn encode_narrow(
+    narrow: &BTreeMap<ServiceName, usize>,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> std::fmt::Result {
     let mut needs = encoder.encode_descriptor(
         "signpost_service_k_too_small",
-        "How many instances an answer needs, where it holds fewer and one cache answers many",
+        "How many instances its answers should hold",
         None,
         MetricType::Gauge,
     )?;
-    for (service, k) in &*narrow.needs() {
+    for (service, k) in narrow {
         let labels = [("service", service.as_str())];
         ConstGauge::new((*k as u64).cast_signed()).encode(needs.encode_family(&labels)?)?;
     }
