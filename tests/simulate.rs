@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 #![expect(clippy::print_stdout, reason = "figures that say how near a test is to failing")]
 
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use signpost::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, Weight};
@@ -312,4 +313,54 @@ fn the_same_seed_gives_the_same_run() {
     let once = || trials(&plan, &[7], [service(LeastConnections, 5), dynamic(1)]);
 
     assert_eq!(once(), once());
+}
+
+fn signpost(line: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signpost"));
+    command.arg("simulate").args(line.split_whitespace()).output().unwrap()
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused_with_their_range() {
+    for (line, flag, range) in [
+        ("--servers 0", "--servers", "1..=2000"),
+        ("--load 3", "--load", "0.01-1.5"),
+        ("--speed 1:200", "--speed", "0.01-100"),
+        ("--speed 1,2", "--speed", "--servers 20 wants as many"),
+        ("--weights fast", "--weights", "from 1 to 65535"),
+        ("--ttl 2h", "--ttl", "0s-1h"),
+        ("--reports 10ms", "--reports", "50ms-10m"),
+        ("--max-answers 0", "--max-answers", "1..=4096"),
+        ("--algorithm best", "--algorithm", "least_connections"),
+        ("--scenario kill --requests 2000", "--requests", "--requests 144000 or more"),
+        ("--scenario hot_resolver --resolvers 0", "--resolvers", "2 or more"),
+        ("--servers 1 --load 0.01 --requests 20000000", "--requests", "or less"),
+    ] {
+        let output = signpost(line);
+
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
+        assert!(said.contains(flag) && said.contains(range), "{line}: {said}");
+    }
+}
+
+#[test]
+fn the_command_draws_and_says_the_same_every_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!(
+        "--scenario slow --servers 4 --resolvers 10 --requests 20000 --seeds 2 -o json --plot {}",
+        folder.path().display()
+    );
+
+    let (once, again) = (signpost(&line), signpost(&line));
+
+    assert!(once == again && once.stderr.is_empty(), "{once:?}");
+    let said: serde_json::Value = serde_json::from_slice(&once.stdout).unwrap();
+    assert_eq!(said["trials"].as_array().unwrap().len(), 6);
+    assert!(said["advice"]["service"]["balance"].is_string());
+    assert!(!said["advice"]["reasons"].as_array().unwrap().is_empty());
+    for name in ["p99-by-ttl.svg", "imbalance.svg", "response.svg"] {
+        let svg = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.matches("<polyline").count() >= 6, "{name}");
+    }
 }
