@@ -45,16 +45,16 @@ impl Publisher {
         stats: Arc<EngineStats>,
         rng: SmallRng,
     ) -> Self {
-        let indexer = Indexer::default();
+        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
         Self {
             views,
             journal,
             indexer,
+            looks,
             rng,
             reporting: BTreeMap::new(),
             ramping: BTreeMap::new(),
             panicking: 0,
-            looks: Looks::new(stats),
         }
     }
 
@@ -123,7 +123,7 @@ impl Publisher {
             let Settings { balance, ttl, .. } = service.settings(&state.defaults);
             let instances = service.instances.show();
             let published = self.views.service(name.as_str());
-            let published = published.as_deref().map(ServiceView::balanced);
+            let published = published.as_ref().map(|view| view.balanced());
             if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
                 reweighed.push(name.clone());
             }
@@ -145,17 +145,10 @@ impl Publisher {
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let Settings { balance, ttl: record_ttl, .. } = settings;
-        let ttl = record_ttl.get();
-        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
-        if !depends_on_traffic(&settings, instances.len()) {
-            service.traffic = None;
-        } else if service.traffic.is_none() {
-            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
-        }
         let panic = panic(name, service, before, &settings, &instances, now);
-        let seats = seats(&instances);
-        let mut weights = in_force(balance, record_ttl, &seats, service.dynamic.as_deref(), now);
+        let Settings { balance, ttl, .. } = settings;
+        let mut weights =
+            in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
         let factors = match &panic {
             None => self.factors(name, before, &settings, &instances, now),
             // Who is healthy is needed now, however new.
@@ -169,6 +162,13 @@ impl Publisher {
             slow_start::scale(&mut weights, &factors);
             Box::new(Ramp { before, factors })
         });
+        let ttl = ttl.get();
+        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
+        if !depends_on_traffic(&settings, instances.len()) {
+            service.traffic = None;
+        } else if service.traffic.is_none() {
+            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
+        }
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
