@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl};
 use crate::simulate::compare::{Job, Runner, Trial};
-use crate::simulate::plan::{Plan, Service};
+use crate::simulate::plan::{EXTENDED, Plan, Service};
 
 /// What to set, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,13 +24,13 @@ pub struct Advice {
     pub by_max_answers: Vec<Trial>,
 }
 
-/// Weighs `trials`, the algorithms as they were asked for, and simulates a quarter as many requests
-/// of what else could be set.
+/// Weighs `trials`, the algorithms as they were asked for, and simulates half as many requests of
+/// what else could be set.
 #[must_use]
 pub fn advise(plan: &Plan, trials: &[Trial], runner: &Runner<'_>) -> Option<Advice> {
     let shorter = shorter(plan);
     let asked: Vec<Service> = trials.iter().map(|trial| trial.service).collect();
-    let by_ttl = sweep(&shorter, runner, asked.iter().flat_map(|s| at_each_ttl(*s)));
+    let by_ttl = sweep(&shorter, runner, asked.iter().flat_map(|s| at_each_ttl(&shorter, *s)));
     let best = best(trials)?;
     let mut service = best.service;
     let mut reasons = vec![of_algorithms(best, trials)];
@@ -50,13 +50,19 @@ pub fn advise(plan: &Plan, trials: &[Trial], runner: &Runner<'_>) -> Option<Advi
         reasons.push(SRV.to_owned());
     }
 
-    let at_ttls = sweep(&shorter, runner, at_each_ttl(service));
+    let at_ttls = sweep(&shorter, runner, at_each_ttl(&shorter, service));
     let seconds = |service: &Service| i64::try_from(service.ttl.get().as_secs()).unwrap_or(0);
-    if let Some((chosen, others)) = choose(&at_ttls, &service, seconds) {
+    // Many a cache keeps what says 0 for seconds: nothing should depend on it unasked.
+    let lasting = |trial: &&Trial| trial.service.ttl > RecordTtl::ZERO;
+    let unasked = service.ttl > RecordTtl::ZERO && plan.caches.resolvers > 0;
+    let (at_some, at_none): (Vec<Trial>, Vec<Trial>) =
+        at_ttls.iter().cloned().partition(|trial| !unasked || lasting(&trial));
+    if let Some((chosen, mut others)) = choose(&at_some, &service, seconds) {
+        others.extend(&at_none);
         service.ttl = chosen.service.ttl;
         reasons.push(of_ttl(plan, chosen, &others));
     }
-    reasons.push(of_death(plan, &service));
+    reasons.push(of_death(plan));
     Some(Advice { service, reasons, by_ttl, by_max_answers })
 }
 
@@ -73,7 +79,7 @@ fn shorter(plan: &Plan) -> Plan {
     let mut plan = plan.clone();
     let least = plan.scenario.least_seconds(&plan) * plan.rate();
     let least = Duration::from_secs_f64(least).as_secs() + 1;
-    plan.clients.requests = (plan.clients.requests / 4).max(least).min(plan.clients.requests);
+    plan.clients.requests = (plan.clients.requests / 2).max(least).min(plan.clients.requests);
     plan
 }
 
@@ -86,8 +92,10 @@ fn sweep(
     runner.trials(&jobs)
 }
 
-fn at_each_ttl(service: Service) -> Vec<Service> {
+fn at_each_ttl(plan: &Plan, service: Service) -> Vec<Service> {
     let mut ttls: Vec<u64> = TTLS.into();
+    // A TTL shows what it does when it has passed a few times.
+    ttls.retain(|ttl| *ttl as f64 * 8.0 <= plan.seconds());
     ttls.push(service.ttl.get().as_secs());
     ttls.sort_unstable();
     ttls.dedup();
@@ -197,7 +205,8 @@ fn of_spread(plan: &Plan, chosen: &Trial, others: &[&Trial]) -> String {
              s n u / (1 - u (1 - s)), and twice as many for the tail.",
             share * 100.0
         );
-        if (k as f64) < needed && k < plan.fleet.speeds.len() {
+        let wanted = usize::from(chosen.service.max_answers.get()).min(plan.fleet.speeds.len());
+        if (k as f64) < needed && k < wanted {
             said += " It does not get them: weights allow no more in a sample.";
         }
     }
@@ -213,9 +222,6 @@ fn needed(plan: &Plan) -> Option<(f64, f64)> {
 
 fn of_ttl(plan: &Plan, chosen: &Trial, others: &[&Trial]) -> String {
     let ttl = DurationText(chosen.service.ttl.get());
-    if plan.caches.resolvers == 0 {
-        return format!("ttl {ttl}: nobody caches, so it costs nothing and saves nothing.");
-    }
     let queries = |trial: &Trial| trial.figure(|f| Some(f.dns_qps)).map_or(0.0, |s| s.median);
     let mut said =
         format!("ttl {ttl}: {:.0} queries per second, p99 {}", queries(chosen), ms(chosen.p99()));
@@ -228,15 +234,25 @@ fn of_ttl(plan: &Plan, chosen: &Trial, others: &[&Trial]) -> String {
         let ttl = DurationText(other.service.ttl.get());
         said += &format!("; at {ttl} {:.0} and {}", queries(other), ms(other.p99()));
     }
-    said + "."
+    said += ".";
+    if plan.caches.resolvers == 0 {
+        said += " Nobody caches here: it only says whether answers are made for caches.";
+    }
+    said
 }
 
-fn of_death(plan: &Plan, service: &Service) -> String {
+fn of_death(plan: &Plan) -> String {
     let lease = plan.fleet.lease;
-    let ttl = DurationText(service.ttl.get());
+    let floor = plan.caches.min_ttl.0.as_secs_f64();
+    let extended = if plan.caches.extenders > 0.0 { floor.max(EXTENDED) } else { floor };
+    let longer = if plan.caches.resolvers > 0 && extended > 0.0 {
+        format!(", and resolvers that keep answers for {extended:.0}s do so for as much longer")
+    } else {
+        String::new()
+    };
     format!(
-        "An instance that dies without a word is answered until its lease of {lease} is over, and by \
-         caches up to {ttl} longer: a shorter lease finds out sooner."
+        "Who dies without a word is asked for until its lease of {lease} is over: no TTL goes beyond \
+         that{longer}. A shorter lease finds out sooner."
     )
 }
 

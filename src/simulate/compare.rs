@@ -178,28 +178,33 @@ impl Serialize for Trial {
             service: &'t Service,
             answer: AnswerMode,
             k: usize,
-            figures: serde_json::Map<String, serde_json::Value>,
+            figures: All<'t>,
             shares: Vec<f64>,
             weights: &'t [u32],
             imbalance: Vec<f64>,
             watched: Vec<f64>,
         }
         let (answer, k) = self.shape();
-        let figure = |(name, of): Figure| {
-            let spread = serde_json::to_value(self.figure(of)).unwrap_or_default();
-            (name.to_owned(), spread)
-        };
         Shown {
             algorithm: self.service.label(),
             service: &self.service,
             answer,
             k,
-            figures: FIGURES.into_iter().map(figure).collect(),
+            figures: All(self),
             shares: self.series(|outcome| &outcome.shares),
             weights: self.outcomes.first().map_or(&[], |outcome| &outcome.weights),
             imbalance: self.series(|outcome| &outcome.imbalance),
             watched: self.series(|outcome| &outcome.watched),
         }
         .serialize(serializer)
+    }
+}
+
+/// Every figure of a trial, in the order of [`FIGURES`].
+struct All<'t>(&'t Trial);
+
+impl Serialize for All<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(FIGURES.into_iter().map(|(name, of)| (name, self.0.figure(of))))
     }
 }

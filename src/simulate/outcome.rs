@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::model::AnswerMode;
 
-/// What came out of one run, without its first quarter.
+/// What came out of one run, without its beginning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
     /// How answers were chosen.

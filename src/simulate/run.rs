@@ -74,7 +74,7 @@ impl<'p> Run<'p> {
             leases,
             silent: false,
             agenda: Agenda::default(),
-            tally: Tally::new(group, plan.clients.requests, until * WARM_UP, until),
+            tally: Tally::new(group, plan.clients.requests, warm_up(plan), until),
             rng,
             now: 0.0,
             until,
@@ -336,8 +336,17 @@ fn askers(plan: &Plan, rng: &mut SmallRng) -> Vec<Resolver> {
     }
 }
 
-/// The share of a run that does not count: queues fill and weights are found in it.
-const WARM_UP: f64 = 0.25;
+/// The seconds at the beginning that do not count: queues fill and weights are found in them. Two
+/// minutes if they are there, but at least half of the run counts; where something goes wrong, from
+/// well before that.
+fn warm_up(plan: &Plan) -> f64 {
+    let seconds = plan.seconds();
+    match plan.scenario.begins() {
+        None => (seconds / 4.0).max(120.0).min(seconds / 2.0),
+        Some(share) => seconds * share * 0.6,
+    }
+}
+
 /// How often a registry looks at weights.
 const WEIGH: f64 = 0.2;
 /// How long "there is none" is kept, in seconds.

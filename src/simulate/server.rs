@@ -135,7 +135,7 @@ impl Server {
             qps: Some(last.done / span),
             eps: Some(last.refused / span),
             latency_ms: (last.done > 0.0).then(|| last.seconds / last.done * 1000.0),
-            overloaded: None,
+            ..Load::default()
         })
     }
 }
@@ -179,7 +179,7 @@ mod tests {
             qps: Some(2.0),
             eps: Some(1.0),
             latency_ms: Some(750.0),
-            overloaded: None,
+            ..Load::default()
         };
         assert_eq!(load, expected);
         assert_eq!(server.report(2.0, &mut |_| ()), None);

@@ -181,7 +181,7 @@ impl Tally {
         let counted: Vec<&Window> =
             self.windows.iter().filter(|window| window.end - WINDOW >= self.from).collect();
         let average = |of: fn(&Window) -> f64| {
-            counted.iter().map(|window| of(window)).sum::<f64>() / counted.len().max(1) as f64
+            counted.iter().fold(0.0, |sum, window| sum + of(window)) / counted.len().max(1) as f64
         };
         let loads = self.got.iter().zip(servers).map(|(got, server)| *got as f64 / server.speed);
         let (sum, squares) = loads.fold((0.0, 0.0), |(s, q), load| (s + load, q + load * load));

@@ -120,6 +120,8 @@ impl Picture {
                     .configure_mesh()
                     .x_desc(self.x)
                     .y_desc(self.y)
+                    .x_label_formatter(&|x| format!("{x}"))
+                    .y_label_formatter(&|y| format!("{}", (y * 100.0).round() / 100.0))
                     .light_line_style(WHITE)
                     .draw()?;
                 for (line, colour) in self.lines.iter().zip(COLOURS) {
