@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::check::Checks;
 use crate::model::duration::DurationText;
 pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
 
@@ -227,6 +228,8 @@ settings! {
     panic: Panic,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
+    /// How each instance is checked, besides what it says itself.
+    checks: Checks,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a
