@@ -8,7 +8,7 @@ use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Conduct, Declared, DurationText, Limits, Network, RateLimit};
+use crate::model::{Conduct, Declared, DurationText, HealthPolicy, Limits, Network, RateLimit};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Live {
     pub forget_after: Duration,
     /// How much of everything there may be.
     pub limits: Limits,
+    /// Where active checks go, and how many at a time.
+    pub health: HealthPolicy,
     /// The settings and instances of services.
     pub declared: Declared,
 }
@@ -38,6 +40,7 @@ pub(super) struct Effective {
     pub(super) certificate: Option<CertificateFiles>,
     pub(super) rate_limit: RateLimit,
     pub(super) limits: Limits,
+    pub(super) health: HealthPolicy,
     pub(super) declared: Declared,
 }
 
@@ -50,7 +53,7 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, rate_limit, limits, declared } = effective;
+        let Effective { certificate, rate_limit, limits, health, declared } = effective;
         apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
@@ -61,6 +64,7 @@ impl Live {
             conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
             limits,
+            health,
             declared,
         }
     }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::balance::dynamic::Dynamic;
 use crate::model::{
-    Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
+    Change, Checks, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,
 };
+use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
 use crate::registry::observed::Observed;
@@ -62,6 +63,13 @@ impl Service {
         self.instances.is_empty() && !self.is_declared()
     }
 
+    /// The checks of its instances, of the settings in force.
+    pub(crate) fn checks<'s>(&'s self, defaults: &'s Settings) -> &'s Checks {
+        let layers = [self.overrides.as_deref(), self.declared.as_deref()];
+        let given = layers.into_iter().flatten().find_map(|patch| patch.checks.as_ref());
+        given.unwrap_or(&defaults.checks)
+    }
+
     /// The settings in force: override, else file, else defaults, key by key.
     pub(crate) fn settings(&self, defaults: &Settings) -> Settings {
         let layers = [self.declared.as_deref(), self.overrides.as_deref()];
@@ -100,7 +108,10 @@ impl State {
         while let Some((service, first)) = rest.next() {
             let others = std::iter::from_fn(|| rest.next_if(|(other, _)| *other == service));
             let records = std::iter::once(first).chain(others.map(|(_, record)| record));
-            let views: Vec<InstanceView> = records.map(|r| self.loaded(&service, r, now)).collect();
+            let checks = self.services.get(&service).map(|entry| entry.checks(&self.defaults));
+            let checks = checks.cloned().unwrap_or_default();
+            let loaded = |record| self.loaded(&service, record, &checks, now);
+            let views: Vec<InstanceView> = records.map(loaded).collect();
             self.instances += views.len();
             let entry = self.services.entry(service.clone()).or_default();
             entry.revision = self.revision;
@@ -109,14 +120,20 @@ impl State {
         }
     }
 
-    fn loaded(&mut self, service: &ServiceName, record: Record, now: Millis) -> InstanceView {
+    fn loaded(
+        &mut self,
+        service: &ServiceName,
+        record: Record,
+        checks: &Checks,
+        now: Millis,
+    ) -> InstanceView {
         let view = InstanceView {
+            observed: adopted(None, &record.instance, checks, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
             revision: self.revision,
             lapsed: false,
-            observed: None,
             vitals: Arc::new(Vitals::new()),
         };
         start_lease(&mut self.leases, service, &view, now);
@@ -157,6 +174,7 @@ impl State {
         let Some(entry) = self.services.get_mut(service) else { return false };
         let Some(view) = entry.instances.get(id.as_str()) else { return false };
         let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
+        view.hear(from);
         if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
             start_lease(&mut self.leases, service, view, from);
         }
@@ -204,6 +222,7 @@ impl State {
     pub(crate) fn refresh_leases(&self, now: Millis) {
         for view in self.services.values().flat_map(|s| s.instances.iter()) {
             if !view.lapsed {
+                view.hear_again(now);
                 view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
             }
         }
@@ -332,6 +351,8 @@ impl State {
         let before = entry.instances.get(instance.id.as_str()).cloned();
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
+        let checks = entry.checks(&self.defaults);
+        let observed = adopted(before.as_ref(), &instance, checks, now);
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,
@@ -339,11 +360,12 @@ impl State {
             generation,
             revision,
             lapsed: false,
-            observed: before.as_ref().and_then(|v| v.observed.clone()),
+            observed,
             vitals,
         };
         view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
         if registers {
+            view.hear(now);
             start_lease(&mut self.leases, &service, &view, now);
         }
         entry.instances.insert(view.clone());
@@ -387,8 +409,32 @@ impl State {
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
         self.note(&service, EventKind::Service(Some(settings)));
+        self.adopt_checks(&service, now);
         self.note_empty(&service, now);
         true
+    }
+
+    /// Gives each instance of `service` the checks that it is to have now.
+    pub(super) fn adopt_checks(&mut self, service: &ServiceName, now: Millis) {
+        let revision = self.revision;
+        let Some(entry) = self.services.get(service) else { return };
+        let checks = entry.checks(&self.defaults);
+        let adopt = |view: &InstanceView| {
+            let observed = adopted(Some(view), &view.instance, checks, now);
+            (observed != view.observed).then(|| (view.instance.id.clone(), observed))
+        };
+        let mut adopted: Vec<_> = entry.instances.iter().filter_map(adopt).collect();
+        adopted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (id, observed) in adopted {
+            let Some(entry) = self.services.get_mut(service) else { return };
+            let Some(view) = entry.instances.get_mut(id.as_str()) else { continue };
+            let was_usable = view.usable();
+            view.observed = observed;
+            view.revision = revision;
+            view.vitals.note_withdrawal(was_usable, view, now);
+            let kind = EventKind::Put(view.clone());
+            self.note(service, kind);
+        }
     }
 
     /// Starts the time that a service without instances stays known, unless something declares it.

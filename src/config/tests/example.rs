@@ -122,6 +122,7 @@ fn each_key_is_in_the_example() {
         "[registry]",
         "[rate_limit]",
         "[limits]",
+        "[health]",
         "[defaults]",
         "[[services.web.instances]]",
     ] {
