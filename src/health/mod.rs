@@ -279,7 +279,10 @@ impl Health {
                 }
                 job.latest.set(now, &output);
                 if job.trend.note(status, probe) {
-                    log_change(job, &output);
+                    // That all is well at first is no news.
+                    if !first || status == Status::Critical {
+                        log_change(job, &output);
+                    }
                     count(&self.stats.changes);
                     self.changes.push(job.observation(now));
                 }

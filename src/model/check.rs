@@ -145,9 +145,9 @@ impl CheckKind {
     }
 }
 
-/// Checks in the order given: at most 8, names unique. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checks(Arc<[Arc<Check>]>);
+/// Checks in the order given: at most 8, names unique. Cheap to clone; none take no memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checks(Option<Arc<[Arc<Check>]>>);
 
 impl Checks {
     /// How many there may be.
@@ -168,26 +168,21 @@ impl Checks {
                 return Err(SpecError::new("checks", reason));
             }
         }
-        Ok(Self(checks.into_iter().map(Arc::new).collect()))
-    }
-}
-
-impl Default for Checks {
-    fn default() -> Self {
-        Self(Arc::new([]))
+        let some = !checks.is_empty();
+        Ok(Self(some.then(|| checks.into_iter().map(Arc::new).collect())))
     }
 }
 
 impl Deref for Checks {
     type Target = [Arc<Check>];
     fn deref(&self) -> &[Arc<Check>] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl Serialize for Checks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        (**self).serialize(serializer)
     }
 }
 

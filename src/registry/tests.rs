@@ -1,6 +1,7 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
 mod bursts;
+mod checks;
 mod in_flight;
 mod lull;
 mod observed;
