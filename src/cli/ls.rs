@@ -152,9 +152,9 @@ mod tests {
         assert_eq!(
             service_table(&service, Layout::Lines),
             "web: balance round_robin, answer auto, ttl 5s (overridden: ttl), revision 12\n\
-             ID     ADDRESSES             PORTS             WEIGHT  STATUS    USABLE                        EXPIRES  SOURCE\n\
-             web-1  10.0.0.1,2001:db8::1  http=8080,53/udp  3       passing   yes                           29s      api\n\
-             web-2  10.0.0.2              -                 1       critical  no: draining,status critical  never    file\n\
+             ID     ADDRESSES             PORTS             WEIGHT  STATUS                USABLE                        EXPIRES  SOURCE\n\
+             web-1  10.0.0.1,2001:db8::1  http=8080,53/udp  3       passing               yes                           29s      api\n\
+             web-2  10.0.0.2              -                 1       critical              no: draining,status critical  never    file\n\
              web-3  10.0.0.3              -                 1       passing,live warning  yes                           never    api\n"
         );
     }

@@ -365,7 +365,7 @@ impl State {
         };
         view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
         if registers {
-            view.hear(now);
+            view.hear_again(now);
             start_lease(&mut self.leases, &service, &view, now);
         }
         entry.instances.insert(view.clone());

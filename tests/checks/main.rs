@@ -1,13 +1,14 @@
 //! Active checks from outside: real endpoints that work, fail, hang and lie, and what a server makes
 //! of them.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
 mod endpoint;
 mod grpc;
 mod kinds;
 mod refusals;
 mod storms;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -95,7 +95,7 @@ fn redirects_are_not_followed() {
     let secret = Endpoint::replying("200 OK", "secret");
     let to = format!("http://{}/secret", secret.address);
     let away = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
-    let endpoint = Endpoint::start(Conduct::Say(away.clone()));
+    let endpoint = Endpoint::start(Conduct::Say(away));
     let server = Server::start("");
     let checks = json!([
         quick("http", json!({})),
