@@ -43,7 +43,7 @@ fn settings_are_overridden_key_by_key_and_kept() {
     let effective = json!({
         "balance": "random", "answer": "auto", "ttl": "9s", "max_answers": 3,
         "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none", "slow_start": "0s",
-        "panic": 0, "protect": 0,
+        "panic": 0, "protect": 0, "checks": [],
     });
 
     let set = server.http.put("/v1/services/web", &json!({ "balance": "random" }));
