@@ -144,13 +144,15 @@ fn is_metadata(address: IpAddr) -> bool {
     v4.is_some_and(|v4| v4.is_link_local() || METADATA_V4.contains(&v4))
 }
 
-/// The IPv4 address that a translator would send to: NAT64 (RFC 6052), 6to4 (RFC 3056), and
+/// The IPv4 address that a translator would send to: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), and
 /// addresses that end in one (RFC 4291 section 2.5.5).
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match segments {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, .., high, low] => {
+            Some(v4(high, low))
+        }
         [0x2002, high, low, ..] => Some(v4(high, low)),
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(v4(high, low)),
         _ => None,
@@ -229,6 +231,7 @@ mod tests {
             "fd20:ce::254",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b::6464:64c8",
+            "64:ff9b:1::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "::169.254.169.254",
         ] {

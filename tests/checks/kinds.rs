@@ -239,11 +239,12 @@ fn a_stopped_server_holds_its_own_absence_against_nobody() {
     server.http.register("web", "web-1", &instance(endpoint.port(), checks));
     eventually(SOON, "both pass", || (answered(&server) == 1).then_some(()));
     let before = server.http.revision();
-    endpoint.turn_to(Conduct::Late(reply("200 OK", ""), Duration::from_millis(200)));
-    let asked = endpoint.connections();
-    eventually(SOON, "it asks", || (endpoint.connections() > asked).then_some(()));
+    endpoint.turn_to(Conduct::Hang(String::new()));
+    let asked = endpoint.requests().len();
+    eventually(SOON, "it asks", || (endpoint.requests().len() > asked).then_some(()));
 
     server.signal("STOP");
+    endpoint.reply("200 OK");
     at(now() + Duration::from_secs(5));
     server.signal("CONT");
 
