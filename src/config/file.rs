@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 11] = [
+pub(super) const SECTIONS: [&str; 12] = [
     "server",
     "dns",
     "tls",
@@ -23,6 +23,7 @@ pub(super) const SECTIONS: [&str; 11] = [
     "registry",
     "rate_limit",
     "limits",
+    "localities",
     "health",
     "defaults",
     "services",

@@ -18,8 +18,8 @@ use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
-    Admin, Conduct, Declared, DeclaredService, HealthPolicy, Image, InstanceSpec, Limits,
-    RateLimit, ServiceName,
+    Admin, Conduct, Declared, DeclaredService, HealthPolicy, Image, InstanceSpec, Label, Limits,
+    Localities, Locality, RateLimit, ServiceName,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -140,6 +140,13 @@ impl Stand {
         self
     }
 
+    /// Knows where clients are, by network, region and zone; serves no zone files.
+    pub(crate) fn at(self, networks: &[(&str, &str, &str)]) -> Self {
+        let localities = localities(networks);
+        self.front.serve(Served { localities, ..served("service.local.", &[]) });
+        self
+    }
+
     /// The bytes of a reply.
     pub(crate) fn reply(&self, packet: &QueryBytes, client: &str, transport: Transport) -> Vec<u8> {
         self.try_reply(packet, client, transport).unwrap()
@@ -162,6 +169,15 @@ impl Stand {
     pub(crate) fn ask(&self, name: &str, rtype: u16) -> Message {
         self.send(&QueryBytes::new(name, rtype).opt(1232, 0, &[]), "192.0.2.1")
     }
+}
+
+/// Of networks, regions and zones; an empty zone is none.
+pub(crate) fn localities(networks: &[(&str, &str, &str)]) -> Localities {
+    let label = |text: &str| Label::new(text).ok();
+    let entry = |(network, region, zone): &(&str, &str, &str)| {
+        (network.parse().unwrap(), Locality { region: label(region), zone: label(zone) })
+    };
+    Localities::new(networks.iter().map(entry).collect())
 }
 
 fn unlimited() -> RateLimit {
@@ -196,6 +212,7 @@ pub(crate) fn served(apex: &str, zone_files: &[&str]) -> Served {
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
+        localities: Localities::default(),
         // Tests ask faster than any client.
         conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
         aliases: Vec::new(),

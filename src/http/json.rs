@@ -92,6 +92,9 @@ pub(crate) struct ServiceJson<'a> {
     service: &'a ServiceName,
     settings: &'a Settings,
     overrides: SettingsPatch,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    panic: bool,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -103,6 +106,7 @@ impl<'a> ServiceJson<'a> {
             service: &view.name,
             settings: &view.settings,
             overrides: view.overrides.as_deref().cloned().unwrap_or_default(),
+            panic: view.panic.is_some(),
             instances: view.instances.iter().map(|i| InstanceJson::new(i, now)).collect(),
         }
     }
@@ -116,6 +120,9 @@ pub(crate) struct ServiceSummary<'a> {
     instances: usize,
     usable: usize,
     declared: bool,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    panic: bool,
 }
 
 impl<'a> ServiceSummary<'a> {
@@ -127,6 +134,7 @@ impl<'a> ServiceSummary<'a> {
             instances: view.instances.len(),
             usable: view.usable(),
             declared: view.declared,
+            panic: view.panic.is_some(),
         }
     }
 }

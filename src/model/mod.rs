@@ -11,12 +11,14 @@ mod conduct;
 mod declared;
 mod duration;
 mod few;
+mod guards;
 mod health;
 mod http_check;
 mod instance;
 mod lease;
 mod limits;
 mod load;
+mod locality;
 mod metadata;
 mod name;
 mod network;
@@ -38,10 +40,11 @@ pub use duration::{DurationError, DurationText};
 pub use few::Few;
 pub use health::HealthPolicy;
 pub use http_check::{CheckMethod, Content, Headers, Host, HttpCheck, RequestPath, StatusCodes};
-pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
+pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
 pub use limits::Limits;
 pub use load::Load;
+pub use locality::{Localities, Locality, LocalityPolicy};
 pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
@@ -49,8 +52,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
-    SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, MaxAnswers, PanicMode, Protect, RecordTtl, Settings, SettingsError,
+    SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use tags::Tags;
 pub use time::Millis;

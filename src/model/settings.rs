@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::check::Checks;
 use crate::model::duration::DurationText;
+pub use crate::model::guards::{PanicMode, Share, SlowStart};
+use crate::model::locality::LocalityPolicy;
 pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
 
 /// How clients are spread over the instances.
@@ -164,6 +166,12 @@ pub enum SettingsError {
     /// A TTL out of range.
     #[error("{0} is out of range, 0s-1h is allowed")]
     Ttl(DurationText),
+    /// A slow start out of range.
+    #[error("{0} is out of range, 0s-1h is allowed")]
+    SlowStart(DurationText),
+    /// Not a share.
+    #[error("{0} is out of range, 0-1 is allowed")]
+    Share(String),
     /// A guard that this version does not have.
     #[error("{0} is not available in this version, leave it off")]
     Later(&'static str),
@@ -222,14 +230,18 @@ settings! {
     srv_weight_max: SrvWeightMax,
     /// Which metadata DNS publishes.
     txt: TxtPolicy,
-    /// Ramp of a new instance's weight; off.
+    /// How long the weight of a new instance grows.
     slow_start: SlowStart,
-    /// Share of usable instances below which all are answered; off.
-    panic: Panic,
+    /// The share of healthy instances, by weight, under which the service is in panic.
+    panic: Share,
+    /// Who is answered in a panic.
+    panic_mode: PanicMode,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
     /// How each instance is checked, besides what it says itself.
     checks: Checks,
+    /// Whether clients are sent to instances near them.
+    locality: LocalityPolicy,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a
@@ -275,14 +287,6 @@ impl OffForm {
 }
 
 off! {
-    /// Slow start; only "0s".
-    SlowStart, OffForm::Duration(DurationText(Duration::ZERO)), "slow_start"
-}
-off! {
-    /// Panic threshold; only 0.
-    Panic, OffForm::Whole(0), "panic"
-}
-off! {
     /// Expiry protection; only 0.
     Protect, OffForm::Whole(0), "protect"
 }
@@ -305,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_cannot_be_switched_on() {
-        let error = serde_json::from_str::<SettingsPatch>(r#"{"slow_start":"30s"}"#).unwrap_err();
+        let error = serde_json::from_str::<SettingsPatch>(r#"{"protect":0.5}"#).unwrap_err();
 
         assert!(error.to_string().contains("not available in this version"), "{error}");
     }

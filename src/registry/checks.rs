@@ -7,8 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Check, Instance, Means, Millis, Status};
+use crate::model::{Check, Checks, Instance, Means, Millis, ServiceName, Settings, Status};
 use crate::registry::observed::Observed;
+use crate::registry::state::{Service, State};
 use crate::registry::view::InstanceView;
 
 /// A check of an instance and what it says.
@@ -83,6 +84,33 @@ impl Latest {
         let visible = output.chars().map(|c| if c.is_control() { ' ' } else { c });
         let output: String = visible.take(200).collect();
         *self.output.lock().unwrap_or_else(PoisonError::into_inner) = output.into();
+    }
+}
+
+impl Service {
+    /// The checks of its instances, of the settings in force.
+    pub(crate) fn checks<'s>(&'s self, defaults: &'s Settings) -> &'s Checks {
+        let layers = [self.overrides.as_deref(), self.declared.as_deref()];
+        let given = layers.into_iter().flatten().find_map(|patch| patch.checks.as_ref());
+        given.unwrap_or(&defaults.checks)
+    }
+}
+
+impl State {
+    /// Gives each instance of `service` the checks that it is to have now.
+    pub(super) fn adopt_checks(&mut self, service: &ServiceName, now: Millis) {
+        let Some(entry) = self.services.get(service) else { return };
+        let checks = entry.checks(&self.defaults);
+        let adopt = |view: &InstanceView| {
+            let observed = adopted(Some(view), &view.instance, checks, now);
+            (observed != view.observed).then(|| (view.instance.id.clone(), observed))
+        };
+        let mut adopted: Vec<_> = entry.instances.iter().filter_map(adopt).collect();
+        adopted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (id, new) in adopted {
+            let checks = new.map(|new| new.checks.clone()).unwrap_or_default();
+            self.observe(service, &id, now, |observed| observed.checks = checks);
+        }
     }
 }
 

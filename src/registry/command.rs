@@ -129,4 +129,6 @@ pub struct EngineStats {
     pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
+    /// Services in panic.
+    pub services_in_panic: AtomicU64,
 }

@@ -42,13 +42,13 @@ impl State {
         if instance == *before.instance {
             return false;
         }
+        let was = entry.answers(before);
         let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        let was_usable = view.usable();
         view.instance = Arc::new(instance);
         view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
+        let view = view.clone();
+        entry.note_withdrawal(was, &view, now);
+        self.note(service, EventKind::Put(view));
         true
     }
 
@@ -72,6 +72,9 @@ impl State {
             entry.declared = new.map(|service| Box::new(service.settings.clone()));
             let settings = entry.settings(&self.defaults);
             let other_checks = settings.checks != old_settings.checks;
+            if known {
+                entry.note_settings(&old_settings, &settings, now);
+            }
             if !known || settings != old_settings || entry.is_declared() != was_declared {
                 self.note(&name, EventKind::Service(Some(settings)));
             }
@@ -134,7 +137,8 @@ impl State {
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };
-        view.vitals.note_withdrawal(before.is_some_and(InstanceView::usable), &view, now);
+        let was = before.is_some_and(|before| entry.answers(before));
+        entry.note_withdrawal(was, &view, now);
         if same_lease.is_none() {
             start_lease(&mut self.leases, service, &view, now);
         }

@@ -10,10 +10,13 @@ use rand::rngs::SmallRng;
 
 use crate::balance::dynamic::Dynamic;
 use crate::balance::meter::{Meter, REPORT_TTL};
+use crate::balance::slow_start;
 use crate::balance::weights::idle_capacity;
 use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::panic::{Panic, Panicking};
+use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
@@ -25,6 +28,10 @@ pub(crate) struct Publisher {
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
+    /// Services with instances that start slowly, and when the next of their weights grows.
+    ramping: BTreeMap<ServiceName, (Ramps, Millis)>,
+    /// How many services are in panic.
+    panicking: usize,
 }
 
 /// The load reports of one service.
@@ -39,7 +46,15 @@ struct Reports {
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
         let indexer = Indexer::default();
-        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+        Self {
+            views,
+            journal,
+            indexer,
+            rng,
+            reporting: BTreeMap::new(),
+            ramping: BTreeMap::new(),
+            panicking: 0,
+        }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -53,14 +68,17 @@ impl Publisher {
         let mut built = 0;
         for name in &touched {
             let before = self.views.service(name.as_str());
+            self.panicking -= usize::from(before.as_ref().is_some_and(|view| view.panic.is_some()));
             match state.services.get_mut(name) {
                 Some(service) => {
-                    let view = self.build(name, service, &state.defaults, now);
+                    let view = self.build(name, service, before.as_deref(), &state.defaults, now);
+                    self.panicking += usize::from(view.panic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
+                    self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
                     self.views.forget(name);
                 }
@@ -74,6 +92,11 @@ impl Publisher {
         built
     }
 
+    /// How many services are in panic.
+    pub(crate) fn panicking(&self) -> usize {
+        self.panicking
+    }
+
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
@@ -85,10 +108,11 @@ impl Publisher {
         }
     }
 
-    /// Touches the services whose weights in force have moved with the load reported. Load is no
-    /// revision.
+    /// Touches the services whose weights in force have moved, with the load reported or with the age
+    /// of their instances. Neither is a revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
-        let mut moved = Vec::new();
+        let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
+        let mut moved: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
         self.reporting.retain(|name, reports| {
             // Without news, weights still move as reports fade and go stale.
             if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
@@ -107,7 +131,7 @@ impl Publisher {
                 Balance::LeastConnections => {
                     let instances = service.instances.show();
                     let weights = weights_in_force(&instances, None, &settings, now);
-                    published.is_none_or(|view| differ(&view.weights, &weights))
+                    published.is_none_or(|view| differ(view.balanced(), &weights))
                 }
                 Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
             };
@@ -126,12 +150,27 @@ impl Publisher {
         &mut self,
         name: &ServiceName,
         service: &mut Service,
+        before: Option<&ServiceView>,
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let panic = panic(name, service, before, &settings, &instances, now);
+        let mut weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let factors = match &panic {
+            None => self.factors(name, before, &settings, &instances, now),
+            // Who is healthy is needed now, however new.
+            Some(_) => {
+                self.ramping.remove(name);
+                None
+            }
+        };
+        let ramp = factors.map(|factors| {
+            let before = weights.clone().into();
+            slow_start::scale(&mut weights, &factors);
+            Box::new(Ramp { before, factors })
+        });
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -140,9 +179,68 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            panic: panic.map(Box::new),
+            ramp,
         };
         ServiceView::new(parts, &mut self.rng)
     }
+
+    /// What instances have of their weights since they are new.
+    fn factors(
+        &mut self,
+        name: &ServiceName,
+        before: Option<&ServiceView>,
+        settings: &Settings,
+        instances: &Arc<[InstanceView]>,
+        now: Millis,
+    ) -> Option<Box<[u16]>> {
+        let (mut ramps, _) = self.ramping.remove(name).unwrap_or_default();
+        // Keys that move to a new instance bit by bit would move twice.
+        let window = settings.slow_start.window();
+        let window = window.filter(|_| settings.balance != Balance::ConsistentHash)?;
+        ramps.follow(before?, instances, settings.balance, window, now);
+        let next = ramps.next(window, now)?;
+        let factors = ramps.factors(instances, window, now);
+        self.ramping.insert(name.clone(), (ramps, next));
+        factors
+    }
+}
+
+/// Whether the service is in panic now, which is told.
+fn panic(
+    name: &ServiceName,
+    service: &mut Service,
+    before: Option<&ServiceView>,
+    settings: &Settings,
+    instances: &[InstanceView],
+    now: Millis,
+) -> Option<Panic> {
+    let was = service.panic.is_some();
+    let answered = || before.map_or_else(Vec::new, ServiceView::active);
+    let next = Panicking::next(service.panic.take(), settings, instances, answered);
+    let (state, panic) = next.unzip();
+    service.panic = state;
+    if !was && panic.is_none() {
+        return None;
+    }
+    if let Some(before) = before {
+        let answered = (0..).zip(&*before.instances).filter(|(i, _)| before.answers(*i));
+        for id in answered.map(|(_, old)| &old.instance.id) {
+            let left = instances.binary_search_by(|view| view.instance.id.cmp(id));
+            let left = left.ok().map(|at| &instances[at]).filter(|view| !service.answers(view));
+            left.inspect(|view| view.vitals.withdraw(now));
+        }
+    }
+    match &panic {
+        Some(panic) if !was => {
+            let (mode, tier) = (panic.mode.as_str(), panic.tier.get());
+            let (healthy, total) = (panic.healthy, panic.total);
+            tracing::warn!(service = %name, mode, tier, healthy, total, "service is in panic");
+        }
+        Some(_) => {}
+        None => tracing::info!(service = %name, "service is out of panic"),
+    }
+    panic
 }
 
 fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {

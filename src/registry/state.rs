@@ -3,7 +3,7 @@
 //! No I/O, no clock, no waiting. Only the engine holds it. Every change goes through
 //! [`State::apply`], which also notes the events for watchers and the services to publish anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use crate::model::{
 use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
-use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
+use crate::registry::overload::Overload;
+use crate::registry::panic::Panicking;
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
@@ -34,7 +35,9 @@ pub(crate) struct State {
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
-    touched: BTreeSet<ServiceName>,
+    pub(super) touched: BTreeSet<ServiceName>,
+    /// Services with overloaded instances.
+    pub(super) overloads: BTreeMap<ServiceName, Overload>,
 }
 
 /// One service and its instances.
@@ -50,6 +53,10 @@ pub(crate) struct Service {
     pub(crate) dynamic: Option<Box<Dynamic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
+    /// `None` while health is believed.
+    pub(crate) panic: Option<Box<Panicking>>,
+    /// Until when caches may hold answers of a longer ttl than the service has now.
+    pub(crate) held_until: Millis,
 }
 
 impl Service {
@@ -63,11 +70,23 @@ impl Service {
         self.instances.is_empty() && !self.is_declared()
     }
 
-    /// The checks of its instances, of the settings in force.
-    pub(crate) fn checks<'s>(&'s self, defaults: &'s Settings) -> &'s Checks {
-        let layers = [self.overrides.as_deref(), self.declared.as_deref()];
-        let given = layers.into_iter().flatten().find_map(|patch| patch.checks.as_ref());
-        given.unwrap_or(&defaults.checks)
+    /// Whether an instance of it may be answered, as readers were told last.
+    pub(crate) fn answers(&self, view: &InstanceView) -> bool {
+        self.panic.as_ref().map_or_else(|| view.usable(), |panic| panic.answers(view))
+    }
+
+    /// Notes that from `now` on `view` is not answered, if it `was`.
+    pub(crate) fn note_withdrawal(&self, was: bool, view: &InstanceView, now: Millis) {
+        if was && !self.answers(view) {
+            view.vitals.withdraw(now);
+        }
+    }
+
+    /// Notes that its settings were these until `now`.
+    pub(crate) fn note_settings(&mut self, before: &Settings, after: &Settings, now: Millis) {
+        if before.ttl > after.ttl {
+            self.held_until = self.held_until.max(now + before.ttl.get());
+        }
     }
 
     /// The settings in force: override, else file, else defaults, key by key.
@@ -92,6 +111,7 @@ impl State {
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            overloads: BTreeMap::new(),
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -190,32 +210,11 @@ impl State {
         true
     }
 
-    /// Lets `change` correct what was found out about an instance, as part of the current revision.
-    /// Says whether anything is different.
-    pub(crate) fn observe(
-        &mut self,
-        service: &ServiceName,
-        id: &InstanceId,
-        now: Millis,
-        change: impl FnOnce(&mut Observed),
-    ) -> bool {
-        let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return false };
-        let Some(view) = entry.instances.get(id.as_str()) else { return false };
-        let before = view.observed.as_deref().cloned().unwrap_or_default();
-        let mut observed = before.clone();
-        change(&mut observed);
-        if observed == before {
-            return false;
-        }
-        let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        let was_usable = view.usable();
-        view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
-        view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
-        true
+    /// Counts who is not answered as taken out at `now`: before a restart they may have been in
+    /// answers.
+    pub(crate) fn withdraw_unusable(&self, now: Millis) {
+        let views = self.services.values().flat_map(|service| service.instances.iter());
+        views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
     }
 
     /// Gives every lease one full fresh ttl from `now`.
@@ -240,13 +239,13 @@ impl State {
                 self.unstored.insert(Key::Instance(service.clone(), id.clone()));
             }
             Source::File => {
+                let was = entry.instances.get(id.as_str()).is_some_and(|view| entry.answers(view));
                 let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
-                let was_usable = view.usable();
                 view.lapsed = true;
                 view.revision = revision;
-                view.vitals.note_withdrawal(was_usable, view, now);
-                let kind = EventKind::Put(view.clone());
-                self.note(service, kind);
+                let view = view.clone();
+                entry.note_withdrawal(was, &view, now);
+                self.note(service, EventKind::Put(view));
             }
         }
     }
@@ -363,7 +362,8 @@ impl State {
             observed,
             vitals,
         };
-        view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
+        let was = before.as_ref().is_some_and(|before| entry.answers(before));
+        entry.note_withdrawal(was, &view, now);
         if registers {
             view.hear_again(now);
             start_lease(&mut self.leases, &service, &view, now);
@@ -406,35 +406,14 @@ impl State {
         if entry.overrides.as_deref() == patch.as_ref() {
             return false;
         }
+        let before = entry.settings(&self.defaults);
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
+        entry.note_settings(&before, &settings, now);
         self.note(&service, EventKind::Service(Some(settings)));
         self.adopt_checks(&service, now);
         self.note_empty(&service, now);
         true
-    }
-
-    /// Gives each instance of `service` the checks that it is to have now.
-    pub(super) fn adopt_checks(&mut self, service: &ServiceName, now: Millis) {
-        let revision = self.revision;
-        let Some(entry) = self.services.get(service) else { return };
-        let checks = entry.checks(&self.defaults);
-        let adopt = |view: &InstanceView| {
-            let observed = adopted(Some(view), &view.instance, checks, now);
-            (observed != view.observed).then(|| (view.instance.id.clone(), observed))
-        };
-        let mut adopted: Vec<_> = entry.instances.iter().filter_map(adopt).collect();
-        adopted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (id, observed) in adopted {
-            let Some(entry) = self.services.get_mut(service) else { return };
-            let Some(view) = entry.instances.get_mut(id.as_str()) else { continue };
-            let was_usable = view.usable();
-            view.observed = observed;
-            view.revision = revision;
-            view.vitals.note_withdrawal(was_usable, view, now);
-            let kind = EventKind::Put(view.clone());
-            self.note(service, kind);
-        }
     }
 
     /// Starts the time that a service without instances stays known, unless something declares it.

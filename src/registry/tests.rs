@@ -2,6 +2,7 @@
 
 mod bursts;
 mod checks;
+mod guards;
 mod in_flight;
 mod lull;
 mod observed;

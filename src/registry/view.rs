@@ -15,8 +15,8 @@ use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::model::{
-    Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
-    SettingsPatch, Status,
+    Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
+    Settings, SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
@@ -24,7 +24,9 @@ use crate::registry::checks::CheckView;
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
 use crate::registry::observed::Observed;
+use crate::registry::panic::Panic;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::ramps::Ramp;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
 
@@ -148,15 +150,14 @@ impl Vitals {
         self.deadline.store(deadline.unwrap_or(Millis::NEVER).0, Ordering::Relaxed);
     }
 
-    /// When it last stopped being usable; zero when it never was.
+    /// When it was last taken out of the answers; zero when it never was in any.
     pub(crate) fn withdrawn(&self) -> Millis {
         Millis(self.withdrawn.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn note_withdrawal(&self, was_usable: bool, view: &InstanceView, now: Millis) {
-        if was_usable && !view.usable() {
-            self.withdrawn.store(now.0, Ordering::Relaxed);
-        }
+    /// Notes that from `now` on it is not answered.
+    pub(crate) fn withdraw(&self, now: Millis) {
+        self.withdrawn.store(now.0, Ordering::Relaxed);
     }
 
     /// When the timer looks at this lease next. Only the engine reads and writes it.
@@ -186,6 +187,10 @@ pub struct ServiceView {
     pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
+    /// Why health is not believed; `None` while it is.
+    pub panic: Option<Box<Panic>>,
+    /// What slow start makes of weights; `None` while nobody is new.
+    pub(super) ramp: Option<Box<Ramp>>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
     pub unusable: Box<[(&'static str, usize)]>,
     ports: Box<[(PortName, Protocol)]>,
@@ -197,8 +202,25 @@ pub struct ServiceView {
 
 impl ServiceView {
     pub(crate) fn new(parts: Parts, rng: &mut impl Rng) -> Self {
-        let Parts { name, revision, declared, settings, overrides, instances, weights } = parts;
-        let stock = Stock { instances: &instances, weights: &weights, settings: &settings };
+        let Parts {
+            name,
+            revision,
+            declared,
+            settings,
+            overrides,
+            instances,
+            weights,
+            panic,
+            ramp,
+        } = parts;
+        let stock = Stock {
+            instances: &instances,
+            weights: &weights,
+            settings: &settings,
+            panic: panic.as_deref(),
+            ramps: ramp.is_some(),
+            weighed: None,
+        };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
         let ports: BTreeSet<_> =
@@ -220,6 +242,8 @@ impl ServiceView {
             overrides,
             instances,
             weights,
+            panic,
+            ramp,
             unusable,
             ports,
             mains,
@@ -259,6 +283,24 @@ impl ServiceView {
     #[must_use]
     pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {
         self.pools.select(self.stock(), selector)
+    }
+
+    /// `selection` as clients at `client` see it: itself where no instance is near them.
+    #[must_use]
+    pub fn seen_from<'s>(&self, selection: &'s Selection, client: &Locality) -> &'s Selection {
+        selection.seen_from(self.stock(), client)
+    }
+
+    /// The weights in force in an answer made of the instances of `selection` that have what is asked
+    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
+    /// nearer ones are enough. `None` when they are those of everybody.
+    #[must_use]
+    pub fn weighed(
+        &self,
+        selection: &Selection,
+        has: impl Fn(&Instance) -> bool,
+    ) -> Option<Vec<(u32, bool)>> {
+        selection.weighed(self.stock(), has)
     }
 
     /// The pool of `selection` that answers A or AAAA.
@@ -311,7 +353,26 @@ impl ServiceView {
     }
 
     fn stock(&self) -> Stock<'_> {
-        Stock { instances: &self.instances, weights: &self.weights, settings: &self.settings }
+        Stock {
+            instances: &self.instances,
+            weights: &self.weights,
+            settings: &self.settings,
+            panic: self.panic.as_deref(),
+            ramps: self.ramp.is_some(),
+            weighed: None,
+        }
+    }
+
+    /// Whether an instance may be answered: a usable one, but for what a panic makes of it.
+    #[must_use]
+    pub fn answers(&self, instance: u32) -> bool {
+        self.stock().answers(instance as usize)
+    }
+
+    /// The ids of the instances that are answered: those of the active tier.
+    pub(crate) fn active(&self) -> Vec<InstanceId> {
+        let active = self.whole().active().iter();
+        active.map(|i| self.instances[*i as usize].instance.id.clone()).collect()
     }
 
     /// The instance with this id, and where it is in `instances`.
@@ -354,6 +415,8 @@ pub(crate) struct Parts {
     pub(crate) overrides: Option<Arc<SettingsPatch>>,
     pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
+    pub(crate) panic: Option<Box<Panic>>,
+    pub(crate) ramp: Option<Box<Ramp>>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.

@@ -98,6 +98,8 @@ impl Collector for Parts {
         gauge("signpost_registry_revision", "The registry's revision", views.revision().0)?;
         gauge("signpost_registry_services", "Services known", views.len() as u64)?;
         gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
+        let panic = "Services with too few healthy instances, where health is not believed";
+        gauge("signpost_services_in_panic", panic, engine.services_in_panic.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);
