@@ -52,8 +52,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, MaxAnswers, PanicMode, Protect, RecordTtl, Settings, SettingsError,
-    SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, HotKeyReplicas, MaxAnswers, PanicMode, Protect, RecordTtl, Settings,
+    SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use tags::Tags;
 pub use time::Millis;

@@ -8,7 +8,7 @@ use crate::model::check::Checks;
 use crate::model::duration::DurationText;
 pub use crate::model::guards::{PanicMode, Share, SlowStart};
 use crate::model::locality::LocalityPolicy;
-pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
+pub use crate::model::numbers::{HotKeyReplicas, MaxAnswers, SrvWeightMax};
 
 /// How clients are spread over the instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -242,6 +242,8 @@ settings! {
     checks: Checks,
     /// Whether clients are sent to instances near them.
     locality: LocalityPolicy,
+    /// Over how many of its owners a key goes that is too much for one.
+    hot_key_replicas: HotKeyReplicas,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a

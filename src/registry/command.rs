@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
 };
+use crate::registry::narrow::Narrow;
 use crate::registry::observed::Finding;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
@@ -131,4 +132,6 @@ pub struct EngineStats {
     pub instances: AtomicU64,
     /// Services in panic.
     pub services_in_panic: AtomicU64,
+    /// Services whose answers hold too few instances.
+    pub narrow: Narrow,
 }

@@ -15,6 +15,7 @@ mod journal;
 mod leases;
 mod locality;
 mod lull;
+mod narrow;
 mod observed;
 mod op;
 mod overload;
@@ -49,6 +50,7 @@ pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, R
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
+pub use narrow::Narrow;
 pub use observed::{Finding, Observed};
 pub use panic::Panic;
 pub use plan::{Names, Policy};

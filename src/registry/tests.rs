@@ -5,6 +5,7 @@ mod checks;
 mod guards;
 mod in_flight;
 mod lull;
+mod narrow;
 mod observed;
 mod upkeep;
 
