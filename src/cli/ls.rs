@@ -60,7 +60,7 @@ fn service_table(service: &ServiceReply, layout: Layout) -> String {
             layout.list(&instance.addresses),
             layout.list(instance.ports.iter().map(port)),
             instance.weight.to_string(),
-            instance.status.clone(),
+            status(instance, layout),
             usable(instance, layout),
             instance.expires_in_ms.map_or_else(|| "never".to_owned(), span),
             instance.source.clone(),
@@ -84,6 +84,13 @@ fn port(port: &PortReply) -> String {
         "tcp" => format!("{name}{}", port.port),
         protocol => format!("{name}{}/{protocol}", port.port),
     }
+}
+
+/// What is said of it, and what checks say that are not passing.
+fn status(instance: &InstanceReply, layout: Layout) -> String {
+    let failing = instance.checks.iter().filter(|check| check.state != "passing");
+    let failing = failing.map(|check| format!("{} {}", check.name, check.state));
+    layout.list(std::iter::once(instance.status.clone()).chain(failing))
 }
 
 fn usable(instance: &InstanceReply, layout: Layout) -> String {
@@ -131,7 +138,13 @@ mod tests {
              "weight":1,"tier":0,"tags":[],"metadata":{},"locality":{},"dependencies":[],
              "ttl":null,"admin":"draining","status":"critical","usable":false,
              "reasons":["draining","status critical"],
-             "load":{"cpu":0.4},"expires_in_ms":null,"source":"file"}]}"#;
+             "load":{"cpu":0.4},"expires_in_ms":null,"source":"file"},
+            {"id":"web-3","addresses":["10.0.0.3"],"ports":[],
+             "weight":1,"tier":0,"tags":[],"metadata":{},"locality":{},"dependencies":[],
+             "ttl":null,"admin":"enabled","status":"passing","usable":true,"reasons":[],
+             "load":null,"expires_in_ms":null,"source":"api",
+             "checks":[{"name":"live","kind":"http","state":"warning","output":"","since_ms":1},
+                       {"name":"tcp","kind":"tcp","state":"passing","output":"","since_ms":1}]}]}"#;
 
     #[test]
     fn instances_are_listed_under_the_settings() {
@@ -140,9 +153,10 @@ mod tests {
         assert_eq!(
             service_table(&service, Layout::Lines),
             "web: balance round_robin, answer auto, ttl 5s (overridden: ttl), revision 12\n\
-             ID     ADDRESSES             PORTS             WEIGHT  STATUS    USABLE                        EXPIRES  SOURCE\n\
-             web-1  10.0.0.1,2001:db8::1  http=8080,53/udp  3       passing   yes                           29s      api\n\
-             web-2  10.0.0.2              -                 1       critical  no: draining,status critical  never    file\n"
+             ID     ADDRESSES             PORTS             WEIGHT  STATUS                USABLE                        EXPIRES  SOURCE\n\
+             web-1  10.0.0.1,2001:db8::1  http=8080,53/udp  3       passing               yes                           29s      api\n\
+             web-2  10.0.0.2              -                 1       critical              no: draining,status critical  never    file\n\
+             web-3  10.0.0.3              -                 1       passing,live warning  yes                           never    api\n"
         );
     }
 

@@ -57,6 +57,15 @@ pub(super) struct InstanceReply {
     /// `None` never expires.
     pub(super) expires_in_ms: Option<u64>,
     pub(super) source: String,
+    /// What active checks say of it.
+    #[serde(default)]
+    pub(super) checks: Vec<CheckReply>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckReply {
+    pub(super) name: String,
+    pub(super) state: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -170,8 +170,10 @@ impl<'i> Document<'i> {
             };
             // What is missing now may be what was taken out for its fault.
             if faultless || culprit.is_some() {
+                // What else is legal here is not in tables further down.
+                let own = whole.segments().len() <= at.segments().len() + 1;
                 let Explained { key, of_key, message, hint } =
-                    explain(error.inner().message(), &whole, also);
+                    explain(error.inner().message(), &whole, if own { also } else { &[] });
                 if of_key {
                     self.fault_of_key(&key, &message, hint.as_deref());
                 } else {

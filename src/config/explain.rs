@@ -84,6 +84,7 @@ fn example(key: &str) -> Option<&'static str> {
             "write networks: [\"10.0.0.0/8\", \"2001:db8::/32\"]"
         }
         "ports" => "write tables: [{ name = \"http\", port = 8080 }]",
+        "checks" => "write tables: [{ kind = \"http\", path = \"/health\" }]",
         "client_prefix" => "write the lengths for IPv4 and IPv6: [24, 56]",
         "body" | "bulk_body" => "write a size: \"512KiB\", \"1MiB\"",
         "aliases" => "write names under which services are found too: [\"svc.internal\"]",

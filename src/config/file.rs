@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::size::Size;
 use crate::model::{
-    Address, CookieSecret, DurationText, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl,
-    ZoneName,
+    Address, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers, Network,
+    RateLimit, RecordTtl, ZoneName,
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 11] = [
+pub(super) const SECTIONS: [&str; 12] = [
     "server",
     "dns",
     "tls",
@@ -24,6 +24,7 @@ pub(super) const SECTIONS: [&str; 11] = [
     "rate_limit",
     "limits",
     "localities",
+    "health",
     "defaults",
     "services",
 ];
@@ -204,6 +205,35 @@ impl From<LimitsSection> for Limits {
             ),
             allow: section.allow,
         }
+    }
+}
+
+/// `[health]`; what is absent keeps the default of [`HealthPolicy`].
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HealthSection {
+    concurrency: Option<Concurrency>,
+    allow: Vec<Network>,
+}
+
+impl From<HealthSection> for HealthPolicy {
+    fn from(section: HealthSection) -> Self {
+        let default = Self::default();
+        let concurrency = section.concurrency.map_or(default.concurrency, |number| number.0);
+        Self { concurrency, allow: section.allow }
+    }
+}
+
+/// How many probes at a time.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Concurrency(usize);
+
+impl TryFrom<i64> for Concurrency {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let count = usize::try_from(number).ok().filter(|n| (1..=10_000).contains(n));
+        count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-10000 is allowed"))
     }
 }
 

@@ -8,7 +8,9 @@ use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Conduct, Declared, DurationText, Limits, Localities, Network, RateLimit};
+use crate::model::{
+    Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network, RateLimit,
+};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Live {
     pub forget_after: Duration,
     /// How much of everything there may be.
     pub limits: Limits,
+    /// Where active checks go, and how many at a time.
+    pub health: HealthPolicy,
     /// The settings and instances of services.
     pub declared: Declared,
 }
@@ -41,6 +45,7 @@ pub(super) struct Effective {
     pub(super) rate_limit: RateLimit,
     pub(super) limits: Limits,
     pub(super) localities: Localities,
+    pub(super) health: HealthPolicy,
     pub(super) declared: Declared,
 }
 
@@ -53,7 +58,7 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, rate_limit, limits, localities, declared } = effective;
+        let Effective { certificate, declared, health, limits, localities, rate_limit } = effective;
         apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
@@ -65,6 +70,7 @@ impl Live {
             conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
             limits,
+            health,
             declared,
         }
     }

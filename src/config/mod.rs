@@ -22,13 +22,14 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    DnsSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection, ServerSection,
-    StoreSection, TlsSection,
+    DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection,
+    ServerSection, StoreSection, TlsSection,
 };
+use crate::config::key_path::KeyPath;
 use crate::config::listen::Listen;
 use crate::config::live::Effective;
 use crate::config::services::Surroundings;
-use crate::model::{Declared, Limits, RateLimit, Settings, SettingsPatch};
+use crate::model::{Declared, HealthPolicy, Limits, RateLimit, Settings, SettingsPatch};
 
 pub use boot::{Boot, StoreKind};
 pub use certificate::CertificateFiles;
@@ -121,18 +122,20 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
     let limits = Limits::from(document.section::<LimitsSection>("limits"));
     let localities = localities::of(document);
+    let health = HealthPolicy::from(document.section::<HealthSection>("health"));
     let defaults: SettingsPatch = document.section("defaults");
+    services::check_settings(document, &defaults, &KeyPath::of("defaults"), &health);
 
     let certificate = certificate::files(document, &tls, folder);
     let listen = Listen::of(document, &dns, &http, flags, certificate.is_some());
     let zone = boot::longest(&server.zone, &server.aliases);
-    let around = Surroundings { zone, server: &server.name, limits: &limits };
+    let around = Surroundings { zone, server: &server.name, limits: &limits, health: &health };
     let services = services::declared(document, &around);
     let of_dns =
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
-    let effective = Effective { certificate, rate_limit, limits, localities, declared };
+    let effective = Effective { certificate, declared, health, limits, localities, rate_limit };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

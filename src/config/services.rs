@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use crate::config::document::Document;
 use crate::config::key_path::KeyPath;
 use crate::model::{
-    Admin, DeclaredService, Instance, InstanceSpec, Label, Limits, ServiceName, ZoneName,
+    Admin, DeclaredService, HealthPolicy, Instance, InstanceSpec, Label, Limits, ServiceName,
+    SettingsPatch, ZoneName,
 };
 
 /// What the services of a file must agree with.
@@ -17,6 +18,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) zone: &'a ZoneName,
     pub(super) server: &'a Label,
     pub(super) limits: &'a Limits,
+    pub(super) health: &'a HealthPolicy,
 }
 
 /// Reads all of `[services]`; what is not legal becomes a fault of `document` and is left out.
@@ -44,6 +46,7 @@ pub(super) fn declared(
         };
         let instances = table.remove("instances");
         let settings = document.read(table, &at, &["instances"]).unwrap_or_default();
+        check_settings(document, &settings, &at, around.health);
         let instances = match instances {
             Some(list) => self::instances(document, list, &name, &at.key("instances"), around),
             None => Vec::new(),
@@ -111,6 +114,19 @@ fn instance<'i>(document: &mut Document<'i>, table: DeTable<'i>, at: &KeyPath) -
     }
 }
 
+/// What settings at `at` must agree on with the rest of the file.
+pub(super) fn check_settings(
+    document: &mut Document<'_>,
+    settings: &SettingsPatch,
+    at: &KeyPath,
+    health: &HealthPolicy,
+) {
+    let permitted = settings.checks.as_ref().map(|checks| health.permits(checks));
+    if let Some(Err(error)) = permitted {
+        document.fault(&at.join(&error.field), &error.reason, None);
+    }
+}
+
 fn check(
     document: &mut Document<'_>,
     instance: &Instance,
@@ -128,6 +144,9 @@ fn check(
         );
         let hint = "shorten the id, the service, its tags, port names or locality, or the zone";
         document.fault(&at.key("id"), &message, Some(hint));
+    }
+    if let Err(error) = around.health.check(instance) {
+        document.fault(&at.join(&error.field), &error.reason, None);
     }
     for (i, address) in instance.addresses.iter().enumerate() {
         if !around.limits.allows(address.ip()) {

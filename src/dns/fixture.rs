@@ -18,8 +18,8 @@ use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
-    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Label, Limits, Localities,
-    Locality, RateLimit, ServiceName,
+    Admin, Conduct, Declared, DeclaredService, HealthPolicy, Image, InstanceSpec, Label, Limits,
+    Localities, Locality, RateLimit, ServiceName,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -120,6 +120,7 @@ impl Stand {
             limits: Limits::default(),
             forget_after: Duration::from_secs(600),
             reverse: vec!["10.0.0.0/8".parse().unwrap()],
+            health: HealthPolicy::default(),
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
         let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));

@@ -13,7 +13,7 @@ use crate::http::body::{Json, Payload};
 use crate::http::json::reply;
 use crate::http::problem::Problem;
 use crate::model::{
-    Address, Admin, InstanceId, InstanceSpec, Label, LeaseTtl, Locality, Metadata, Port,
+    Address, Admin, Checks, InstanceId, InstanceSpec, Label, LeaseTtl, Locality, Metadata, Port,
     PortNumber, Revision, ServiceName, Status, Tier, Weight,
 };
 
@@ -79,6 +79,8 @@ struct Registration {
     ttl: Option<Option<LeaseTtl>>,
     admin: Option<Admin>,
     status: Option<Status>,
+    #[serde(default)]
+    checks: Checks,
 }
 
 impl Registration {
@@ -97,6 +99,7 @@ impl Registration {
             ttl: self.ttl,
             admin: self.admin,
             status: self.status,
+            checks: self.checks,
         };
         (self.service, self.id, spec)
     }

@@ -1,5 +1,6 @@
 //! Views as the JSON of the contract.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -7,8 +8,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::model::{Instance, Load, Millis, Revision, ServiceName, Settings, SettingsPatch};
-use crate::registry::{InstanceView, ServiceView, Source};
+use crate::model::{
+    CheckKind, Instance, Load, Millis, Rare, Revision, ServiceName, Settings, SettingsPatch, Status,
+};
+use crate::registry::{CheckView, InstanceView, ServiceView, Source};
 
 /// A reply with `value` as its body.
 pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
@@ -23,24 +26,61 @@ pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
 #[derive(Serialize)]
 pub(crate) struct InstanceJson<'a> {
     #[serde(flatten)]
-    instance: &'a Instance,
+    instance: Cow<'a, Instance>,
     usable: bool,
     reasons: Vec<&'static str>,
     load: Option<Load>,
     expires_in_ms: Option<u64>,
     source: Source,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckJson<'a>>,
 }
 
 impl<'a> InstanceJson<'a> {
     /// `view` as it is `now`.
     pub(crate) fn new(view: &'a InstanceView, now: Millis) -> Self {
         Self {
-            instance: &view.instance,
+            instance: plain(&view.instance),
             usable: view.usable(),
             reasons: view.reasons(),
             load: view.load(),
             expires_in_ms: expires_in_ms(view, now),
             source: view.source,
+            checks: view.checks().iter().map(|check| CheckJson::new(check, now)).collect(),
+        }
+    }
+}
+
+/// `instance` without how it is checked, in place of which its checks are shown.
+fn plain(instance: &Instance) -> Cow<'_, Instance> {
+    if instance.checks.is_default() {
+        return Cow::Borrowed(instance);
+    }
+    Cow::Owned(Instance { checks: Rare::default(), ..instance.clone() })
+}
+
+/// A check and what it says.
+#[derive(Serialize)]
+struct CheckJson<'a> {
+    name: &'a str,
+    kind: CheckKind,
+    state: Status,
+    output: Box<str>,
+    /// How long it has been in this state.
+    since_ms: u64,
+    /// How long ago it was done; `None` when it never was.
+    last_ms: Option<u64>,
+}
+
+impl<'a> CheckJson<'a> {
+    fn new(view: &'a CheckView, now: Millis) -> Self {
+        Self {
+            name: view.check.name.as_str(),
+            kind: view.check.kind(),
+            state: view.state,
+            output: view.latest.output(),
+            since_ms: millis(now.since(view.since)),
+            last_ms: view.latest.at().map(|at| millis(now.since(at))),
         }
     }
 }

@@ -90,11 +90,21 @@ fn path(levels: &[Level<'_>]) -> String {
 }
 
 /// Every field of the contract that is a list.
-const LISTS: [&[u8]; 7] =
-    [b"addresses", b"ports", b"tags", b"dependencies", b"register", b"deregister", b"txt"];
+const LISTS: [&[u8]; 10] = [
+    b"addresses",
+    b"ports",
+    b"tags",
+    b"dependencies",
+    b"register",
+    b"deregister",
+    b"txt",
+    b"checks",
+    b"expect",
+    b"warn",
+];
 
 /// Every field of the contract that is an object.
-const OBJECTS: [&[u8]; 3] = [b"metadata", b"locality", b"load"];
+const OBJECTS: [&[u8]; 4] = [b"metadata", b"locality", b"load", b"headers"];
 
 #[cfg(test)]
 mod tests {

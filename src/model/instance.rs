@@ -1,10 +1,12 @@
 //! An instance, the form in which it is given, and the changes a client may patch in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::address::Address;
+use crate::model::check::{Check, Checks};
 use crate::model::few::Few;
 use crate::model::lease::LeaseTtl;
 use crate::model::locality::Locality;
@@ -52,9 +54,18 @@ pub struct Instance {
     /// What health says.
     #[serde(default)]
     pub status: Status,
+    /// How it is checked, besides what its service says.
+    #[serde(default, skip_serializing_if = "Rare::is_default")]
+    pub checks: Rare<Checks>,
 }
 
 impl Instance {
+    /// The checks of its own.
+    #[must_use]
+    pub fn checks(&self) -> &[Arc<Check>] {
+        self.checks.get().map_or(&[], |checks| checks)
+    }
+
     /// The first port.
     #[must_use]
     pub fn main_port(&self) -> Option<&Port> {
@@ -135,6 +146,9 @@ pub struct InstanceSpec {
     pub admin: Option<Admin>,
     /// Default passing.
     pub status: Option<Status>,
+    /// At most 8, beside those of the service.
+    #[serde(default)]
+    pub checks: Checks,
 }
 
 impl InstanceSpec {
@@ -179,6 +193,7 @@ impl InstanceSpec {
             ttl: self.ttl.unwrap_or(default_ttl),
             admin: self.admin.unwrap_or(admin),
             status: self.status.unwrap_or_default(),
+            checks: self.checks.into(),
         })
     }
 }
@@ -333,6 +348,18 @@ pub enum Status {
     Warning,
     /// Not answered.
     Critical,
+}
+
+impl Status {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passing => "passing",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,15 @@
 
 mod address;
 mod change;
+mod check;
+mod check_form;
 mod conduct;
 mod declared;
 mod duration;
 mod few;
 mod guards;
+mod health;
+mod http_check;
 mod instance;
 mod lease;
 mod limits;
@@ -29,10 +33,13 @@ mod zone_name;
 
 pub use address::{Address, AddressError};
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
+pub use check::{Check, CheckKind, CheckPort, Checks, Means, Probe, Question};
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
 pub use few::Few;
+pub use health::HealthPolicy;
+pub use http_check::{CheckMethod, Content, Headers, Host, HttpCheck, RequestPath, StatusCodes};
 pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
 pub use limits::Limits;

@@ -13,6 +13,12 @@ impl<T> Rare<T> {
     pub fn get(&self) -> Option<&T> {
         self.0.as_deref()
     }
+
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 impl<T: Default + PartialEq> From<T> for Rare<T> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::check::Checks;
 use crate::model::duration::DurationText;
 pub use crate::model::guards::{PanicMode, Share, SlowStart};
 use crate::model::locality::LocalityPolicy;
@@ -237,6 +238,8 @@ settings! {
     panic_mode: PanicMode,
     /// Share of instances that may not expire at once; off.
     protect: Protect,
+    /// How each instance is checked, besides what it says itself.
+    checks: Checks,
     /// Whether clients are sent to instances near them.
     locality: LocalityPolicy,
     /// Over how many of its owners a key goes that is too much for one.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName};
+use crate::registry::checks::adopted;
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::op::Key;
 use crate::registry::state::{Service, State, start_lease};
@@ -70,6 +71,7 @@ impl State {
             let was_declared = entry.is_declared();
             entry.declared = new.map(|service| Box::new(service.settings.clone()));
             let settings = entry.settings(&self.defaults);
+            let other_checks = settings.checks != old_settings.checks;
             if known {
                 entry.note_settings(&old_settings, &settings, now);
             }
@@ -78,6 +80,9 @@ impl State {
             }
             let instances = new.map_or(&[][..], |service| &service.instances);
             self.declare_instances(&name, instances, now);
+            if other_checks {
+                self.adopt_checks(&name, now);
+            }
             self.note_empty(&name, now);
         }
         self.drop_operators();
@@ -128,7 +133,7 @@ impl State {
             generation: 0,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
-            observed: before.and_then(|v| v.observed.clone()),
+            observed: adopted(before, &instance, entry.checks(&self.defaults), now),
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };

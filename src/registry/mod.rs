@@ -5,6 +5,7 @@
 
 mod addresses;
 mod by_name;
+mod checks;
 mod clock;
 mod command;
 mod declare;
@@ -44,6 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use addresses::Addresses;
 pub use by_name::Pinned;
+pub use checks::{CheckView, Latest};
 pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;

@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{
-    Admin, Declared, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl, Limits, Network,
-    OperatorState, ServiceName, SettingsPatch, SpecError, Status,
+    Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl,
+    Limits, Network, OperatorState, ServiceName, SettingsPatch, SpecError, Status,
 };
 use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
@@ -26,6 +26,8 @@ pub struct Policy {
     pub forget_after: std::time::Duration,
     /// Where the addresses are whose owners are looked up.
     pub reverse: Vec<Network>,
+    /// Where checks may go.
+    pub health: HealthPolicy,
 }
 
 /// The names that an instance's must not collide with or outgrow; fixed for the process.
@@ -192,6 +194,7 @@ impl<'s> Planner<'s> {
         let instance = spec.build(id, Some(LeaseTtl::DEFAULT), admin)?;
         self.check_addresses(&instance)?;
         self.check_names(&service, &instance)?;
+        self.check_checks(&service, &instance)?;
         if let Some(Known { instance, generation, .. }) =
             known.as_ref().filter(|known| *known.instance == instance)
         {
@@ -273,6 +276,9 @@ impl<'s> Planner<'s> {
         if service.as_str() == self.names.server {
             return Err(Refusal::invalid("service", "is the name of this server, choose another"));
         }
+        if let Some(checks) = &patch.checks {
+            self.policy.health.permits(checks)?;
+        }
         self.check_service_room(&service)?;
         Ok(vec![Op::Override { service, patch: Some(patch) }])
     }
@@ -327,6 +333,20 @@ impl<'s> Planner<'s> {
             if !self.policy.limits.allows(address.ip()) {
                 let reason = format!("{address} is in none of the networks of limits.allow");
                 return Err(Refusal::invalid(format!("addresses[{i}]"), reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether checks may go where they would.
+    fn check_checks(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
+        self.policy.health.check(instance)?;
+        let entry = self.state.services.get(service);
+        let defaults = &self.policy.declared.defaults.checks;
+        let checks = entry.map_or(defaults, |entry| entry.checks(&self.policy.declared.defaults));
+        for probe in checks.iter().filter_map(|check| check.probe()) {
+            if let Err(refused) = self.policy.health.permit(probe, instance) {
+                return Err(Refusal::invalid("addresses", refused.reason));
             }
         }
         Ok(())

@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
+    Change, Checks, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,
 };
+use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::leases::{Due, Leases};
-use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
 use crate::registry::overload::Overload;
 use crate::registry::panic::Panicking;
@@ -131,7 +131,10 @@ impl State {
         while let Some((service, first)) = rest.next() {
             let others = std::iter::from_fn(|| rest.next_if(|(other, _)| *other == service));
             let records = std::iter::once(first).chain(others.map(|(_, record)| record));
-            let views: Vec<InstanceView> = records.map(|r| self.loaded(&service, r, now)).collect();
+            let checks = self.services.get(&service).map(|entry| entry.checks(&self.defaults));
+            let checks = checks.cloned().unwrap_or_default();
+            let loaded = |record| self.loaded(&service, record, &checks, now);
+            let views: Vec<InstanceView> = records.map(loaded).collect();
             self.instances += views.len();
             let entry = self.services.entry(service.clone()).or_default();
             entry.revision = self.revision;
@@ -140,14 +143,20 @@ impl State {
         }
     }
 
-    fn loaded(&mut self, service: &ServiceName, record: Record, now: Millis) -> InstanceView {
+    fn loaded(
+        &mut self,
+        service: &ServiceName,
+        record: Record,
+        checks: &Checks,
+        now: Millis,
+    ) -> InstanceView {
         let view = InstanceView {
+            observed: adopted(None, &record.instance, checks, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
             revision: self.revision,
             lapsed: false,
-            observed: None,
             vitals: Arc::new(Vitals::new()),
         };
         start_lease(&mut self.leases, service, &view, now);
@@ -201,6 +210,7 @@ impl State {
         let Some(entry) = self.services.get_mut(service) else { return false };
         let Some(view) = entry.instances.get(id.as_str()) else { return false };
         let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
+        view.hear(from);
         if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
             start_lease(&mut self.leases, service, view, from);
         }
@@ -216,34 +226,6 @@ impl State {
         true
     }
 
-    /// Lets `change` correct what was found out about an instance, as part of the current revision.
-    /// Says whether anything is different.
-    pub(crate) fn observe(
-        &mut self,
-        service: &ServiceName,
-        id: &InstanceId,
-        now: Millis,
-        change: impl FnOnce(&mut Observed),
-    ) -> bool {
-        let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return false };
-        let Some(view) = entry.instances.get(id.as_str()) else { return false };
-        let before = view.observed.as_deref().cloned().unwrap_or_default();
-        let mut observed = before.clone();
-        change(&mut observed);
-        if observed == before {
-            return false;
-        }
-        let was = entry.answers(view);
-        let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
-        view.revision = revision;
-        let view = view.clone();
-        entry.note_withdrawal(was, &view, now);
-        self.note(service, EventKind::Put(view));
-        true
-    }
-
     /// Counts who is not answered as taken out at `now`: before a restart they may have been in
     /// answers.
     pub(crate) fn withdraw_unusable(&self, now: Millis) {
@@ -255,6 +237,7 @@ impl State {
     pub(crate) fn refresh_leases(&self, now: Millis) {
         for view in self.services.values().flat_map(|s| s.instances.iter()) {
             if !view.lapsed {
+                view.hear_again(now);
                 view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
             }
         }
@@ -383,6 +366,8 @@ impl State {
         let before = entry.instances.get(instance.id.as_str()).cloned();
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
+        let checks = entry.checks(&self.defaults);
+        let observed = adopted(before.as_ref(), &instance, checks, now);
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,
@@ -390,12 +375,13 @@ impl State {
             generation,
             revision,
             lapsed: false,
-            observed: before.as_ref().and_then(|v| v.observed.clone()),
+            observed,
             vitals,
         };
         let was = before.as_ref().is_some_and(|before| entry.answers(before));
         entry.note_withdrawal(was, &view, now);
         if registers {
+            view.hear_again(now);
             start_lease(&mut self.leases, &service, &view, now);
         }
         entry.instances.insert(view.clone());
@@ -441,6 +427,7 @@ impl State {
         let settings = entry.settings(&self.defaults);
         entry.note_settings(&before, &settings, now);
         self.note(&service, EventKind::Service(Some(settings)));
+        self.adopt_checks(&service, now);
         self.note_empty(&service, now);
         true
     }

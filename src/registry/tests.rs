@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bursts;
+mod checks;
 mod guards;
 mod in_flight;
 mod lull;
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::model::{
-    Admin, Change, CommitError, Declared, DeclaredService, Instance, InstancePatch, LeaseTtl,
-    Limits, Load, Millis, Status,
+    Admin, Change, CommitError, Declared, DeclaredService, HealthPolicy, Instance, InstancePatch,
+    LeaseTtl, Limits, Load, Millis, Status,
 };
 
 /// A store that keeps what it is given and refuses while it is told to.
@@ -75,6 +76,7 @@ fn policy() -> Policy {
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
+        health: HealthPolicy::default(),
     }
 }
 

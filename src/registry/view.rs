@@ -22,6 +22,7 @@ use crate::model::{
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
+use crate::registry::checks::CheckView;
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
 use crate::registry::observed::Observed;
@@ -82,6 +83,23 @@ impl InstanceView {
         let lease = self.lapsed.then_some("lease expired");
         let found = self.observed.iter().flat_map(|observed| observed.reasons());
         [lease, admin, status].into_iter().flatten().chain(found).collect()
+    }
+
+    /// Its checks and what they say.
+    #[must_use]
+    pub fn checks(&self) -> &[CheckView] {
+        self.observed.as_deref().map_or(&[], |observed| &observed.checks)
+    }
+
+    /// Takes note of a heartbeat that was read `at` this time.
+    pub(crate) fn hear(&self, at: Millis) {
+        self.checks().iter().for_each(|view| view.hear(at));
+    }
+
+    /// Makes the last heartbeat one that came `at` this time, if any came.
+    pub(crate) fn hear_again(&self, at: Millis) {
+        let heard = self.checks().iter().filter(|view| view.latest.at().is_some());
+        heard.for_each(|view| view.hear(at));
     }
 
     /// What is left of its lease; `None` when it has none.

@@ -7,12 +7,14 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::model::Limits;
+use crate::model::{HealthPolicy, Limits};
 
 /// How many descriptors connections may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Descriptors {
     granted: usize,
+    /// For connections and probes together.
+    left: usize,
     /// For DNS and for the side-port each.
     connections: usize,
 }
@@ -36,9 +38,25 @@ impl Descriptors {
         Self::of(usize::try_from(granted).unwrap_or(usize::MAX), open)
     }
 
+    /// `policy` with no more probes at a time than `limits` leave descriptors for.
+    pub(super) fn fit_health(self, policy: HealthPolicy, limits: &Limits) -> HealthPolicy {
+        let left = self.left.saturating_sub(2 * limits.connections);
+        // The reserve has room for these.
+        let concurrency = policy.concurrency.min(left.max(FEWEST_PROBES));
+        if concurrency < policy.concurrency {
+            tracing::warn!(
+                granted = self.granted,
+                concurrency,
+                wanted = policy.concurrency,
+                "few file descriptors, so fewer checks at a time than configured"
+            );
+        }
+        HealthPolicy { concurrency, ..policy }
+    }
+
     fn of(granted: usize, open: usize) -> Self {
         let left = granted.saturating_sub(open + RESERVE);
-        Self { granted, connections: (left / 2).max(FEWEST) }
+        Self { granted, left, connections: (left / 2).max(FEWEST) }
     }
 
     /// `limits` with no more connections than descriptors; says so where that lowers them.
@@ -60,6 +78,8 @@ impl Descriptors {
 const RESERVE: usize = 20;
 /// Even where they do not fit: fewer serve nobody.
 const FEWEST: usize = 4;
+/// Probes that there may be however few descriptors are left.
+const FEWEST_PROBES: usize = 8;
 /// What a server with few sockets has open.
 const USUAL: usize = 32;
 

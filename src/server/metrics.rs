@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
+use crate::health::HealthStats;
 use crate::http;
 use crate::model::ServiceName;
 use crate::registry::Registry;
@@ -25,13 +26,16 @@ pub(super) fn gather(
     front: Arc<Front>,
     shared: Arc<Shared>,
     zone: String,
+    health: Arc<HealthStats>,
     http: &http::Metrics,
 ) -> Metrics {
     let mut metrics = Metrics::default();
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     metrics.register("signpost_build", "The version that runs", build);
     http.register(&mut metrics);
-    metrics.register_collector(Box::new(Parts { registry, front, shared, zone }));
+    let duration = "How long probes of active checks take";
+    metrics.register("signpost_health_duration_seconds", duration, health.duration.clone());
+    metrics.register_collector(Box::new(Parts { registry, front, shared, zone, health }));
     metrics
 }
 
@@ -42,6 +46,7 @@ struct Parts {
     front: Arc<Front>,
     shared: Arc<Shared>,
     zone: String,
+    health: Arc<HealthStats>,
 }
 
 impl Collector for Parts {
@@ -80,6 +85,14 @@ impl Collector for Parts {
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
 
+        let health = &self.health;
+        let probes = "Probes of active checks that said something of an instance";
+        counter("signpost_health_probes", probes, &health.probes)?;
+        counter("signpost_health_failures", "Of these, those that failed", &health.failures)?;
+        let unable = "Probes that this machine could not do";
+        counter("signpost_health_unable", unable, &health.unable)?;
+        counter("signpost_health_changes", "Changes of a check's state", &health.changes)?;
+
         let mut gauge = |name, help, number: u64| {
             let gauge = ConstGauge::new(number.cast_signed());
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
@@ -94,6 +107,14 @@ impl Collector for Parts {
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);
         gauge("signpost_registry_expiry_lag_milliseconds", lag, late)?;
+        let checks = health.checks.load(Relaxed);
+        gauge("signpost_health_checks", "Active checks that are kept up", checks)?;
+        let running = health.running.load(Relaxed);
+        gauge("signpost_health_running", "Probes under way", running)?;
+        let queued = health.queued.load(Relaxed);
+        gauge("signpost_health_queued", "Probes that wait for others to end", queued)?;
+        let lag = "The longest that a probe began late since the last look, in milliseconds";
+        gauge("signpost_health_lag_milliseconds", lag, health.lag_ms.swap(0, Relaxed))?;
         let writes = u64::from(engine.degraded.load(Relaxed) == 0);
         gauge("signpost_store_connected", "Whether the store can write", writes)?;
         let open = loops.quic_open.load(Relaxed);

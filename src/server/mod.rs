@@ -43,6 +43,7 @@ use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
 use crate::dns::tls::{Certificate, CertificateError};
+use crate::health::{Health, HealthStats};
 use crate::http::{self, App, BadQuestion, Hooks, ReloadReply, ResolveRequest};
 use crate::model::Limits;
 use crate::registry::{Engine, Names, Registry};
@@ -145,6 +146,11 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     let front = Arc::new(Front::new(registry.clone(), served));
     let descriptors = Descriptors::left();
     let limits = descriptors.fit(live.limits);
+    let (health_policy, health_policies) =
+        watch::channel(descriptors.fit_health(live.health, &limits));
+    let health_stats = Arc::new(HealthStats::default());
+    let health =
+        Health::new(registry.clone(), health_policies, zone.clone(), Arc::clone(&health_stats));
     let shared = Arc::new(Shared::new(limits.connections, limits.connections_per_client));
     let limits = Arc::new(ArcSwap::from_pointee(limits));
     let reloader = Arc::new(Reloader {
@@ -157,6 +163,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         limits: Arc::clone(&limits),
         shared: Arc::clone(&shared),
         descriptors,
+        health: health_policy,
         gate: Mutex::new(()),
     });
     let ready = Arc::new(AtomicBool::new(false));
@@ -170,6 +177,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         ready: Arc::clone(&ready),
         stopped: stopped.clone(),
         zone,
+        health: health_stats,
     });
 
     let mut tasks = JoinSet::new();
@@ -185,6 +193,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         dns::serve::serve(bound, worker, &handler, &shared, &stopped, &mut tasks)?;
     }
     encrypted.serve(&handler, &shared, &stopped, &mut tasks);
+    tasks.spawn(health.run(stopped.clone()));
     for listener in sockets.http {
         tasks.spawn(http::serve(listener, Arc::clone(&app)));
     }
@@ -198,7 +207,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         tokio::select! {
             _ = engine_ended => "registry",
             _ = store_ended => "store",
-            Some(_) = tasks.join_next() => "loop of a socket",
+            Some(_) = tasks.join_next() => "loop of a socket or of checks",
         }
     };
     let ended = until_told_to_stop(&reloader, part_ended).await;
@@ -247,6 +256,7 @@ struct Parts {
     ready: Arc<AtomicBool>,
     stopped: watch::Receiver<bool>,
     zone: String,
+    health: Arc<HealthStats>,
 }
 
 fn side_port(parts: &Parts) -> Arc<App> {
@@ -256,6 +266,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         Arc::clone(&parts.front),
         Arc::clone(&parts.shared),
         parts.zone.clone(),
+        Arc::clone(&parts.health),
         &counters,
     );
     let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::tls::{CertificateError, Certificates};
-use crate::model::{Limits, Revision};
+use crate::model::{HealthPolicy, Limits, Revision};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
 use crate::server::encrypted;
@@ -29,6 +29,7 @@ pub(super) struct Reloader {
     pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) shared: Arc<Shared>,
     pub(super) descriptors: Descriptors,
+    pub(super) health: watch::Sender<HealthPolicy>,
     /// One reload at a time, or an older file could win over a newer one.
     pub(super) gate: Mutex<()>,
 }
@@ -85,6 +86,7 @@ impl Reloader {
         self.front.serve(served);
         let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
         let limits = self.descriptors.fit(config.live.limits);
+        self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
         self.limits.store(Arc::new(limits));
         if let Some(certificate) = certificate
@@ -141,6 +143,7 @@ mod tests {
             limits: Arc::new(ArcSwap::from_pointee(live.limits)),
             shared: Arc::new(Shared::new(8, 8)),
             descriptors: Descriptors::left(),
+            health: watch::Sender::new(live.health),
             gate: Mutex::new(()),
         });
         let before = reloader.front.served();

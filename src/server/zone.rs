@@ -137,5 +137,6 @@ pub(super) fn policy(live: &Live) -> Policy {
         limits: live.limits.clone(),
         forget_after: live.forget_after,
         reverse: live.reverse.clone(),
+        health: live.health.clone(),
     }
 }

@@ -14,7 +14,8 @@ use signpost::http::{
     ResolveRequest, bind, serve,
 };
 use signpost::model::{
-    CommitError, Declared, DeclaredService, Image, Instance, Limits, Revision, ServiceName,
+    CommitError, Declared, DeclaredService, HealthPolicy, Image, Instance, Limits, Revision,
+    ServiceName,
 };
 use signpost::registry::{Names, PersistRequest, Policy, Registry};
 use signpost::resolve::Resolution;
@@ -69,6 +70,7 @@ impl Server {
             limits: setup.limits,
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
+            health: HealthPolicy::default(),
         };
         let (persist, requests) = mpsc::channel(1);
         let store = Arc::new(Mutex::new(None));

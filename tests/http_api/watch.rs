@@ -79,7 +79,7 @@ fn a_watch_begins_with_reset_and_tells_every_change() {
             "balance": "round_robin", "answer": "auto", "ttl": "1s", "max_answers": 8,
             "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none",
             "slow_start": "0s", "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
-            "hot_key_replicas": 1,
+            "hot_key_replicas": 1, "checks": [],
         }}),
         id: Some(index + 2),
     };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Balance, Conduct, Declared, Label, Limits, Localities, MaxAnswers, RateLimit,
-    RecordTtl, Settings, ZoneName,
+    AnswerMode, Balance, Conduct, Declared, HealthPolicy, Label, Limits, Localities, MaxAnswers,
+    RateLimit, RecordTtl, Settings, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -78,6 +78,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 connections_per_client: 128,
                 allow: vec![],
             },
+            health: HealthPolicy { concurrency: 256, allow: vec![] },
             declared: Declared::default(),
         },
         warnings: vec![],

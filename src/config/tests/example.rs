@@ -123,6 +123,7 @@ fn each_key_is_in_the_example() {
         "[rate_limit]",
         "[limits]",
         "[[localities]]",
+        "[health]",
         "[defaults]",
         "[[services.web.instances]]",
     ] {
