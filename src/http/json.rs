@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::model::{Instance, Load, Millis, Revision, ServiceName, Settings, SettingsPatch};
-use crate::registry::{InstanceView, ServiceView, Source};
+use crate::registry::{Cause, InstanceView, ServiceView, Source};
 
 /// A reply with `value` as its body.
 pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
@@ -29,6 +29,15 @@ pub(crate) struct InstanceJson<'a> {
     load: Option<Load>,
     expires_in_ms: Option<u64>,
     source: Source,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ejected: Option<EjectedJson>,
+}
+
+/// That it is not answered for what clients report of it.
+#[derive(Serialize)]
+struct EjectedJson {
+    cause: Cause,
+    ends_in_ms: u64,
 }
 
 impl<'a> InstanceJson<'a> {
@@ -41,6 +50,9 @@ impl<'a> InstanceJson<'a> {
             load: view.load(),
             expires_in_ms: expires_in_ms(view, now),
             source: view.source,
+            ejected: view.observed.as_ref().and_then(|observed| observed.ejected).map(|ejected| {
+                EjectedJson { cause: ejected.cause, ends_in_ms: millis(ejected.until.since(now)) }
+            }),
         }
     }
 }

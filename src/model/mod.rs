@@ -8,6 +8,7 @@ mod change;
 mod conduct;
 mod declared;
 mod duration;
+mod ejection;
 mod few;
 mod instance;
 mod lease;
@@ -17,9 +18,12 @@ mod metadata;
 mod name;
 mod network;
 mod numbers;
+mod outcome;
 mod port;
 mod rare;
 mod settings;
+mod share;
+mod spans;
 mod tags;
 mod texts;
 mod time;
@@ -30,6 +34,7 @@ pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revi
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
+pub use ejection::{Ejection, EjectionMax};
 pub use few::Few;
 pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
 pub use lease::LeaseTtl;
@@ -39,12 +44,15 @@ pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
 pub use numbers::{NumberError, PortNumber, Tier, Weight};
+pub use outcome::Outcome;
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, MaxAnswers, Panic, Protect, RecordTtl, Settings, SettingsError,
+    AnswerMode, Balance, EjectionFailures, MaxAnswers, Panic, RecordTtl, Settings, SettingsError,
     SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
+pub use share::{Share, ShareError};
+pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
 pub use time::Millis;
 pub use zone_name::{ZoneName, ZoneNameError};

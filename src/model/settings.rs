@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::duration::DurationText;
-pub use crate::model::numbers::{MaxAnswers, SrvWeightMax};
+use crate::model::ejection::{Ejection, EjectionMax};
+pub use crate::model::numbers::{EjectionFailures, MaxAnswers, SrvWeightMax};
+use crate::model::share::Share;
+use crate::model::spans::{EjectionBase, ProtectFor};
 
 /// How clients are spread over the instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -225,8 +228,18 @@ settings! {
     slow_start: SlowStart,
     /// Share of usable instances below which all are answered; off.
     panic: Panic,
-    /// Share of instances that may not expire at once; off.
-    protect: Protect,
+    /// Share of instances above which leases that end together do not take them away; 0: off.
+    protect: Share,
+    /// How long instances are kept by that.
+    protect_for: ProtectFor,
+    /// Whether outcomes that clients report eject instances.
+    ejection: Ejection,
+    /// How many failures in a row do.
+    ejection_failures: EjectionFailures,
+    /// How long the first ejection takes.
+    ejection_base: EjectionBase,
+    /// The largest share of instances that may be ejected at once.
+    ejection_max: EjectionMax,
 }
 
 /// Guards that the contract names and this version does not have: only "off" is legal, so that a
@@ -278,10 +291,6 @@ off! {
 off! {
     /// Panic threshold; only 0.
     Panic, OffForm::Whole(0), "panic"
-}
-off! {
-    /// Expiry protection; only 0.
-    Protect, OffForm::Whole(0), "protect"
 }
 
 #[cfg(test)]

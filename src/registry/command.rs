@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{
-    Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
+    Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
 use crate::registry::observed::Finding;
+use crate::registry::outliers::Outcomes;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Write(Box<Write>, Reply),
     Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
+    Report(ServiceName, Vec<Outcome>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
+    Outcomes(ServiceName, oneshot::Sender<Result<Vec<Outcomes>, Refusal>>),
     Reload {
         policy: Box<Policy>,
         statics_changed: bool,
@@ -129,4 +132,14 @@ pub struct EngineStats {
     pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
+    /// Outcomes that clients reported.
+    pub outcomes: AtomicU64,
+    /// Instances ejected since clients reported failures in a row.
+    pub ejected_for_failures: AtomicU64,
+    /// Instances ejected since they failed far more often than others.
+    pub ejected_for_success_rate: AtomicU64,
+    /// Ejections that did not happen, since so many were ejected already.
+    pub ejections_held: AtomicU64,
+    /// Instances that are ejected now.
+    pub ejected: AtomicU64,
 }

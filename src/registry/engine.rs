@@ -5,6 +5,7 @@
 //! writes wait for the next batch. Readers never wait for any of this.
 
 mod commits;
+mod outcomes;
 mod renewals;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::model::{CommitError, Image, InstanceId, Millis, Revision, ServiceName
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
+use crate::registry::engine::outcomes::Breakers;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
 use crate::registry::op::Key;
@@ -37,6 +39,7 @@ pub struct Engine {
     names: Names,
     generation: u64,
     publisher: Publisher,
+    breakers: Breakers,
     clock: Clock,
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
@@ -85,6 +88,7 @@ impl Engine {
             names: parts.names,
             generation,
             publisher: Publisher::new(parts.views, parts.journal, parts.rng),
+            breakers: Breakers::default(),
             clock: parts.clock,
             inbox: parts.inbox,
             persist: parts.persist,
@@ -149,7 +153,10 @@ impl Engine {
 
     fn next_wake(&self) -> Millis {
         let tick = self.last_turn + TICK;
-        self.state.leases.next().map_or(tick, |due| due.min(tick))
+        [self.state.leases.next(), self.breakers.next()]
+            .into_iter()
+            .flatten()
+            .fold(tick, Millis::min)
     }
 
     fn finished(&self) -> bool {
@@ -170,6 +177,12 @@ impl Engine {
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);
                 reply.send(Ok(())).ok();
+            }
+            Command::Report(service, outcomes, reply) => {
+                reply.send(self.report(service, outcomes, now)).ok();
+            }
+            Command::Outcomes(service, reply) => {
+                reply.send(self.outcomes(service)).ok();
             }
             Command::Reload { policy, statics_changed, reply } => {
                 let reloaded = self.reload(*policy, statics_changed, now);
@@ -281,9 +294,11 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
+        self.settle_outcomes(now);
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);
+        self.stats.ejected.store(self.publisher.totals().ejected as u64, Relaxed);
     }
 
     /// Tells those whose writes are published, so that they find them in DNS.

@@ -15,6 +15,7 @@ mod leases;
 mod lull;
 mod observed;
 mod op;
+mod outliers;
 mod plan;
 mod pools;
 mod publish;
@@ -43,7 +44,8 @@ pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, R
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
-pub use observed::{Finding, Observed};
+pub use observed::{Ejected, Finding, Observed};
+pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use plan::{Names, Policy};
 pub use pools::{Selected, Selector};
 pub use refusal::Refusal;
@@ -52,8 +54,8 @@ pub use targets::{Target, Targets};
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{
-    Image, InstanceId, InstancePatch, InstanceSpec, Network, Revision, ServiceName, Settings,
-    SettingsPatch,
+    Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
+    Settings, SettingsPatch,
 };
 use command::Command;
 use engine::{Parts, QUEUE};
@@ -228,6 +230,26 @@ impl Registry {
     /// Only when the server is shutting down.
     pub async fn observe(&self, observations: Vec<Observation>) -> Result<(), Refusal> {
         self.ask(|reply| Command::Observe(observations, reply)).await
+    }
+
+    /// Takes in what clients saw of instances of `service`; says of each whether it is known.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn report(
+        &self,
+        service: ServiceName,
+        outcomes: Vec<Outcome>,
+    ) -> Result<Vec<(InstanceId, bool)>, Refusal> {
+        self.ask(|reply| Command::Report(service, outcomes, reply)).await
+    }
+
+    /// What clients saw lately of the instances of `service`, those of which anything is known.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn outcomes(&self, service: ServiceName) -> Result<Vec<Outcomes>, Refusal> {
+        self.ask(|reply| Command::Outcomes(service, reply)).await
     }
 
     /// Looks up the owners of addresses in `ranges`, and of no others: ahead of a policy that says

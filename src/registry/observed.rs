@@ -2,17 +2,40 @@
 //!
 //! In memory only: after a restart it is found out again. The state changes it, views show it.
 
+use crate::model::Millis;
+use crate::registry::outliers::Cause;
+
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Observed {
     /// It is full, or says that it has too much to do.
     pub overloaded: bool,
+    /// Its clients report failures.
+    pub ejected: Option<Ejected>,
+}
+
+/// An instance that is not answered for what clients report of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ejected {
+    /// What they report.
+    pub cause: Cause,
+    /// When it is answered again.
+    pub until: Millis,
 }
 
 impl Observed {
     /// Why it is not usable; empty when all is well.
     pub fn reasons(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [self.overloaded.then_some("overloaded")].into_iter().flatten()
+        let overloaded = self.overloaded.then_some("overloaded");
+        let ejected = self.ejected.map(|_| "ejected");
+        [overloaded, ejected].into_iter().flatten()
+    }
+
+    /// What is left of this when the instance is registered anew, as something else than before: what
+    /// clients saw was another.
+    #[must_use]
+    pub(crate) fn registered_anew(self) -> Self {
+        Self { ejected: None, ..self }
     }
 }
 

@@ -25,6 +25,14 @@ pub(crate) struct Publisher {
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
+    totals: Totals,
+}
+
+/// Of all instances that are published.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    /// How many are ejected.
+    pub(crate) ejected: usize,
 }
 
 /// The load reports of one service.
@@ -39,7 +47,8 @@ struct Reports {
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
         let indexer = Indexer::default();
-        Self { views, journal, indexer, rng, reporting: BTreeMap::new() }
+        let (reporting, totals) = (BTreeMap::new(), Totals::default());
+        Self { views, journal, indexer, rng, reporting, totals }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -53,10 +62,12 @@ impl Publisher {
         let mut built = 0;
         for name in &touched {
             let before = self.views.service(name.as_str());
+            self.totals.ejected -= before.as_ref().map_or(0, |view| view.ejected);
             match state.services.get_mut(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
+                    self.totals.ejected += view.ejected;
                     self.views.publish(view);
                     built += 1;
                 }
@@ -72,6 +83,11 @@ impl Publisher {
             self.journal.append(events, state.revision);
         }
         built
+    }
+
+    /// Of all that is published.
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Remembers that an instance of `service` reported load.

@@ -285,6 +285,11 @@ impl State {
         self.touched.insert(service.clone());
     }
 
+    /// The services that are to be published.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &ServiceName> {
+        self.touched.iter()
+    }
+
     /// The events and the services to publish since the last call.
     pub(crate) fn take_changes(&mut self) -> (Vec<Event>, BTreeSet<ServiceName>) {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.touched))
@@ -339,7 +344,7 @@ impl State {
             generation,
             revision,
             lapsed: false,
-            observed: before.as_ref().and_then(|v| v.observed.clone()),
+            observed: before.as_ref().and_then(|v| v.observed_after(registers)),
             vitals,
         };
         view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);

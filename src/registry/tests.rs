@@ -4,6 +4,7 @@ mod bursts;
 mod in_flight;
 mod lull;
 mod observed;
+mod outcomes;
 mod upkeep;
 
 use std::collections::BTreeMap;

@@ -80,6 +80,21 @@ impl InstanceView {
         [lease, admin, status].into_iter().flatten().chain(found).collect()
     }
 
+    /// Whether it would be answered if it was not ejected.
+    pub(crate) fn is_candidate(&self) -> bool {
+        let ejected = self.observed.as_ref().is_some_and(|observed| observed.ejected.is_some());
+        self.usable() || ejected && self.reasons() == ["ejected"]
+    }
+
+    /// What is found out about it after another change of it, `registers` if that is a registration.
+    pub(crate) fn observed_after(&self, registers: bool) -> Option<Arc<Observed>> {
+        if !registers {
+            return self.observed.clone();
+        }
+        let observed = self.observed.as_deref()?.clone().registered_anew();
+        (observed != Observed::default()).then(|| Arc::new(observed))
+    }
+
     /// What is left of its lease; `None` when it has none.
     #[must_use]
     pub fn remaining(&self, now: Millis) -> Option<Duration> {
@@ -170,6 +185,8 @@ pub struct ServiceView {
     pub weights: Box<[u32]>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
     pub unusable: Box<[(&'static str, usize)]>,
+    /// How many instances are ejected.
+    pub ejected: usize,
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
@@ -191,6 +208,8 @@ impl ServiceView {
             *unusable.entry(reason).or_insert(0) += 1;
         }
         let unusable = unusable.into_iter().collect();
+        let observed = || instances.iter().filter_map(|view| view.observed.as_deref());
+        let ejected = observed().filter(|observed| observed.ejected.is_some()).count();
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
@@ -203,6 +222,7 @@ impl ServiceView {
             instances,
             weights,
             unusable,
+            ejected,
             ports,
             mains,
             pools,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
@@ -73,9 +74,26 @@ impl Collector for Parts {
         counter("signpost_registry_stalls", "Times the process was stopped", &engine.stalls)?;
         let built = "Views of services built";
         counter("signpost_registry_views_built", built, &engine.views_built)?;
+        counter("signpost_registry_outcomes", "Outcomes that clients reported", &engine.outcomes)?;
+        let held = "Ejections that the cap prevented";
+        counter("signpost_registry_ejections_held", held, &engine.ejections_held)?;
         counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
+
+        let mut ejections = encoder.encode_descriptor(
+            "signpost_registry_ejections",
+            "Instances ejected, by what clients reported",
+            None,
+            MetricType::Counter,
+        )?;
+        for (cause, number) in [
+            ("failures", &engine.ejected_for_failures),
+            ("success_rate", &engine.ejected_for_success_rate),
+        ] {
+            let counter = ConstCounter::new(number.load(Relaxed));
+            counter.encode(ejections.encode_family(&[("cause", cause)])?)?;
+        }
 
         let mut gauge = |name, help, number: u64| {
             let gauge = ConstGauge::new(number.cast_signed());
@@ -85,6 +103,8 @@ impl Collector for Parts {
         gauge("signpost_registry_revision", "The registry's revision", views.revision().0)?;
         gauge("signpost_registry_services", "Services known", views.len() as u64)?;
         gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
+        let ejected = "Instances that are not answered for what clients report";
+        gauge("signpost_registry_ejected_instances", ejected, engine.ejected.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);
