@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use signpost::model::{Declared, Image, InstanceId, Limits, ServiceName};
+use signpost::model::{Declared, Image, InstanceId, Limits, ServiceName, Share};
 use signpost::registry::{Names, PersistRequest, Policy, Registry, Renewal};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -24,6 +24,7 @@ fn start(runtime: &Runtime) -> Registry {
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
+        protect: Share::NONE,
     };
     let names = Names { zone_length: 13, server: "ns1".into() };
     let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

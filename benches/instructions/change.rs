@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use signpost::model::{Declared, Image, InstanceId, InstanceSpec, Limits, ServiceName};
+use signpost::model::{Declared, Image, InstanceId, InstanceSpec, Limits, ServiceName, Share};
 use signpost::registry::{Names, PersistRequest, Policy, Registry, Renewal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -32,6 +32,7 @@ impl Changing {
             limits: Limits::default(),
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
+            protect: Share::NONE,
         };
         let names = Names { zone_length: 13, server: "ns1".into() };
         let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

@@ -19,6 +19,7 @@ use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
     Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, RateLimit, ServiceName,
+    Share,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -119,6 +120,7 @@ impl Stand {
             limits: Limits::default(),
             forget_after: Duration::from_secs(600),
             reverse: vec!["10.0.0.0/8".parse().unwrap()],
+            protect: Share::NONE,
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
         let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::model::{Instance, Load, Millis, Revision, ServiceName, Settings, SettingsPatch};
 use crate::registry::{Cause, InstanceView, ServiceView, Source};
@@ -23,7 +24,7 @@ pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
 #[derive(Serialize)]
 pub(crate) struct InstanceJson<'a> {
     #[serde(flatten)]
-    instance: &'a Instance,
+    instance: Fields<'a>,
     usable: bool,
     reasons: Vec<&'static str>,
     load: Option<Load>,
@@ -31,6 +32,36 @@ pub(crate) struct InstanceJson<'a> {
     source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     ejected: Option<EjectedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspect: Option<SuspectJson>,
+}
+
+/// The fields of an instance. That of a suspect one is not what it said itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Fields<'a> {
+    Own(&'a Instance),
+    Suspect(Map<String, Value>),
+}
+
+impl<'a> Fields<'a> {
+    fn of(view: &'a InstanceView) -> Self {
+        if view.suspect().is_none() {
+            return Self::Own(&view.instance);
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(&*view.instance) else {
+            return Self::Own(&view.instance);
+        };
+        fields.insert("status".to_owned(), "suspect".into());
+        Self::Suspect(fields)
+    }
+}
+
+/// That its lease ended and it is kept.
+#[derive(Serialize)]
+struct SuspectJson {
+    reason: &'static str,
+    ends_in_ms: Option<u64>,
 }
 
 /// That it is not answered for what clients report of it.
@@ -44,14 +75,18 @@ impl<'a> InstanceJson<'a> {
     /// `view` as it is `now`.
     pub(crate) fn new(view: &'a InstanceView, now: Millis) -> Self {
         Self {
-            instance: &view.instance,
+            instance: Fields::of(view),
             usable: view.usable(),
-            reasons: view.reasons(),
+            reasons: view.reasons().into_iter().chain(view.suspect().map(|_| "suspect")).collect(),
             load: view.load(),
             expires_in_ms: expires_in_ms(view, now),
             source: view.source,
             ejected: view.observed.as_ref().and_then(|observed| observed.ejected).map(|ejected| {
                 EjectedJson { cause: ejected.cause, ends_in_ms: millis(ejected.until.since(now)) }
+            }),
+            suspect: view.suspect().map(|suspect| SuspectJson {
+                reason: suspect.reason(),
+                ends_in_ms: expires_in_ms(view, now),
             }),
         }
     }
@@ -88,6 +123,10 @@ pub(crate) struct ServiceSummary<'a> {
     instances: usize,
     usable: usize,
     declared: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    ejected: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    suspect: usize,
 }
 
 impl<'a> ServiceSummary<'a> {
@@ -99,8 +138,14 @@ impl<'a> ServiceSummary<'a> {
             instances: view.instances.len(),
             usable: view.usable(),
             declared: view.declared,
+            ejected: view.ejected,
+            suspect: view.suspect,
         }
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is left of the lease of `view`; `None` when it has none.

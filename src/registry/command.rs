@@ -142,4 +142,8 @@ pub struct EngineStats {
     pub ejections_held: AtomicU64,
     /// Instances that are ejected now.
     pub ejected: AtomicU64,
+    /// Instances that are suspect now.
+    pub suspect: AtomicU64,
+    /// Services that lost too many leases together, each time that one did.
+    pub protections: AtomicU64,
 }

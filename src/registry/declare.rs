@@ -125,7 +125,7 @@ impl State {
             generation: 0,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
-            observed: before.and_then(|v| v.observed.clone()),
+            observed: before.and_then(|v| v.observed_after(same_lease.is_none())),
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };

@@ -26,6 +26,7 @@ use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
 use crate::registry::op::Key;
 use crate::registry::plan::{Names, Policy, Write};
+use crate::registry::protect::Protection;
 use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
@@ -241,13 +242,15 @@ impl Engine {
                 }
             }
         }
-        // One change for each service.
-        due.sort_unstable();
-        for same in due.chunk_by(|a, b| a.0 == b.0) {
-            self.state.revision = self.state.revision.next();
-            for (service, id) in same {
-                self.state.expire(service, id, now);
-            }
+        let protection = Protection {
+            share: self.policy.protect,
+            limits: &self.policy.limits,
+            suspects: self.publisher.totals().suspect,
+        };
+        self.state.review_suspects(protection, now);
+        if !due.is_empty() {
+            due.sort_unstable();
+            self.state.end_leases(&due, protection, now);
         }
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
@@ -298,7 +301,10 @@ impl Engine {
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);
-        self.stats.ejected.store(self.publisher.totals().ejected as u64, Relaxed);
+        let totals = self.publisher.totals();
+        self.stats.ejected.store(totals.ejected as u64, Relaxed);
+        self.stats.suspect.store(totals.suspect as u64, Relaxed);
+        self.stats.protections.store(totals.protections, Relaxed);
     }
 
     /// Tells those whose writes are published, so that they find them in DNS.

@@ -12,6 +12,29 @@ pub struct Observed {
     pub overloaded: bool,
     /// Its clients report failures.
     pub ejected: Option<Ejected>,
+    /// Its lease ended together with too many others, and it is kept until what is its deadline now.
+    /// It is answered all the same.
+    pub suspect: Option<Suspect>,
+}
+
+/// Why an instance is kept whose lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspect {
+    /// Too many of its service ended together.
+    Service,
+    /// Too many of the registry did.
+    Registry,
+}
+
+impl Suspect {
+    /// The reason, for people.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Service => "lease expired with many others of the service",
+            Self::Registry => "lease expired with many others of the registry",
+        }
+    }
 }
 
 /// An instance that is not answered for what clients report of it.
@@ -35,7 +58,7 @@ impl Observed {
     /// clients saw was another.
     #[must_use]
     pub(crate) fn registered_anew(self) -> Self {
-        Self { ejected: None, ..self }
+        Self { ejected: None, suspect: None, ..self }
     }
 }
 

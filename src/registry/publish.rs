@@ -33,6 +33,25 @@ pub(crate) struct Publisher {
 pub(crate) struct Totals {
     /// How many are ejected.
     pub(crate) ejected: usize,
+    /// How many are suspect.
+    pub(crate) suspect: usize,
+    /// How often a service came to have suspect instances.
+    pub(crate) protections: u64,
+}
+
+/// Services whose instances turned suspect, or are no longer, in one publication. One line of the log
+/// for all of them: a failure of the network concerns many.
+#[derive(Default)]
+struct Turned {
+    services: usize,
+    first: Option<ServiceName>,
+}
+
+impl Turned {
+    fn note(&mut self, service: &ServiceName) {
+        self.services += 1;
+        self.first.get_or_insert_with(|| service.clone());
+    }
 }
 
 /// The load reports of one service.
@@ -60,14 +79,18 @@ impl Publisher {
     pub(crate) fn publish(&mut self, state: &mut State, now: Millis) -> usize {
         let (events, touched) = state.take_changes();
         let mut built = 0;
+        let (mut kept, mut over) = (Turned::default(), Turned::default());
         for name in &touched {
             let before = self.views.service(name.as_str());
+            let was_suspect = before.as_ref().map_or(0, |view| view.suspect);
+            let mut suspect = 0;
             self.totals.ejected -= before.as_ref().map_or(0, |view| view.ejected);
             match state.services.get_mut(name) {
                 Some(service) => {
                     let view = self.build(name, service, &state.defaults, now);
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.totals.ejected += view.ejected;
+                    suspect = view.suspect;
                     self.views.publish(view);
                     built += 1;
                 }
@@ -76,13 +99,31 @@ impl Publisher {
                     self.views.forget(name);
                 }
             }
+            self.totals.suspect = self.totals.suspect - was_suspect + suspect;
+            match (was_suspect, suspect) {
+                (0, 1..) => kept.note(name),
+                (1.., 0) => over.note(name),
+                (0, 0) | (1.., 1..) => {}
+            }
         }
+        self.totals.protections += kept.services as u64;
+        self.log_turned(&kept, &over);
         self.indexer.publish(self.views.index());
         if self.views.revision() != state.revision {
             self.views.set_revision(state.revision);
             self.journal.append(events, state.revision);
         }
         built
+    }
+
+    fn log_turned(&self, kept: &Turned, over: &Turned) {
+        let suspect = self.totals.suspect;
+        if let Turned { services, first: Some(first) } = kept {
+            tracing::warn!(services, %first, suspect, "many leases ended together, instances are kept as suspect");
+        }
+        if let Turned { services, first: Some(first) } = over {
+            tracing::info!(services, %first, suspect, "no instance is suspect any more");
+        }
     }
 
     /// Of all that is published.

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::balance::dynamic::Dynamic;
 use crate::model::{
-    Change, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
-    Revision, ServiceName, Settings, SettingsPatch,
+    Change, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record, Revision,
+    ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::journal::{Event, EventKind, Reason};
+use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
@@ -34,6 +35,10 @@ pub(crate) struct State {
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
     touched: BTreeSet<ServiceName>,
+    /// Leases that ended lately.
+    pub(crate) lapses: Lapses,
+    /// Services of which suspect instances came back, since the last review.
+    pub(super) recovering: BTreeSet<ServiceName>,
 }
 
 /// One service and its instances.
@@ -84,6 +89,8 @@ impl State {
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            lapses: Lapses::default(),
+            recovering: BTreeSet::new(),
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -130,8 +137,8 @@ impl State {
                 self.put(service, instance, generation, registers, now)
             }
             Op::Renew { service, instance, generation } => {
-                if self.renew(&service, &instance.id, now) {
-                    return false;
+                if let Some(changed) = self.renew(&service, &instance.id, now) {
+                    return changed;
                 }
                 // Its lease ended while this waited; the store has not heard of that yet.
                 self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
@@ -140,7 +147,10 @@ impl State {
             Op::Remove { service, id } => self.remove(&service, &id, Reason::Deregistered, now),
             Op::Override { service, patch } => self.set_override(service, patch, now),
             Op::Operator { service, id, state } => self.operate(&service, &id, state, now),
-            Op::Forget { service } => self.forget(&service),
+            Op::Forget { service } => {
+                self.lapses.take(&service);
+                self.forget(&service)
+            }
         }
     }
 
@@ -149,27 +159,37 @@ impl State {
         self.services.get(service)?.instances.get(id)
     }
 
-    /// Restarts the lease, counted from `from`, and says whether the instance exists. A declared
-    /// instance whose lease had ended is usable again. A renewal that another has overtaken takes
+    /// Restarts the lease, counted from `from`. Says whether that is a change, as it is of an
+    /// instance whose lease had ended: a declared one is usable again, a suspect one no longer
+    /// suspect. `None`: there is no such instance. A renewal that another has overtaken takes
     /// nothing away from it.
-    pub(crate) fn renew(&mut self, service: &ServiceName, id: &InstanceId, from: Millis) -> bool {
+    pub(crate) fn renew(
+        &mut self,
+        service: &ServiceName,
+        id: &InstanceId,
+        from: Millis,
+    ) -> Option<bool> {
         let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return false };
-        let Some(view) = entry.instances.get(id.as_str()) else { return false };
+        let entry = self.services.get_mut(service)?;
+        let view = entry.instances.get(id.as_str())?;
+        let ended = view.lapsed || view.is_suspect();
         let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
-        if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
+        if ended || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
             start_lease(&mut self.leases, service, view, from);
         }
         // What is looked at to be changed counts as changed, which most renewals are not.
-        if view.lapsed
-            && let Some(view) = entry.instances.get_mut(id.as_str())
-        {
+        if ended && let Some(view) = entry.instances.get_mut(id.as_str()) {
+            if view.is_suspect() {
+                self.recovering.insert(service.clone());
+            }
+            self.lapses.forget(service, id);
             view.lapsed = false;
+            view.clear_suspicion();
             view.revision = revision;
             let kind = EventKind::Put(view.clone());
             self.note(service, kind);
         }
-        true
+        Some(ended)
     }
 
     /// Lets `change` correct what was found out about an instance, as part of the current revision.
@@ -203,31 +223,12 @@ impl State {
     /// Gives every lease one full fresh ttl from `now`.
     pub(crate) fn refresh_leases(&self, now: Millis) {
         for view in self.services.values().flat_map(|s| s.instances.iter()) {
-            if !view.lapsed {
-                view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
-            }
-        }
-    }
-
-    /// Ends the lease of an instance: a registered one goes, a declared one lapses. Part of the
-    /// current revision.
-    pub(crate) fn expire(&mut self, service: &ServiceName, id: &InstanceId, now: Millis) {
-        let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return };
-        let Some(source) = entry.instances.get(id.as_str()).map(|view| view.source) else { return };
-        match source {
-            Source::Api => {
-                self.remove(service, id, Reason::Expired, now);
-                self.unstored.insert(Key::Instance(service.clone(), id.clone()));
-            }
-            Source::File => {
-                let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
-                let was_usable = view.usable();
-                view.lapsed = true;
-                view.revision = revision;
-                view.vitals.note_withdrawal(was_usable, view, now);
-                let kind = EventKind::Put(view.clone());
-                self.note(service, kind);
+            let fresh = view.instance.ttl.map(|ttl| now + ttl.get());
+            if view.is_suspect() {
+                // It may have longer than a ttl.
+                view.vitals.set_deadline(view.vitals.deadline().max(fresh));
+            } else if !view.lapsed {
+                view.vitals.set_deadline(fresh);
             }
         }
     }
@@ -335,6 +336,10 @@ impl State {
         let revision = self.revision;
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
+        self.lapses.forget(&service, &instance.id);
+        if registers && before.as_ref().is_some_and(InstanceView::is_suspect) {
+            self.recovering.insert(service.clone());
+        }
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         self.instances += usize::from(before.is_none());
@@ -363,6 +368,9 @@ impl State {
         reason: Reason,
         now: Millis,
     ) -> bool {
+        if reason == Reason::Deregistered {
+            self.lapses.forget(service, id);
+        }
         let Some(entry) = self.services.get_mut(service) else { return false };
         if !entry.instances.remove(id) {
             return false;
@@ -422,7 +430,16 @@ pub(super) fn start_lease(
     view: &InstanceView,
     from: Millis,
 ) {
-    let deadline = view.instance.ttl.map(LeaseTtl::get).map(|ttl| from + ttl);
+    end_lease_at(leases, service, view, view.instance.ttl.map(|ttl| from + ttl.get()));
+}
+
+/// Has the lease of `view` end at `deadline`.
+pub(super) fn end_lease_at(
+    leases: &mut Leases,
+    service: &ServiceName,
+    view: &InstanceView,
+    deadline: Option<Millis>,
+) {
     view.vitals.set_deadline(deadline);
     // A later deadline is found when the timer comes to the entry that is already there.
     if let Some(deadline) = deadline.filter(|deadline| *deadline < view.vitals.scheduled()) {
@@ -437,7 +454,7 @@ const SPARE_DEADLINES: usize = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Admin, InstanceSpec};
+    use crate::model::{Admin, InstanceSpec, LeaseTtl};
 
     #[test]
     fn a_renewal_is_no_change_of_the_instance() {
@@ -455,7 +472,7 @@ mod tests {
         state.apply(put, Millis(0));
         state.services.get_mut(&service).unwrap().instances.show();
 
-        assert!(state.renew(&service, &id, Millis(1_000)));
+        assert_eq!(state.renew(&service, &id, Millis(1_000)), Some(false));
 
         assert_eq!(state.services[&service].instances.changed(), 0);
     }

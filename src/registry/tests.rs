@@ -5,6 +5,7 @@ mod in_flight;
 mod lull;
 mod observed;
 mod outcomes;
+mod protect;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::model::{
     Admin, Change, CommitError, Declared, DeclaredService, Instance, InstancePatch, LeaseTtl,
-    Limits, Load, Millis, Status,
+    Limits, Load, Millis, Share, Status,
 };
 
 /// A store that keeps what it is given and refuses while it is told to.
@@ -72,6 +73,7 @@ fn policy() -> Policy {
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
+        protect: Share::NONE,
     }
 }
 

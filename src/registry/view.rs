@@ -22,7 +22,7 @@ use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
-use crate::registry::observed::Observed;
+use crate::registry::observed::{Observed, Suspect};
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
@@ -78,6 +78,25 @@ impl InstanceView {
         let lease = self.lapsed.then_some("lease expired");
         let found = self.observed.iter().flat_map(|observed| observed.reasons());
         [lease, admin, status].into_iter().flatten().chain(found).collect()
+    }
+
+    /// Why it is kept although its lease ended; `None` when it is not.
+    #[must_use]
+    pub fn suspect(&self) -> Option<Suspect> {
+        self.observed.as_ref()?.suspect
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect().is_some()
+    }
+
+    /// Takes note of a sign of life.
+    pub(crate) fn clear_suspicion(&mut self) {
+        if self.is_suspect() {
+            let observed = self.observed.as_deref().cloned().unwrap_or_default();
+            let observed = Observed { suspect: None, ..observed };
+            self.observed = (observed != Observed::default()).then(|| Arc::new(observed));
+        }
     }
 
     /// Whether it would be answered if it was not ejected.
@@ -187,6 +206,8 @@ pub struct ServiceView {
     pub unusable: Box<[(&'static str, usize)]>,
     /// How many instances are ejected.
     pub ejected: usize,
+    /// How many instances are suspect.
+    pub suspect: usize,
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
@@ -210,6 +231,7 @@ impl ServiceView {
         let unusable = unusable.into_iter().collect();
         let observed = || instances.iter().filter_map(|view| view.observed.as_deref());
         let ejected = observed().filter(|observed| observed.ejected.is_some()).count();
+        let suspect = observed().filter(|observed| observed.suspect.is_some()).count();
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
@@ -223,6 +245,7 @@ impl ServiceView {
             weights,
             unusable,
             ejected,
+            suspect,
             ports,
             mains,
             pools,

@@ -77,6 +77,8 @@ impl Collector for Parts {
         counter("signpost_registry_outcomes", "Outcomes that clients reported", &engine.outcomes)?;
         let held = "Ejections that the cap prevented";
         counter("signpost_registry_ejections_held", held, &engine.ejections_held)?;
+        let protections = "Times that a service lost too many leases together";
+        counter("signpost_registry_protections", protections, &engine.protections)?;
         counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
@@ -105,6 +107,8 @@ impl Collector for Parts {
         gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
         let ejected = "Instances that are not answered for what clients report";
         gauge("signpost_registry_ejected_instances", ejected, engine.ejected.load(Relaxed))?;
+        let suspect = "Instances that are kept although their leases ended";
+        gauge("signpost_registry_suspect_instances", suspect, engine.suspect.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);

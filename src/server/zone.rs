@@ -136,5 +136,6 @@ pub(super) fn policy(live: &Live) -> Policy {
         limits: live.limits.clone(),
         forget_after: live.forget_after,
         reverse: live.reverse.clone(),
+        protect: live.protect,
     }
 }

@@ -14,7 +14,7 @@ use signpost::http::{
     ResolveRequest, bind, serve,
 };
 use signpost::model::{
-    CommitError, Declared, DeclaredService, Image, Instance, Limits, Revision, ServiceName,
+    CommitError, Declared, DeclaredService, Image, Instance, Limits, Revision, ServiceName, Share,
 };
 use signpost::registry::{Names, PersistRequest, Policy, Registry};
 use signpost::resolve::Resolution;
@@ -69,6 +69,7 @@ impl Server {
             limits: setup.limits,
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
+            protect: Share::NONE,
         };
         let (persist, requests) = mpsc::channel(1);
         let store = Arc::new(Mutex::new(None));

@@ -20,13 +20,15 @@ impl Engine {
         now: Millis,
     ) {
         count(&self.stats.renewals, renewals.len());
-        // Renewing what had lapsed changes what is served, and so needs a revision.
-        let revives = |renewal: &Renewal| {
+        // Renewing what had lapsed or is suspect changes what is shown, and so needs a revision.
+        let (mut ended, mut revived) = (false, false);
+        for renewal in &renewals {
             let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
-            view.is_some_and(|view| view.lapsed && renewal.is_of(view))
-        };
-        let revived = renewals.iter().any(revives);
-        if revived {
+            let Some(view) = view.filter(|view| renewal.is_of(view)) else { continue };
+            ended |= view.lapsed || view.is_suspect();
+            revived |= view.lapsed;
+        }
+        if ended {
             self.state.revision = self.state.revision.next();
         }
         let mut statuses = Vec::new();
@@ -34,6 +36,7 @@ impl Engine {
         for renewal in renewals {
             results.push(self.renew_one(renewal, now, &mut statuses));
         }
+        // What is suspect is answered already.
         if revived {
             self.publish(now);
         }
