@@ -180,7 +180,7 @@ impl Engine {
                 reply.send(Ok(())).ok();
             }
             Command::Report(service, outcomes, reply) => {
-                reply.send(self.report(service, outcomes, now)).ok();
+                self.report(service, outcomes, reply, now);
             }
             Command::Outcomes(service, reply) => {
                 reply.send(self.outcomes(service)).ok();

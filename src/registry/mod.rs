@@ -234,7 +234,8 @@ impl Registry {
         self.ask(|reply| Command::Observe(observations, reply)).await
     }
 
-    /// Takes in what clients saw of instances of `service`; says of each whether it is known.
+    /// Takes in what clients saw of instances of `service`; says of each whether it is known. What
+    /// follows from it is visible then.
     ///
     /// # Errors
     /// When there is no such service.

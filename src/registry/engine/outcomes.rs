@@ -4,12 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tokio::sync::oneshot;
+
 use crate::model::{InstanceId, Millis, Outcome, ServiceName};
 use crate::registry::command::EngineStats;
 use crate::registry::engine::{Engine, count};
 use crate::registry::observed::Ejected;
 use crate::registry::outliers::{Cause, Outcomes, Outliers, Rules, Step};
 use crate::registry::refusal::Refusal;
+use crate::registry::reply::Answer;
 use crate::registry::view::InstanceView;
 
 /// The breakers of the services whose clients report outcomes, and when each is looked at next.
@@ -68,16 +71,18 @@ impl Breakers {
 }
 
 impl Engine {
-    /// Takes in what clients saw of instances of `service`; says of each whether it is known. What
-    /// follows from it is decided once for all reports of a turn.
+    /// Takes in what clients saw of instances of `service`. What follows from it is decided once for
+    /// all reports of a turn, and in force when they are answered.
     pub(super) fn report(
         &mut self,
         service: ServiceName,
         outcomes: Vec<Outcome>,
+        reply: oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>,
         now: Millis,
-    ) -> Result<Vec<(InstanceId, bool)>, Refusal> {
+    ) {
         let Some(entry) = self.state.services.get(&service) else {
-            return Err(Refusal::UnknownService(service));
+            reply.send(Err(Refusal::UnknownService(service))).ok();
+            return;
         };
         let rules = Rules::of(&entry.settings(&self.state.defaults));
         let mut results = Vec::with_capacity(outcomes.len());
@@ -94,7 +99,7 @@ impl Engine {
         if results.iter().any(|(_, known)| *known) {
             self.breakers.reported.insert(service);
         }
-        Ok(results)
+        self.answers.push(Answer::Reported(results, reply));
     }
 
     /// What clients saw of the instances of `service`.

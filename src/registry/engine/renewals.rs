@@ -10,7 +10,7 @@ use crate::registry::command::{Renewal, Renewed};
 use crate::registry::engine::{Engine, count};
 use crate::registry::plan::Write;
 use crate::registry::refusal::Refusal;
-use crate::registry::reply::Reply;
+use crate::registry::reply::{Answer, Reply};
 
 impl Engine {
     pub(super) fn renew(
@@ -20,15 +20,14 @@ impl Engine {
         now: Millis,
     ) {
         count(&self.stats.renewals, renewals.len());
-        // Renewing what had lapsed or is suspect changes what is shown, and so needs a revision.
-        let (mut ended, mut revived) = (false, false);
-        for renewal in &renewals {
+        // Renewing what had lapsed changes what is served, and what is suspect, what is shown of it:
+        // that needs a revision.
+        let revives = |renewal: &Renewal| {
             let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
-            let Some(view) = view.filter(|view| renewal.is_of(view)) else { continue };
-            ended |= view.lapsed || view.is_suspect();
-            revived |= view.lapsed;
-        }
-        if ended {
+            view.is_some_and(|view| (view.lapsed || view.is_suspect()) && renewal.is_of(view))
+        };
+        let revived = renewals.iter().any(revives);
+        if revived {
             self.state.revision = self.state.revision.next();
         }
         let mut statuses = Vec::new();
@@ -36,14 +35,13 @@ impl Engine {
         for renewal in renewals {
             results.push(self.renew_one(renewal, now, &mut statuses));
         }
-        // What is suspect is answered already.
-        if revived {
-            self.publish(now);
-        }
-        if statuses.is_empty() {
-            reply.send(Ok(results)).ok();
-        } else {
+        if !statuses.is_empty() {
             self.waiting.push((Write::Statuses(statuses), Reply::Renewed(results, reply)));
+        } else if revived {
+            // Once it is published, which one turn does for all that came back in it.
+            self.answers.push(Answer::Renewed(results, reply));
+        } else {
+            reply.send(Ok(results)).ok();
         }
     }
 

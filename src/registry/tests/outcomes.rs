@@ -26,18 +26,12 @@ fn out(registry: &Registry) -> Vec<(String, Vec<&'static str>)> {
     out.map(|view| (view.instance.id.to_string(), view.reasons())).collect()
 }
 
-/// Until the engine has worked on what was reported.
-async fn turn() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_fails_is_out_for_30_s_and_comes_back_by_itself() {
     let (registry, store) = web(3).await;
     let (before, commits) = (registry.views().revision(), store.commits.lock().unwrap().len());
 
     assert!(report(&registry, "web-2", 0, 5).await);
-    turn().await;
 
     assert_eq!(out(&registry), [("web-2".into(), vec!["ejected"])]);
     assert_eq!(registry.views().revision(), before.next());
@@ -57,9 +51,7 @@ async fn an_instance_that_fails_is_out_for_30_s_and_comes_back_by_itself() {
 async fn the_last_instance_is_never_ejected() {
     let (registry, _) = web(2).await;
     report(&registry, "web-1", 0, 50).await;
-    turn().await;
     report(&registry, "web-2", 0, 50).await;
-    turn().await;
     assert_eq!(out(&registry), [("web-1".into(), vec!["ejected"])]);
     assert_eq!(registry.stats().ejections_held.load(Ordering::Relaxed), 1);
 
@@ -73,12 +65,10 @@ async fn the_last_instance_is_never_ejected() {
 async fn what_is_out_for_other_reasons_takes_no_place_among_the_ejected() {
     let (registry, _) = web(3).await;
     report(&registry, "web-1", 0, 5).await;
-    turn().await;
     let drain = InstancePatch { admin: Some(Some(Admin::Draining)), ..InstancePatch::default() };
     registry.patch(service("web"), id("web-1"), drain).await.unwrap();
 
     report(&registry, "web-2", 0, 5).await;
-    turn().await;
 
     let reasons = [("web-1", vec!["draining", "ejected"]), ("web-2", vec!["ejected"])];
     assert_eq!(out(&registry), reasons.map(|(id, reasons)| (id.to_owned(), reasons)));
@@ -88,7 +78,6 @@ async fn what_is_out_for_other_reasons_takes_no_place_among_the_ejected() {
 async fn registering_the_same_again_ends_no_ejection_and_another_does() {
     let (registry, _) = web(3).await;
     report(&registry, "web-1", 0, 5).await;
-    turn().await;
 
     let same = spec(r#"{"addresses":["10.0.0.1"],"ttl":null}"#);
     registry.register(service("web"), id("web-1"), same).await.unwrap();
@@ -99,7 +88,6 @@ async fn registering_the_same_again_ends_no_ejection_and_another_does() {
     assert_eq!(out(&registry), []);
     // Nor does a single failure eject what came in its place.
     report(&registry, "web-1", 0, 1).await;
-    turn().await;
     assert_eq!(out(&registry), []);
 }
 
@@ -107,7 +95,6 @@ async fn registering_the_same_again_ends_no_ejection_and_another_does() {
 async fn switching_it_off_ends_all_ejections() {
     let (registry, _) = web(3).await;
     report(&registry, "web-1", 0, 5).await;
-    turn().await;
     assert_eq!(out(&registry).len(), 1);
 
     let off = serde_json::from_str(r#"{"ejection":"off"}"#).unwrap();
@@ -149,7 +136,6 @@ async fn outcomes_are_shown_and_forgotten() {
 async fn nothing_is_left_to_do_when_all_of_a_service_is_gone() {
     let (registry, _) = web(3).await;
     report(&registry, "web-1", 0, 5).await;
-    turn().await;
     for number in 1..=3 {
         registry.deregister(service("web"), id(&format!("web-{number}"))).await.unwrap();
     }
