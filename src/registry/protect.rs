@@ -13,7 +13,7 @@ use crate::model::{InstanceId, LeaseTtl, Limits, Millis, ServiceName, Settings, 
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::observed::Suspect;
 use crate::registry::op::Key;
-use crate::registry::state::{State, end_lease_at};
+use crate::registry::state::{Service, State, end_lease_at};
 use crate::registry::view::{InstanceView, Source};
 
 /// What decides, beside the settings of services.
@@ -41,6 +41,7 @@ impl State {
         let silent = protection.suspects + lapses.ended + fresh;
         let whole = self.instances + lapses.gone;
         let everywhere = fresh > 0 && protection.share.is_exceeded(silent, whole);
+        self.widespread |= everywhere;
         for same in due.chunk_by(|a, b| a.0 == b.0) {
             self.end_some(&same[0].0, same, protection, everywhere, now);
         }
@@ -111,13 +112,20 @@ impl State {
         }
     }
 
-    /// Gives the suspect instances of services where others came back one more ttl, where those that
-    /// are left are no longer too many to be failures of their own.
+    /// Gives suspect instances one more ttl where others came back, so that those that are left are
+    /// no longer too many to be failures of their own.
     pub(crate) fn review_suspects(&mut self, protection: Protection<'_>, now: Millis) {
         if protection.share.is_exceeded(protection.suspects, self.instances) {
             return;
         }
-        for service in std::mem::take(&mut self.recovering) {
+        let mut services = std::mem::take(&mut self.recovering);
+        if std::mem::take(&mut self.widespread) {
+            // Those of a service where nobody came back were kept for the others' sake.
+            let kept = |service: &Service| service.instances.iter().any(InstanceView::is_suspect);
+            let kept = self.services.iter().filter(|(_, service)| kept(service));
+            services.extend(kept.map(|(name, _)| name.clone()));
+        }
+        for service in services {
             let share = self.settings_of(&service).protect;
             if self.are_many(&service, share, 0) {
                 continue;

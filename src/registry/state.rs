@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) lapses: Lapses,
     /// Services of which suspect instances came back, since the last review.
     pub(super) recovering: BTreeSet<ServiceName>,
+    /// Whether too many leases of the registry ended together, and too few came back since.
+    pub(super) widespread: bool,
 }
 
 /// One service and its instances.
@@ -91,6 +93,7 @@ impl State {
             touched: BTreeSet::new(),
             lapses: Lapses::default(),
             recovering: BTreeSet::new(),
+            widespread: false,
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -289,6 +292,11 @@ impl State {
     /// The services that are to be published.
     pub(crate) fn touched(&self) -> impl Iterator<Item = &ServiceName> {
         self.touched.iter()
+    }
+
+    /// Whether `service` is to be published.
+    pub(crate) fn is_touched(&self, service: &ServiceName) -> bool {
+        self.touched.contains(service)
     }
 
     /// The events and the services to publish since the last call.

@@ -225,13 +225,17 @@ impl ServiceView {
             named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
         let ports = ports.into_iter().collect();
         let mut unusable = BTreeMap::new();
-        for reason in instances.iter().filter_map(|i| i.reasons().into_iter().next()) {
-            *unusable.entry(reason).or_insert(0) += 1;
+        let (mut ejected, mut suspect) = (0, 0);
+        for view in instances.iter() {
+            if let Some(reason) = view.reasons().into_iter().next() {
+                *unusable.entry(reason).or_insert(0) += 1;
+            }
+            if let Some(observed) = &view.observed {
+                ejected += usize::from(observed.ejected.is_some());
+                suspect += usize::from(observed.suspect.is_some());
+            }
         }
         let unusable = unusable.into_iter().collect();
-        let observed = || instances.iter().filter_map(|view| view.observed.as_deref());
-        let ejected = observed().filter(|observed| observed.ejected.is_some()).count();
-        let suspect = observed().filter(|observed| observed.suspect.is_some()).count();
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();

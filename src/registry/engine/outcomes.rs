@@ -140,9 +140,11 @@ impl Engine {
             return Vec::new();
         };
         let instances = &entry.instances;
-        breaker.outliers.retain(|id, generation| {
-            instances.get(id.as_str()).is_some_and(|view| view.generation == generation)
-        });
+        if self.state.is_touched(service) {
+            breaker.outliers.retain(|id, generation| {
+                instances.get(id.as_str()).is_some_and(|view| view.generation == generation)
+            });
+        }
         let rules = Rules::of(&entry.settings(&self.state.defaults));
         let candidates = || instances.iter().filter(|view| view.is_candidate()).count();
         let is_candidate =

@@ -250,6 +250,27 @@ async fn the_registry_is_protected_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_stays_silent_when_the_others_are_back_has_one_more_ttl() {
+    let whole = Policy { protect: Share::new(0.5).unwrap(), ..policy() };
+    let (registry, _) = start(whole);
+    for name in ["a", "b", "c", "d"] {
+        registry.register(service(name), id("i"), at("10.0.0.1")).await.unwrap();
+    }
+    sleep(10.2).await;
+    let known = || ["a", "b", "c", "d"].map(|name| ids(&registry, name).len());
+    for _ in 0..3 {
+        let renewals = ["a", "b"].map(|name| renewal(&registry, name, "i"));
+        registry.renew(renewals.into()).await.unwrap();
+        assert_eq!(known(), [1; 4]);
+        sleep(3.0).await;
+    }
+
+    sleep(2.0).await;
+
+    assert_eq!(known(), [1, 1, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_declared_instance_is_kept_usable_and_lapses_when_that_is_over() {
     let leased = |number: u8| {
         format!(r#"{{"id":"web-{number}","addresses":["10.0.0.{number}"],"ttl":"10s"}}"#)
