@@ -24,7 +24,7 @@ fn start(runtime: &Runtime) -> Registry {
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
-        protect: Share::NONE,
+        protect: Share::default(),
     };
     let names = Names { zone_length: 13, server: "ns1".into() };
     let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

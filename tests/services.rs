@@ -29,9 +29,9 @@ fn services_are_listed_with_what_they_have() {
         "revision": revision + 1,
         "services": [
             { "service": "declared", "revision": declared, "instances": 0, "usable": 0,
-              "declared": true },
+              "declared": true, "panic": false },
             { "service": "web", "revision": revision + 1, "instances": 2, "usable": 1,
-              "declared": false },
+              "declared": false, "panic": false },
         ],
     });
     assert_eq!((list.status, list.body), (200, body));
@@ -43,8 +43,9 @@ fn settings_are_overridden_key_by_key_and_kept() {
     let effective = json!({
         "balance": "random", "answer": "auto", "ttl": "9s", "max_answers": 3,
         "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none", "slow_start": "0s",
-        "panic": 0, "protect": 0, "protect_for": "10m", "ejection": "on",
-        "ejection_failures": 5, "ejection_base": "30s", "ejection_max": 0.3,
+        "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
+        "protect_for": "10m", "ejection": "on", "ejection_failures": 5, "ejection_base": "30s",
+        "ejection_max": 0.3,
     });
 
     let set = server.http.put("/v1/services/web", &json!({ "balance": "random" }));
@@ -57,7 +58,7 @@ fn settings_are_overridden_key_by_key_and_kept() {
     let read = server.http.get("/v1/services/web");
     let body = json!({
         "revision": read.body["revision"], "service": "web", "settings": effective,
-        "overrides": { "balance": "random" }, "instances": [],
+        "overrides": { "balance": "random" }, "panic": false, "instances": [],
     });
     assert_eq!((read.status, read.body), (200, body));
 
@@ -79,7 +80,8 @@ fn settings_that_are_not_there_or_not_yet_are_refused_by_name() {
         (json!({ "max_answers": 0 }), "invalid", "max_answers"),
         (json!({ "ttl": "2h" }), "invalid", "ttl"),
         (json!({ "srv_weight_max": 65_536 }), "invalid", "srv_weight_max"),
-        (json!({ "slow_start": "3s" }), "invalid", "slow_start"),
+        (json!({ "slow_start": "2h" }), "invalid", "slow_start"),
+        (json!({ "panic": 1.5 }), "invalid", "panic"),
     ] {
         let reply = server.http.put("/v1/services/web", &settings);
         assert_eq!(reply.problem(), (400, kind, Some(field)), "{settings}: {reply:?}");

@@ -7,8 +7,10 @@
 pub mod dynamic;
 pub mod hash;
 pub mod meter;
+pub mod nearness;
 pub mod owners;
 pub mod pool;
+pub mod slow_start;
 pub mod weights;
 
 mod cast;

@@ -61,14 +61,16 @@ impl Owners {
     }
 }
 
-/// The weight in rendezvous hashing. Where weights in force follow the load, a key would move
-/// with it: there the static weight counts.
+/// The weight in rendezvous hashing. Where weights in force follow the load, or grow while an
+/// instance is new, a key would move with them: there the static weight counts.
 pub(super) fn lasting(member: &Member<'_>, balance: Balance) -> u32 {
-    let follows_load = match balance {
-        Balance::WeightedRoundRobin | Balance::LeastConnections => true,
-        Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-    };
-    if follows_load && member.weight > 0 { member.base.into() } else { member.weight }
+    match balance {
+        Balance::RoundRobin => member.weight.min(1),
+        Balance::ConsistentHash => member.weight,
+        Balance::Random | Balance::WeightedRoundRobin | Balance::LeastConnections => {
+            if member.weight > 0 { member.base.into() } else { 0 }
+        }
+    }
 }
 
 /// The seat of a member that weighs `weight`.

@@ -134,14 +134,8 @@ impl Pool {
             AnswerMode::Subset => Shape::Sample,
             AnswerMode::Auto | AnswerMode::All | AnswerMode::Ordered => Shape::Front,
             AnswerMode::StickySubset => {
-                let weight = |m: &Member<'_>| match balance {
-                    Balance::RoundRobin => m.weight.min(1),
-                    Balance::Random
-                    | Balance::WeightedRoundRobin
-                    | Balance::LeastConnections
-                    | Balance::ConsistentHash => lasting(m, balance),
-                };
-                Shape::Sticky(Rendezvous::new(members.iter().map(|m| seat(m, weight(m))), n))
+                let seats = members.iter().map(|m| seat(m, lasting(m, balance)));
+                Shape::Sticky(Rendezvous::new(seats, n))
             }
         };
         let sampled = matches!(shape, Shape::Sample);

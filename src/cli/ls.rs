@@ -33,7 +33,7 @@ fn services_table(list: &ServiceList, layout: Layout) -> String {
         [
             service.service.clone(),
             service.instances.to_string(),
-            service.usable.to_string(),
+            format!("{}{}", service.usable, if service.panic { ", panic" } else { "" }),
             service.revision.to_string(),
             yes_or_no(service.declared).to_owned(),
         ]
@@ -44,13 +44,14 @@ fn services_table(list: &ServiceList, layout: Layout) -> String {
 fn service_table(service: &ServiceReply, layout: Layout) -> String {
     let settings = &service.settings;
     let heading = format!(
-        "{}: balance {}, answer {}, ttl {}{}, revision {}",
+        "{}: balance {}, answer {}, ttl {}{}, revision {}{}",
         service.service,
         settings.balance,
         settings.answer,
         settings.ttl,
         overridden(service),
         service.revision,
+        if service.panic { ", in panic" } else { "" },
     );
     let header = ["ID", "ADDRESSES", "PORTS", "WEIGHT", "STATUS", "USABLE", "EXPIRES", "SOURCE"];
     let rows = service.instances.iter().map(|instance| {
@@ -105,15 +106,15 @@ mod tests {
         let list: ServiceList = serde_json::from_str(
             r#"{"revision":12,"services":[
                 {"service":"api","revision":3,"instances":0,"usable":0,"declared":true},
-                {"service":"web","revision":12,"instances":10,"usable":9,"declared":false,"x":1}]}"#,
+                {"service":"web","revision":12,"instances":10,"usable":4,"declared":false,"panic":true,"x":1}]}"#,
         )
         .unwrap();
 
         assert_eq!(
             services_table(&list, Layout::Lines),
-            "SERVICE  INSTANCES  USABLE  REVISION  DECLARED\n\
-             api      0          0       3         yes\n\
-             web      10         9       12        no\n"
+            "SERVICE  INSTANCES  USABLE    REVISION  DECLARED\n\
+             api      0          0         3         yes\n\
+             web      10         4, panic  12        no\n"
         );
     }
 

@@ -18,6 +18,9 @@ pub(super) struct ServiceSummary {
     pub(super) instances: u64,
     pub(super) usable: u64,
     pub(super) declared: bool,
+    /// Whether so few are healthy that health is not believed.
+    #[serde(default)]
+    pub(super) panic: bool,
 }
 
 /// `GET /v1/services/{s}`.
@@ -28,6 +31,8 @@ pub(super) struct ServiceReply {
     pub(super) settings: SettingsReply,
     #[serde(default)]
     pub(super) overrides: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    pub(super) panic: bool,
     pub(super) instances: Vec<InstanceReply>,
 }
 

@@ -106,6 +106,26 @@ impl<'i> Document<'i> {
         self.read(table, &KeyPath::default().key(name), &[]).unwrap_or_default()
     }
 
+    /// The tables of the list of that name, `[[name]]`, each with its path; none when the file has
+    /// none.
+    pub(super) fn tables(&mut self, name: &str) -> Vec<(KeyPath, DeTable<'i>)> {
+        let at = KeyPath::default().key(name);
+        let Some(value) = self.root.get(name).cloned() else {
+            return Vec::new();
+        };
+        let list = match value.into_inner() {
+            DeValue::Array(list) => list,
+            other => {
+                let message =
+                    format!("invalid type: {}, expected a list of tables", other.type_str());
+                self.fault(&at, &message, Some(&format!("write [[{at}]] above the keys of each")));
+                return Vec::new();
+            }
+        };
+        let table = |(i, value)| Some((at.index(i), self.as_table(value, &at.index(i))?));
+        list.into_iter().enumerate().filter_map(table).collect()
+    }
+
     /// `value` as a table; a fault when it is something else.
     pub(super) fn as_table(
         &mut self,

@@ -80,7 +80,9 @@ fn example(key: &str) -> Option<&'static str> {
         "ttl" | "negative_ttl" | "forget_after" => "write a duration: \"5s\", \"250ms\", \"2m\"",
         "addresses" => "write IP addresses: [\"10.0.0.11\", \"2001:db8::11\"]",
         "listen" => "write an address and a port: [\"127.0.0.1:8053\", \"[::1]:8053\"]",
-        "allow" | "reverse" | "exempt" => "write networks: [\"10.0.0.0/8\", \"2001:db8::/32\"]",
+        "allow" | "reverse" | "exempt" | "networks" => {
+            "write networks: [\"10.0.0.0/8\", \"2001:db8::/32\"]"
+        }
         "ports" => "write tables: [{ name = \"http\", port = 8080 }]",
         "client_prefix" => "write the lengths for IPv4 and IPv6: [24, 56]",
         "body" | "bulk_body" => "write a size: \"512KiB\", \"1MiB\"",

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 10] = [
+pub(super) const SECTIONS: [&str; 11] = [
     "server",
     "dns",
     "tls",
@@ -23,6 +23,7 @@ pub(super) const SECTIONS: [&str; 10] = [
     "registry",
     "rate_limit",
     "limits",
+    "localities",
     "defaults",
     "services",
 ];
@@ -138,7 +139,7 @@ pub(super) struct RegistrySection {
 
 impl Default for RegistrySection {
     fn default() -> Self {
-        Self { forget_after: DurationText(Duration::from_secs(600)), protect: Share::NONE }
+        Self { forget_after: DurationText(Duration::from_secs(600)), protect: Share::default() }
     }
 }
 

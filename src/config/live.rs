@@ -8,7 +8,9 @@ use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
-use crate::model::{Conduct, Declared, DurationText, Limits, Network, RateLimit, Share};
+use crate::model::{
+    Conduct, Declared, DurationText, Limits, Localities, Network, RateLimit, Share,
+};
 
 /// What a reload may change.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Live {
     pub certificate: Option<CertificateFiles>,
     /// Ranges whose PTR names are ours; none overlaps another.
     pub reverse: Vec<Network>,
+    /// Which clients are where.
+    pub localities: Localities,
     /// The zone files, patterns expanded, sorted, without duplicates.
     pub zones: Vec<PathBuf>,
     /// How the DNS front treats who asks.
@@ -40,6 +44,7 @@ pub(super) struct Effective {
     pub(super) certificate: Option<CertificateFiles>,
     pub(super) rate_limit: RateLimit,
     pub(super) limits: Limits,
+    pub(super) localities: Localities,
     pub(super) declared: Declared,
 }
 
@@ -52,13 +57,14 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, rate_limit, limits, declared } = effective;
+        let Effective { certificate, rate_limit, limits, localities, declared } = effective;
         apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
             certificate,
             reverse: dns.reverse.clone(),
+            localities,
             zones: zones::expanded(document, &dns.zones, folder),
             conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
@@ -72,8 +78,7 @@ impl Live {
 /// An address is in one zone.
 fn apart(document: &mut Document<'_>, ranges: &[Network]) {
     for (i, range) in ranges.iter().enumerate() {
-        let holds = |a: &Network, b: &Network| a.length() <= b.length() && a.contains(b.address());
-        let other = ranges[..i].iter().find(|other| holds(other, range) || holds(range, other));
+        let other = ranges[..i].iter().find(|other| other.holds(*range) || range.holds(**other));
         if let Some(other) = other {
             let message = format!("{range} and {other} overlap: an address would be in two zones");
             document.fault(&KeyPath::of("dns.reverse").index(i), &message, None);

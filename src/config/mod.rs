@@ -12,6 +12,7 @@ mod file;
 mod key_path;
 mod listen;
 mod live;
+mod localities;
 mod services;
 mod size;
 mod zones;
@@ -119,6 +120,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let registry: RegistrySection = document.section("registry");
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
     let limits = Limits::from(document.section::<LimitsSection>("limits"));
+    let localities = localities::of(document);
     let defaults: SettingsPatch = document.section("defaults");
 
     let certificate = certificate::files(document, &tls, folder);
@@ -130,7 +132,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
-    let effective = Effective { certificate, rate_limit, limits, declared };
+    let effective = Effective { certificate, rate_limit, limits, localities, declared };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

@@ -17,8 +17,11 @@ use crate::dns::reply::Reply;
 use crate::dns::responder::{Responder, Witness};
 use crate::dns::rtype;
 use crate::dns::transport::{Peer, Transport, UDP_PAYLOAD};
+use crate::model::Network;
 use crate::registry::ServiceView;
-use crate::resolve::{Answer, Explanation, Kind, Outcome, Resolution, ResolvedRecord, explain};
+use crate::resolve::{
+    Answer, Asker, Explanation, Kind, Outcome, Resolution, ResolvedRecord, explain,
+};
 
 /// Why a question cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +71,9 @@ impl Front {
         let views = self.registry().views();
         let rcode = Responder::new(views, &served, &query, peer, now, &mut rng)
             .respond(reply, &mut listener);
-        let mut resolution = Resolution { rcode: rcode.as_str().into(), ..Resolution::default() };
+        let locality = served.localities.find(Network::of(source.ip(), u8::MAX)).cloned();
+        let rcode = rcode.as_str().into();
+        let mut resolution = Resolution { rcode, locality, ..Resolution::default() };
         // Our own writing is read back, so that this cannot differ from what goes over the wire.
         if let Ok(message) = Message::from_vec(&bytes) {
             resolution.aa = message.metadata.authoritative;
@@ -99,9 +104,10 @@ impl Witness for Listener {
         view: &ServiceView,
         labels: &[&[u8]],
         kind: Kind,
+        asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     ) {
-        self.explanation = Some(explain(view, labels, kind, outcome, &mut self.rng));
+        self.explanation = Some(explain(view, labels, kind, asker, outcome, &mut self.rng));
     }
 }
 

@@ -18,8 +18,8 @@ use crate::dns::served::Served;
 use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
-    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Limits, RateLimit, ServiceName,
-    Share,
+    Admin, Conduct, Declared, DeclaredService, Image, InstanceSpec, Label, Limits, Localities,
+    Locality, RateLimit, ServiceName, Share,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -120,7 +120,7 @@ impl Stand {
             limits: Limits::default(),
             forget_after: Duration::from_secs(600),
             reverse: vec!["10.0.0.0/8".parse().unwrap()],
-            protect: Share::NONE,
+            protect: Share::default(),
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
         let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));
@@ -137,6 +137,13 @@ impl Stand {
     /// Treats clients otherwise, and serves no zone files.
     pub(crate) fn with(self, conduct: Conduct) -> Self {
         self.front.serve(Served { conduct, ..served("service.local.", &[]) });
+        self
+    }
+
+    /// Knows where clients are, by network, region and zone; serves no zone files.
+    pub(crate) fn at(self, networks: &[(&str, &str, &str)]) -> Self {
+        let localities = localities(networks);
+        self.front.serve(Served { localities, ..served("service.local.", &[]) });
         self
     }
 
@@ -162,6 +169,15 @@ impl Stand {
     pub(crate) fn ask(&self, name: &str, rtype: u16) -> Message {
         self.send(&QueryBytes::new(name, rtype).opt(1232, 0, &[]), "192.0.2.1")
     }
+}
+
+/// Of networks, regions and zones; an empty zone is none.
+pub(crate) fn localities(networks: &[(&str, &str, &str)]) -> Localities {
+    let label = |text: &str| Label::new(text).ok();
+    let entry = |(network, region, zone): &(&str, &str, &str)| {
+        (network.parse().unwrap(), Locality { region: label(region), zone: label(zone) })
+    };
+    Localities::new(networks.iter().map(entry).collect())
 }
 
 fn unlimited() -> RateLimit {
@@ -196,6 +212,7 @@ pub(crate) fn served(apex: &str, zone_files: &[&str]) -> Served {
         default_ttl: 5,
         negative_ttl: 1,
         client_prefix: (24, 56),
+        localities: Localities::default(),
         // Tests ask faster than any client.
         conduct: Conduct { rate_limit: unlimited(), ..Conduct::default() },
         aliases: Vec::new(),

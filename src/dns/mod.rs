@@ -42,6 +42,8 @@ mod https;
 mod laws;
 mod listing;
 mod messages;
+#[cfg(test)]
+mod near_answers;
 mod opt;
 #[cfg(test)]
 mod option_answers;

@@ -21,7 +21,7 @@ use crate::dns::writer::{AnswerWriter, V4_RECORD, V6_RECORD};
 use crate::dns::zones::{self, End as ZoneEnd, Found as ZoneFound, ServerZone, Zone};
 use crate::model::{Millis, Network};
 use crate::registry::{ServiceView, Views};
-use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, listing, resolve};
+use crate::resolve::{Answer, Asker, Kind, Listing, Outcome, exists, is_pooled, listing, resolve};
 
 /// Is told how an answer came about. Queries have nobody to tell.
 pub(super) trait Witness {
@@ -34,6 +34,7 @@ pub(super) trait Witness {
         view: &ServiceView,
         labels: &[&[u8]],
         kind: Kind,
+        asker: &Asker<'_>,
         outcome: &Outcome<Answer>,
     );
 }
@@ -43,7 +44,8 @@ pub(super) struct Quiet;
 
 impl Witness for Quiet {
     const PEEKS: bool = false;
-    fn found(&mut self, _: &ServiceView, _: &[&[u8]], _: Kind, _: &Outcome<Answer>) {}
+    fn found(&mut self, _: &ServiceView, _: &[&[u8]], _: Kind, _: &Asker<'_>, _: &Outcome<Answer>) {
+    }
 }
 
 /// Answers one question.
@@ -51,7 +53,10 @@ pub(super) struct Responder<'q> {
     views: &'q Views,
     served: &'q Served,
     query: &'q Query<'q>,
+    /// The client: its address, or the network that a client subnet says it is in.
     client: Network,
+    /// What counts as this client.
+    prefix: Network,
     now: Millis,
     rng: &'q mut SmallRng,
     /// Why a service that is known is not in the answer, for people.
@@ -100,7 +105,8 @@ impl<'q> Responder<'q> {
             views,
             served,
             query,
-            client: served.client(address, length),
+            client: Network::of(address, length),
+            prefix: served.client(address, length),
             now,
             rng,
             reason: None,
@@ -345,16 +351,17 @@ impl<'q> Responder<'q> {
         let Asked { owner, labels, apex } = *asked;
         let room = reply.room();
         let asker = Asker {
-            prefix: self.client,
+            client: self.client,
+            prefix: self.prefix,
+            localities: Some(&self.served.localities),
             fit_v4: room / V4_RECORD,
             fit_v6: room / V6_RECORD,
             now: self.now,
             peek: W::PEEKS,
         };
-        let client = self.client;
-        // Without EDNS there is nowhere to say it, and most services have no data of other types.
-        let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
-        let tells = self.query.head.edns.is_some() && common;
+        let client = self.prefix;
+        // Without EDNS there is nowhere to say it.
+        let tells = self.query.head.edns.is_some();
         let mut reason = None;
         let found = resolve(self.views, labels, kind, &asker, self.rng, |mut outcome, view| {
             if let Some(view) = view {
@@ -366,9 +373,9 @@ impl<'q> Responder<'q> {
                         outcome = Outcome::NoData;
                     }
                 }
-                witness.found(view, labels, kind, &outcome);
-                if tells && matches!(outcome, Outcome::NoData) {
-                    reason = none_usable(view, labels);
+                witness.found(view, labels, kind, &asker, &outcome);
+                if tells {
+                    reason = remark(view, labels, kind, &outcome);
                 }
             }
             match outcome {
@@ -405,6 +412,23 @@ impl<'q> End<'q> {
     fn of(outcome: zones::Outcome, home: &'q Authority) -> Self {
         let zones::Outcome { rcode, authoritative, needs_soa, .. } = outcome;
         Self { rcode, authoritative, negative: needs_soa.then_some(home) }
+    }
+}
+
+/// What people should know of an answer, or of none.
+fn remark(
+    view: &ServiceView,
+    labels: &[&[u8]],
+    kind: Kind,
+    outcome: &Outcome<Answer>,
+) -> Option<String> {
+    let panic = || view.panic.as_ref().filter(|_| is_pooled(labels)).map(ToString::to_string);
+    // Most services have no data of other types.
+    let common = [Kind::A, Kind::Aaaa, Kind::Srv, Kind::Txt, Kind::Svcb].contains(&kind);
+    match outcome {
+        Outcome::Answer(_) => panic(),
+        Outcome::NoData if common => panic().or_else(|| none_usable(view, labels)),
+        Outcome::NoData | Outcome::NxDomain => None,
     }
 }
 
@@ -449,7 +473,8 @@ const ANY_KINDS: [Kind; 7] =
 /// How often a static alias may lead back to the registry and on: a chain of registry names ends at
 /// once, so only static aliases count.
 const MAX_RESTARTS: usize = 4;
-/// RFC 8914: other, which the text says.
+/// RFC 8914: other, which the text says. No code is about the health of what is answered: a stale
+/// answer is one that a resolver kept.
 const EDE_OTHER: u16 = 0;
 /// RFC 8914: not authoritative.
 const EDE_NOT_AUTHORITATIVE: u16 = 20;

@@ -9,7 +9,7 @@ use crate::dns::name::{Name, is_within};
 use crate::dns::reverse::Reverse;
 use crate::dns::rtype;
 use crate::dns::zones::{End, ServerZone, Zones};
-use crate::model::{Conduct, Network};
+use crate::model::{Conduct, Localities, Network};
 
 /// Everything an answer needs that is not in the registry.
 #[derive(Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Served {
     pub negative_ttl: u32,
     /// How many bits of an address count as one client, for v4 and v6.
     pub client_prefix: (u8, u8),
+    /// Which clients are where.
+    pub localities: Localities,
     /// How who asks is treated.
     pub conduct: Conduct,
 }

@@ -72,7 +72,7 @@ mod tests {
 
     fn binding(json: &str, default_port: Option<u16>) -> Vec<u8> {
         let instance: Instance = serde_json::from_str(json).unwrap();
-        let record = Srv { priority: 1, weight: 256, port: 443, instance: 0 };
+        let record = Srv { priority: 1, weight: 256, port: 443, instance: 0, far: false };
         parameters(&instance, &record, default_port)
     }
 

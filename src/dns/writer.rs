@@ -64,9 +64,7 @@ impl AnswerWriter<'_> {
                 Data::Addresses(_) | Data::Txt(_) => {}
             }
         }
-        if answer.by_client {
-            reply.scope(self.client.length());
-        }
+        reply.scope(answer.scope);
     }
 
     /// Writes records up to the first that does not fit, and says how many.

@@ -99,6 +99,9 @@ pub(crate) struct ServiceJson<'a> {
     service: &'a ServiceName,
     settings: &'a Settings,
     overrides: SettingsPatch,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    panic: bool,
     instances: Vec<InstanceJson<'a>>,
 }
 
@@ -110,6 +113,7 @@ impl<'a> ServiceJson<'a> {
             service: &view.name,
             settings: &view.settings,
             overrides: view.overrides.as_deref().cloned().unwrap_or_default(),
+            panic: view.panic.is_some(),
             instances: view.instances.iter().map(|i| InstanceJson::new(i, now)).collect(),
         }
     }
@@ -123,6 +127,9 @@ pub(crate) struct ServiceSummary<'a> {
     instances: usize,
     usable: usize,
     declared: bool,
+    /// Only while it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    panic: bool,
     #[serde(skip_serializing_if = "is_zero")]
     ejected: usize,
     #[serde(skip_serializing_if = "is_zero")]
@@ -138,8 +145,9 @@ impl<'a> ServiceSummary<'a> {
             instances: view.instances.len(),
             usable: view.usable(),
             declared: view.declared,
-            ejected: view.ejected,
-            suspect: view.suspect,
+            panic: view.panic.is_some(),
+            ejected: view.found.ejected,
+            suspect: view.found.suspect,
         }
     }
 }

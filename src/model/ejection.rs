@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::share::{Share, ShareError};
+use crate::model::guards::Share;
 
 /// Whether outcomes eject instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,8 +16,8 @@ pub enum Ejection {
 }
 
 /// The largest share of a service's instances that may be ejected at once.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "Share")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Share", into = "Share")]
 pub struct EjectionMax(Share);
 
 impl EjectionMax {
@@ -31,11 +31,10 @@ impl EjectionMax {
     /// | over 0 | 2 or more | the share, rounded down, at least 1, at most all but one |
     #[must_use]
     pub fn of(self, candidates: usize) -> usize {
-        if self.0 == Share::NONE || candidates < 2 {
+        if self.0.is_off() || candidates < 2 {
             return 0;
         }
-        let most = (1..candidates).rev().find(|part| !self.0.is_exceeded(*part, candidates));
-        most.unwrap_or(1)
+        self.0.of(candidates).clamp(1, candidates - 1)
     }
 }
 
@@ -45,10 +44,9 @@ impl Default for EjectionMax {
     }
 }
 
-impl TryFrom<f64> for EjectionMax {
-    type Error = ShareError;
-    fn try_from(number: f64) -> Result<Self, ShareError> {
-        Share::new(number).map(Self)
+impl From<Share> for EjectionMax {
+    fn from(share: Share) -> Self {
+        Self(share)
     }
 }
 
@@ -64,7 +62,7 @@ mod tests {
 
     #[test]
     fn one_of_two_may_be_ejected_and_never_all() {
-        let max = |share: f64| EjectionMax::try_from(share).unwrap();
+        let max = |share: f64| EjectionMax::from(Share::new(share).unwrap());
 
         let default = [0, 1, 2, 3, 6, 7, 10, 100].map(|n| EjectionMax::default().of(n));
         assert_eq!(default, [0, 0, 1, 1, 1, 2, 3, 30]);

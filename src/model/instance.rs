@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::model::address::Address;
 use crate::model::few::Few;
 use crate::model::lease::LeaseTtl;
+use crate::model::locality::Locality;
 use crate::model::metadata::Metadata;
 use crate::model::name::{InstanceId, Label, ServiceName};
 use crate::model::numbers::{PortNumber, Tier, Weight};
@@ -306,18 +307,6 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
-}
-
-/// Where an instance runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with region and zone")]
-pub struct Locality {
-    /// A region, e.g. `eu`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<Label>,
-    /// A zone of the region, e.g. `eu-1a`: what `zone` names select by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Label>,
 }
 
 /// What the operator wants of an instance.

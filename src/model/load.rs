@@ -24,6 +24,9 @@ pub struct Load {
     /// Latency of a request in milliseconds.
     #[serde(deserialize_with = "measure", skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
+    /// It wants no more clients for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overloaded: Option<bool>,
 }
 
 fn measure<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {

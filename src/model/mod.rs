@@ -10,10 +10,12 @@ mod declared;
 mod duration;
 mod ejection;
 mod few;
+mod guards;
 mod instance;
 mod lease;
 mod limits;
 mod load;
+mod locality;
 mod metadata;
 mod name;
 mod network;
@@ -22,7 +24,6 @@ mod outcome;
 mod port;
 mod rare;
 mod settings;
-mod share;
 mod spans;
 mod tags;
 mod texts;
@@ -36,10 +37,11 @@ pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
 pub use ejection::{Ejection, EjectionMax};
 pub use few::Few;
-pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, Locality, SpecError, Status};
+pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
 pub use limits::Limits;
 pub use load::Load;
+pub use locality::{Localities, Locality, LocalityPolicy};
 pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
@@ -48,10 +50,9 @@ pub use outcome::Outcome;
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, EjectionFailures, MaxAnswers, Panic, RecordTtl, Settings, SettingsError,
-    SettingsPatch, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, EjectionFailures, MaxAnswers, PanicMode, RecordTtl, Settings,
+    SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
-pub use share::{Share, ShareError};
 pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
 pub use time::Millis;

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An address range in CIDR form, e.g. `10.0.0.0/8`. Bits behind the prefix are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// An address range in CIDR form, e.g. `10.0.0.0/8`. Bits behind the prefix are zero. One comes before
+/// those that lie in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
@@ -49,6 +50,12 @@ impl Network {
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4() && Self::of(address, self.length) == self
+    }
+
+    /// Whether all of `other` lies in it; a network holds itself.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.length <= other.length && self.contains(other.address)
     }
 }
 

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::duration::DurationText;
 use crate::model::ejection::{Ejection, EjectionMax};
+pub use crate::model::guards::{PanicMode, Share, SlowStart};
+use crate::model::locality::LocalityPolicy;
 pub use crate::model::numbers::{EjectionFailures, MaxAnswers, SrvWeightMax};
-use crate::model::share::Share;
 use crate::model::spans::{EjectionBase, ProtectFor};
 
 /// How clients are spread over the instances.
@@ -166,9 +167,12 @@ pub enum SettingsError {
     /// A TTL out of range.
     #[error("{0} is out of range, 0s-1h is allowed")]
     Ttl(DurationText),
-    /// A guard that this version does not have.
-    #[error("{0} is not available in this version, leave it off")]
-    Later(&'static str),
+    /// A slow start out of range.
+    #[error("{0} is out of range, 0s-1h is allowed")]
+    SlowStart(DurationText),
+    /// Not a share.
+    #[error("{0} is out of range, 0-1 is allowed")]
+    Share(String),
 }
 
 /// Defines [`Settings`] and [`SettingsPatch`] from one list, so that no key is in one only.
@@ -224,13 +228,17 @@ settings! {
     srv_weight_max: SrvWeightMax,
     /// Which metadata DNS publishes.
     txt: TxtPolicy,
-    /// Ramp of a new instance's weight; off.
+    /// How long the weight of a new instance grows.
     slow_start: SlowStart,
-    /// Share of usable instances below which all are answered; off.
-    panic: Panic,
+    /// The share of healthy instances, by weight, under which the service is in panic.
+    panic: Share,
+    /// Who is answered in a panic.
+    panic_mode: PanicMode,
     /// Share of instances above which leases that end together do not take them away; 0: off.
     protect: Share,
-    /// How long instances are kept by that.
+    /// Whether clients are sent to instances near them.
+    locality: LocalityPolicy,
+    /// How long instances are kept by `protect`.
     protect_for: ProtectFor,
     /// Whether outcomes that clients report eject instances.
     ejection: Ejection,
@@ -240,57 +248,6 @@ settings! {
     ejection_base: EjectionBase,
     /// The largest share of instances that may be ejected at once.
     ejection_max: EjectionMax,
-}
-
-/// Guards that the contract names and this version does not have: only "off" is legal, so that a
-/// file never promises protection that nobody gives.
-macro_rules! off {
-    ($(#[$doc:meta])* $name:ident, $off:expr, $key:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-        #[serde(try_from = "OffForm", into = "OffForm")]
-        pub struct $name;
-
-        impl TryFrom<OffForm> for $name {
-            type Error = SettingsError;
-            fn try_from(form: OffForm) -> Result<Self, SettingsError> {
-                if form.is_off() { Ok(Self) } else { Err(SettingsError::Later($key)) }
-            }
-        }
-
-        impl From<$name> for OffForm {
-            fn from(_: $name) -> Self {
-                $off
-            }
-        }
-    };
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a number or a duration")]
-enum OffForm {
-    Whole(i64),
-    Share(f64),
-    Duration(DurationText),
-}
-
-impl OffForm {
-    fn is_off(&self) -> bool {
-        match self {
-            Self::Whole(n) => *n == 0,
-            Self::Share(n) => *n == 0.0,
-            Self::Duration(d) => d.0.is_zero(),
-        }
-    }
-}
-
-off! {
-    /// Slow start; only "0s".
-    SlowStart, OffForm::Duration(DurationText(Duration::ZERO)), "slow_start"
-}
-off! {
-    /// Panic threshold; only 0.
-    Panic, OffForm::Whole(0), "panic"
 }
 
 #[cfg(test)]
@@ -307,12 +264,5 @@ mod tests {
         assert_eq!(settings.balance, Balance::Random);
         assert_eq!(settings.txt, TxtPolicy::Keys(vec!["version".into()]));
         assert_eq!(settings.ttl, RecordTtl::default());
-    }
-
-    #[test]
-    fn what_is_not_there_cannot_be_switched_on() {
-        let error = serde_json::from_str::<SettingsPatch>(r#"{"slow_start":"30s"}"#).unwrap_err();
-
-        assert!(error.to_string().contains("not available in this version"), "{error}");
     }
 }

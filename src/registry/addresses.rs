@@ -76,7 +76,7 @@ impl Addresses {
             }
             units = Some(grouped.units.into());
         }
-        let spec = spec(stock.settings, stock.settings.answer, members, records);
+        let spec = spec(stock, stock.settings.answer, members, records);
         Self {
             pool: Pool::new(spec, rng),
             octets: Octets::of(family, &addresses),

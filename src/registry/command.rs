@@ -132,6 +132,8 @@ pub struct EngineStats {
     pub views_built: AtomicU64,
     /// Instances known.
     pub instances: AtomicU64,
+    /// Services in panic.
+    pub services_in_panic: AtomicU64,
     /// Outcomes that clients reported.
     pub outcomes: AtomicU64,
     /// Instances ejected since clients reported failures in a row.

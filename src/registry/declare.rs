@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::model::{Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName};
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::op::Key;
-use crate::registry::state::{Service, State, start_lease};
+use crate::registry::renew::start_lease;
+use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Source, Vitals};
 
 impl State {
@@ -41,13 +42,13 @@ impl State {
         if instance == *before.instance {
             return false;
         }
+        let was = entry.answers(before);
         let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        let was_usable = view.usable();
         view.instance = Arc::new(instance);
         view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
+        let view = view.clone();
+        entry.note_withdrawal(was, &view, now);
+        self.note(service, EventKind::Put(view));
         true
     }
 
@@ -70,6 +71,9 @@ impl State {
             let was_declared = entry.is_declared();
             entry.declared = new.map(|service| Box::new(service.settings.clone()));
             let settings = entry.settings(&self.defaults);
+            if known {
+                entry.note_settings(&old_settings, &settings, now);
+            }
             if !known || settings != old_settings || entry.is_declared() != was_declared {
                 self.note(&name, EventKind::Service(Some(settings)));
             }
@@ -129,7 +133,8 @@ impl State {
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };
-        view.vitals.note_withdrawal(before.is_some_and(InstanceView::usable), &view, now);
+        let was = before.is_some_and(|before| entry.answers(before));
+        entry.note_withdrawal(was, &view, now);
         if same_lease.is_none() {
             start_lease(&mut self.leases, service, &view, now);
         }

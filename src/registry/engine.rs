@@ -81,6 +81,8 @@ impl Engine {
         let now = parts.clock.now();
         let mut state = State::new(parts.image, parts.policy.forget_after, now);
         state.declare(&parts.policy.declared, now);
+        // Zero is never.
+        state.withdraw_unusable(now.max(Millis(1)));
         let generation = state.revision.0;
         let mut engine = Self {
             told: state.revision,
@@ -297,10 +299,12 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
+        self.state.settle_overloads(now);
         self.settle_outcomes(now);
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);
+        self.stats.services_in_panic.store(self.publisher.panicking() as u64, Relaxed);
         let totals = self.publisher.totals();
         self.stats.ejected.store(totals.ejected as u64, Relaxed);
         self.stats.suspect.store(totals.suspect as u64, Relaxed);

@@ -2,8 +2,11 @@
 //!
 //! In memory only: after a restart it is found out again. The state changes it, views show it.
 
+use std::sync::Arc;
+
 use crate::model::Millis;
 use crate::registry::outliers::Cause;
+use crate::registry::view::InstanceView;
 
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,7 +52,7 @@ pub struct Ejected {
 impl Observed {
     /// Why it is not usable; empty when all is well.
     pub fn reasons(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let overloaded = self.overloaded.then_some("overloaded");
+        let overloaded = self.overloaded.then_some(OVERLOADED);
         let ejected = self.ejected.map(|_| "ejected");
         [overloaded, ejected].into_iter().flatten()
     }
@@ -59,6 +62,62 @@ impl Observed {
     #[must_use]
     pub(crate) fn registered_anew(self) -> Self {
         Self { ejected: None, suspect: None, ..self }
+    }
+}
+
+/// How many instances of a service something was found out about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Those that are ejected.
+    pub ejected: usize,
+    /// Those that are suspect.
+    pub suspect: usize,
+}
+
+impl Findings {
+    pub(crate) fn of(instances: &[InstanceView]) -> Self {
+        let mut findings = Self::default();
+        for observed in instances.iter().filter_map(|view| view.observed.as_deref()) {
+            findings.ejected += usize::from(observed.ejected.is_some());
+            findings.suspect += usize::from(observed.suspect.is_some());
+        }
+        findings
+    }
+}
+
+impl InstanceView {
+    /// Why it is kept although its lease ended; `None` when it is not.
+    #[must_use]
+    pub fn suspect(&self) -> Option<Suspect> {
+        self.observed.as_ref()?.suspect
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect().is_some()
+    }
+
+    /// Takes note of a sign of life.
+    pub(crate) fn clear_suspicion(&mut self) {
+        if self.is_suspect() {
+            let observed = self.observed.as_deref().cloned().unwrap_or_default();
+            let observed = Observed { suspect: None, ..observed };
+            self.observed = (observed != Observed::default()).then(|| Arc::new(observed));
+        }
+    }
+
+    /// Whether it would be answered if it was not ejected.
+    pub(crate) fn is_candidate(&self) -> bool {
+        let ejected = self.observed.as_ref().is_some_and(|observed| observed.ejected.is_some());
+        self.usable() || ejected && self.reasons() == ["ejected"]
+    }
+
+    /// What is found out about it after another change of it, `registers` if that is a registration.
+    pub(crate) fn observed_after(&self, registers: bool) -> Option<Arc<Observed>> {
+        if !registers {
+            return self.observed.clone();
+        }
+        let observed = self.observed.as_deref()?.clone().registered_anew();
+        (observed != Observed::default()).then(|| Arc::new(observed))
     }
 }
 
@@ -77,3 +136,6 @@ impl Finding {
         }
     }
 }
+
+/// Why an instance that is overloaded is not usable.
+pub(crate) const OVERLOADED: &str = "overloaded";

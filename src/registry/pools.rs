@@ -13,7 +13,9 @@ use std::sync::{Arc, OnceLock};
 use rand::Rng;
 
 use crate::balance::pool::{Member, PoolSpec};
-use crate::model::{AnswerMode, RecordTtl, Settings};
+use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
+use crate::registry::locality::Weighed;
+use crate::registry::panic::Panic;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::view::InstanceView;
 
@@ -34,9 +36,53 @@ pub(crate) struct Stock<'v> {
     pub(crate) instances: &'v [InstanceView],
     pub(crate) weights: &'v [u32],
     pub(crate) settings: &'v Settings,
+    /// `None` when health is believed.
+    pub(crate) panic: Option<&'v Panic>,
+    /// Whether the weight of any of them grows.
+    pub(crate) ramps: bool,
+    /// How clients at one locality see it; `None`: it is for everybody.
+    pub(crate) weighed: Option<&'v Weighed>,
 }
 
 impl<'v> Stock<'v> {
+    /// Whether an instance may be answered.
+    pub(crate) fn answers(self, instance: usize) -> bool {
+        match self.panic {
+            None => self.instances[instance].usable(),
+            Some(panic) => panic.answered[instance],
+        }
+    }
+
+    /// The algorithm that pools go by. Each in turn has no weights: while some grow it is a schedule
+    /// of weights that are else the same.
+    fn balance(self) -> Balance {
+        match self.settings.balance {
+            Balance::RoundRobin if self.ramps => Balance::WeightedRoundRobin,
+            usual => usual,
+        }
+    }
+
+    pub(crate) fn instance(self, instance: u32) -> &'v Instance {
+        &self.instances[instance as usize].instance
+    }
+
+    /// The static weight of an instance, or what stands for it.
+    fn static_weight(self, instance: u32) -> u16 {
+        let own = || match self.settings.balance {
+            Balance::RoundRobin => 1,
+            Balance::Random
+            | Balance::WeightedRoundRobin
+            | Balance::LeastConnections
+            | Balance::ConsistentHash => self.instance(instance).weight.get(),
+        };
+        self.weighed.and_then(|weighed| weighed.static_weight(instance)).unwrap_or_else(own)
+    }
+
+    /// Whether an instance is left out, since nearer ones are enough.
+    pub(crate) fn far(self, instance: u32) -> bool {
+        self.weighed.is_some_and(|weighed| weighed.far(instance))
+    }
+
     pub(crate) fn published(self, instance: u32) -> impl Iterator<Item = (&'v str, &'v str)> {
         let pairs = self.instances[instance as usize].instance.metadata.iter();
         // RFC 6763 section 6.1: a string has at most 255 bytes, the '=' among them.
@@ -130,7 +176,7 @@ impl Pools {
             Some(cell) => {
                 Selected::Kept(cell.get_or_init(|| Selection::new(stock, selector).into()))
             }
-            None => Selected::Made(Selection::of(stock, Vec::new()).into()),
+            None => Selected::Made(Selection::none(stock).into()),
         }
     }
 
@@ -182,22 +228,23 @@ pub(crate) fn member(stock: Stock<'_>, i: u32, unit: u32) -> Member<'_> {
     Member {
         id: view.instance.id.as_str(),
         weight: stock.weights[i as usize],
-        base: view.instance.weight.get(),
+        base: stock.static_weight(i),
         meter: &view.vitals.meter,
         unit,
     }
 }
 
 pub(crate) fn spec<'v>(
-    settings: &Settings,
+    stock: Stock<'_>,
     answer: AnswerMode,
     members: Vec<Member<'v>>,
     records: Vec<u8>,
 ) -> PoolSpec<'v> {
+    let settings = stock.settings;
     PoolSpec {
         members,
         records,
-        balance: settings.balance,
+        balance: stock.balance(),
         answer,
         cached: settings.ttl > RecordTtl::ZERO,
         max_answers: settings.max_answers.get(),

@@ -13,7 +13,8 @@ use crate::model::{InstanceId, LeaseTtl, Limits, Millis, ServiceName, Settings, 
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::observed::Suspect;
 use crate::registry::op::Key;
-use crate::registry::state::{Service, State, end_lease_at};
+use crate::registry::renew::end_lease_at;
+use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Source};
 
 /// What decides, beside the settings of services.
@@ -77,7 +78,7 @@ impl State {
         } else if self.are_many(service, share, fresh.len()) {
             self.keep(service, &fresh, Suspect::Service, protection.limits, now);
         } else {
-            let noted = share != Share::NONE || protection.share != Share::NONE;
+            let noted = !(share.is_off() && protection.share.is_off());
             for id in fresh {
                 let view = self.instance(service.as_str(), id.as_str()).filter(|_| noted).cloned();
                 if let Some(view) = view {
@@ -100,14 +101,14 @@ impl State {
                 self.unstored.insert(Key::Instance(service.clone(), id.clone()));
             }
             Source::File => {
+                let was = entry.instances.get(id.as_str()).is_some_and(|view| entry.answers(view));
                 let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
-                let was_usable = view.usable();
                 view.lapsed = true;
                 view.clear_suspicion();
                 view.revision = revision;
-                view.vitals.note_withdrawal(was_usable, view, now);
-                let kind = EventKind::Put(view.clone());
-                self.note(service, kind);
+                let view = view.clone();
+                entry.note_withdrawal(was, &view, now);
+                self.note(service, EventKind::Put(view));
             }
         }
     }
@@ -146,7 +147,7 @@ impl State {
     /// Whether those of `service` that are silent, with as many more, are more than the share that is
     /// protected.
     fn are_many(&self, service: &ServiceName, share: Share, more: usize) -> bool {
-        let Some(entry) = self.services.get(service).filter(|_| share != Share::NONE) else {
+        let Some(entry) = self.services.get(service).filter(|_| !share.is_off()) else {
             return false;
         };
         let suspects = entry.instances.iter().filter(|view| view.is_suspect()).count();

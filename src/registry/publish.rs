@@ -10,11 +10,15 @@ use rand::rngs::SmallRng;
 
 use crate::balance::dynamic::Dynamic;
 use crate::balance::meter::{Meter, REPORT_TTL};
+use crate::balance::slow_start;
 use crate::balance::weights::idle_capacity;
 use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::panic::{Panic, Panicking};
+use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
+use crate::registry::totals::Totals;
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
 /// The writing end of the views and the journal.
@@ -25,33 +29,11 @@ pub(crate) struct Publisher {
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
+    /// Services with instances that start slowly, and when the next of their weights grows.
+    ramping: BTreeMap<ServiceName, (Ramps, Millis)>,
+    /// How many services are in panic.
+    panicking: usize,
     totals: Totals,
-}
-
-/// Of all instances that are published.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Totals {
-    /// How many are ejected.
-    pub(crate) ejected: usize,
-    /// How many are suspect.
-    pub(crate) suspect: usize,
-    /// How often a service came to have suspect instances.
-    pub(crate) protections: u64,
-}
-
-/// Services whose instances turned suspect, or are no longer, in one publication. One line of the log
-/// for all of them: a failure of the network concerns many.
-#[derive(Default)]
-struct Turned {
-    services: usize,
-    first: Option<ServiceName>,
-}
-
-impl Turned {
-    fn note(&mut self, service: &ServiceName) {
-        self.services += 1;
-        self.first.get_or_insert_with(|| service.clone());
-    }
 }
 
 /// The load reports of one service.
@@ -66,8 +48,16 @@ struct Reports {
 impl Publisher {
     pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
         let indexer = Indexer::default();
-        let (reporting, totals) = (BTreeMap::new(), Totals::default());
-        Self { views, journal, indexer, rng, reporting, totals }
+        Self {
+            views,
+            journal,
+            indexer,
+            rng,
+            reporting: BTreeMap::new(),
+            ramping: BTreeMap::new(),
+            panicking: 0,
+            totals: Totals::default(),
+        }
     }
 
     /// From now on readers find the owners of addresses in `ranges`, and of no others.
@@ -79,35 +69,27 @@ impl Publisher {
     pub(crate) fn publish(&mut self, state: &mut State, now: Millis) -> usize {
         let (events, touched) = state.take_changes();
         let mut built = 0;
-        let (mut kept, mut over) = (Turned::default(), Turned::default());
         for name in &touched {
             let before = self.views.service(name.as_str());
-            let was_suspect = before.as_ref().map_or(0, |view| view.suspect);
-            let mut suspect = 0;
-            self.totals.ejected -= before.as_ref().map_or(0, |view| view.ejected);
+            self.panicking -= usize::from(before.as_ref().is_some_and(|view| view.panic.is_some()));
             match state.services.get_mut(name) {
                 Some(service) => {
-                    let view = self.build(name, service, &state.defaults, now);
+                    let view = self.build(name, service, before.as_deref(), &state.defaults, now);
+                    self.panicking += usize::from(view.panic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
-                    self.totals.ejected += view.ejected;
-                    suspect = view.suspect;
+                    self.totals.note(name, before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
+                    self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.totals.note(name, before.as_deref(), None);
                     self.views.forget(name);
                 }
             }
-            self.totals.suspect = self.totals.suspect - was_suspect + suspect;
-            match (was_suspect, suspect) {
-                (0, 1..) => kept.note(name),
-                (1.., 0) => over.note(name),
-                (0, 0) | (1.., 1..) => {}
-            }
         }
-        self.totals.protections += kept.services as u64;
-        self.log_turned(&kept, &over);
+        self.totals.log();
         self.indexer.publish(self.views.index());
         if self.views.revision() != state.revision {
             self.views.set_revision(state.revision);
@@ -116,19 +98,14 @@ impl Publisher {
         built
     }
 
-    fn log_turned(&self, kept: &Turned, over: &Turned) {
-        let suspect = self.totals.suspect;
-        if let Turned { services, first: Some(first) } = kept {
-            tracing::warn!(services, %first, suspect, "many leases ended together, instances are kept as suspect");
-        }
-        if let Turned { services, first: Some(first) } = over {
-            tracing::info!(services, %first, suspect, "no instance is suspect any more");
-        }
+    /// How many services are in panic.
+    pub(crate) fn panicking(&self) -> usize {
+        self.panicking
     }
 
     /// Of all that is published.
-    pub(crate) fn totals(&self) -> Totals {
-        self.totals
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Remembers that an instance of `service` reported load.
@@ -142,10 +119,11 @@ impl Publisher {
         }
     }
 
-    /// Touches the services whose weights in force have moved with the load reported. Load is no
-    /// revision.
+    /// Touches the services whose weights in force have moved, with the load reported or with the age
+    /// of their instances. Neither is a revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
-        let mut moved = Vec::new();
+        let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
+        let mut moved: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
         self.reporting.retain(|name, reports| {
             // Without news, weights still move as reports fade and go stale.
             if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
@@ -164,7 +142,7 @@ impl Publisher {
                 Balance::LeastConnections => {
                     let instances = service.instances.show();
                     let weights = weights_in_force(&instances, None, &settings, now);
-                    published.is_none_or(|view| differ(&view.weights, &weights))
+                    published.is_none_or(|view| differ(view.balanced(), &weights))
                 }
                 Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
             };
@@ -183,12 +161,27 @@ impl Publisher {
         &mut self,
         name: &ServiceName,
         service: &mut Service,
+        before: Option<&ServiceView>,
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
-        let weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let panic = panic(name, service, before, &settings, &instances, now);
+        let mut weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let factors = match &panic {
+            None => self.factors(name, before, &settings, &instances, now),
+            // Who is healthy is needed now, however new.
+            Some(_) => {
+                self.ramping.remove(name);
+                None
+            }
+        };
+        let ramp = factors.map(|factors| {
+            let before = weights.clone().into();
+            slow_start::scale(&mut weights, &factors);
+            Box::new(Ramp { before, factors })
+        });
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -197,9 +190,68 @@ impl Publisher {
             overrides: service.overrides.clone(),
             instances,
             weights: weights.into(),
+            panic: panic.map(Box::new),
+            ramp,
         };
         ServiceView::new(parts, &mut self.rng)
     }
+
+    /// What instances have of their weights since they are new.
+    fn factors(
+        &mut self,
+        name: &ServiceName,
+        before: Option<&ServiceView>,
+        settings: &Settings,
+        instances: &Arc<[InstanceView]>,
+        now: Millis,
+    ) -> Option<Box<[u16]>> {
+        let (mut ramps, _) = self.ramping.remove(name).unwrap_or_default();
+        // Keys that move to a new instance bit by bit would move twice.
+        let window = settings.slow_start.window();
+        let window = window.filter(|_| settings.balance != Balance::ConsistentHash)?;
+        ramps.follow(before?, instances, settings.balance, window, now);
+        let next = ramps.next(window, now)?;
+        let factors = ramps.factors(instances, window, now);
+        self.ramping.insert(name.clone(), (ramps, next));
+        factors
+    }
+}
+
+/// Whether the service is in panic now, which is told.
+fn panic(
+    name: &ServiceName,
+    service: &mut Service,
+    before: Option<&ServiceView>,
+    settings: &Settings,
+    instances: &[InstanceView],
+    now: Millis,
+) -> Option<Panic> {
+    let was = service.panic.is_some();
+    let answered = || before.map_or_else(Vec::new, ServiceView::active);
+    let next = Panicking::next(service.panic.take(), settings, instances, answered);
+    let (state, panic) = next.unzip();
+    service.panic = state;
+    if !was && panic.is_none() {
+        return None;
+    }
+    if let Some(before) = before {
+        let answered = (0..).zip(&*before.instances).filter(|(i, _)| before.answers(*i));
+        for id in answered.map(|(_, old)| &old.instance.id) {
+            let left = instances.binary_search_by(|view| view.instance.id.cmp(id));
+            let left = left.ok().map(|at| &instances[at]).filter(|view| !service.answers(view));
+            left.inspect(|view| view.vitals.withdraw(now));
+        }
+    }
+    match &panic {
+        Some(panic) if !was => {
+            let (mode, tier) = (panic.mode.as_str(), panic.tier.get());
+            let (healthy, total) = (panic.healthy, panic.total);
+            tracing::warn!(service = %name, mode, tier, healthy, total, "service is in panic");
+        }
+        Some(_) => {}
+        None => tracing::info!(service = %name, "service is out of panic"),
+    }
+    panic
 }
 
 fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {

@@ -102,22 +102,23 @@ impl Answer {
     }
 }
 
-/// How long caches may still hold an instance that is not usable; `None` while it is.
+/// How long caches may still hold an instance that is not answered; `None` while it is.
 fn safe_in(
     state: &State,
     service: &ServiceName,
     view: &InstanceView,
     now: Millis,
 ) -> Option<Duration> {
-    if view.usable() {
+    let entry = state.services.get(service)?;
+    if entry.answers(view) {
         return None;
     }
-    let ttl = state.services.get(service)?.settings(&state.defaults).ttl.get();
+    let ttl = entry.settings(&state.defaults).ttl.get();
     // Answers carry whole seconds, at least one unless nobody may cache.
     let cached = if ttl.is_zero() { ttl } else { ttl.max(Duration::from_secs(1)) };
     let withdrawn = view.vitals.withdrawn();
     if withdrawn == Millis(0) {
         return Some(Duration::ZERO);
     }
-    Some((withdrawn + cached).since(now))
+    Some((withdrawn + cached).max(entry.held_until).since(now))
 }

@@ -1,4 +1,4 @@
-//! The usable instances that a selector matches, and what answers for them: a pool a record type,
+//! The instances that may be answered and that a selector matches, and what answers for them: a pool a record type,
 //! made when the view is built or when it is first asked for.
 
 use std::collections::{BTreeSet, HashSet};
@@ -10,8 +10,9 @@ use rand::Rng;
 
 use crate::balance::owners::Owners;
 use crate::balance::pool::Member;
-use crate::model::{Instance, PortName, Protocol, SrvTiers};
+use crate::model::{AnswerMode, Instance, Locality, PortName, Protocol, SrvTiers};
 use crate::registry::addresses::{Addresses, Kept};
+use crate::registry::locality::Outlook;
 use crate::registry::pools::{Selector, Stock, member};
 use crate::registry::targets::Targets;
 use crate::registry::view::{InstanceView, index};
@@ -73,6 +74,7 @@ pub struct Selection {
     ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
     owners: OnceLock<Box<Owners>>,
     texts: OnceLock<Box<[u32]>>,
+    outlook: Outlook,
 }
 
 /// A port that some instance of the selection has, or the main one; see [`PortChoice`], of which it
@@ -104,11 +106,22 @@ impl Selection {
             Selector::Zone(zone) => view.instance.zone() == Some(zone),
         };
         let all = stock.instances.iter().enumerate();
-        let usable = all.filter(|(_, v)| v.usable() && matches(v)).map(|(i, _)| index(i));
-        Self::of(stock, usable.collect())
+        let answered = all.filter(|(i, v)| stock.answers(*i) && matches(v)).map(|(i, _)| index(i));
+        let answered = answered.collect();
+        let outlook = match selector {
+            Selector::Whole | Selector::Tags(_) => Outlook::new(stock, matches),
+            // Who asks for a zone wants that one.
+            Selector::Zone(_) => Outlook::Same,
+        };
+        Self::of(stock, answered, outlook)
     }
 
-    pub(super) fn of(stock: Stock<'_>, mut usable: Vec<u32>) -> Self {
+    /// One of nobody.
+    pub(super) fn none(stock: Stock<'_>) -> Self {
+        Self::of(stock, Vec::new(), Outlook::Same)
+    }
+
+    fn of(stock: Stock<'_>, mut usable: Vec<u32>, outlook: Outlook) -> Self {
         let tier = |i: &u32| stock.instances[*i as usize].instance.tier;
         usable.sort_by_key(tier);
         let active = usable.partition_point(|i| tier(i) == tier(&usable[0]));
@@ -130,7 +143,49 @@ impl Selection {
             ports: ports.into_iter().map(|key| (key, OnceLock::new())).collect(),
             owners: OnceLock::new(),
             texts: OnceLock::new(),
+            outlook,
         }
+    }
+
+    /// Whether clients at another locality may have another selection than this one.
+    #[must_use]
+    #[inline]
+    pub fn goes_by_locality(&self) -> bool {
+        matches!(self.outlook, Outlook::Elsewhere(_))
+    }
+
+    /// The selection of clients at `client`, once somebody there has asked; this one where no
+    /// instance is near them.
+    #[must_use]
+    pub fn built_from(&self, client: &Locality) -> Option<&Self> {
+        match &self.outlook {
+            Outlook::Same | Outlook::From(_) => Some(self),
+            Outlook::Elsewhere(places) => match places.of(client) {
+                None => Some(self),
+                Some((_, cell)) => cell.get().map(|selection| &**selection),
+            },
+        }
+    }
+
+    pub(super) fn seen_from(&self, stock: Stock<'_>, client: &Locality) -> &Self {
+        let Outlook::Elsewhere(places) = &self.outlook else { return self };
+        let Some((place, cell)) = places.of(client) else { return self };
+        cell.get_or_init(|| {
+            let vantage = places.vantage(place.clone()).into();
+            Box::new(Self::of(stock, self.usable.to_vec(), Outlook::From(vantage)))
+        })
+    }
+
+    /// See [`ServiceView::weighed`](crate::registry::ServiceView::weighed).
+    pub(super) fn weighed(
+        &self,
+        stock: Stock<'_>,
+        has: impl Fn(&Instance) -> bool,
+    ) -> Option<Vec<(u32, bool)>> {
+        let Outlook::From(vantage) = &self.outlook else { return None };
+        let weighed = vantage.weigh(stock, &self.usable, stock.settings.answer, has);
+        let of = |i| (weighed.weight(i), weighed.far(i));
+        Some((0..index(stock.instances.len())).map(of).collect())
     }
 
     /// Whether no instance matches.
@@ -151,8 +206,16 @@ impl Selection {
         family: Family,
         rng: &mut impl Rng,
     ) -> &Addresses {
-        self.addresses_cell(family)
-            .get_or_init(|| Addresses::new(stock, self.active(), family, rng).kept())
+        self.addresses_cell(family).get_or_init(|| {
+            let Outlook::From(vantage) = &self.outlook else {
+                return Addresses::new(stock, self.active(), family, rng).kept();
+            };
+            let has = |instance: &Instance| instance.addresses.iter().any(|a| family.has(a.ip()));
+            let weighed = vantage.weigh(stock, self.active(), stock.settings.answer, has);
+            let near = self.active().iter().copied().filter(|i| !weighed.far(*i));
+            let near: Vec<u32> = near.collect();
+            Addresses::new(weighed.stock(stock), &near, family, rng).kept()
+        })
     }
 
     /// The pool that answers A or AAAA, once it is built; that of a whole service always is.
@@ -180,7 +243,14 @@ impl Selection {
             SrvTiers::Active => self.active(),
             SrvTiers::All => &self.usable,
         };
-        Some(cell.get_or_init(|| Targets::new(stock, listed, key.choice(), rng).into()))
+        Some(cell.get_or_init(|| {
+            let Outlook::From(vantage) = &self.outlook else {
+                return Targets::new(stock, listed, key.choice(), rng).into();
+            };
+            let has = |instance: &Instance| key.choice().of(instance).is_some();
+            let weighed = vantage.weigh(stock, listed, AnswerMode::All, has);
+            Targets::new(weighed.stock(stock), listed, key.choice(), rng).into()
+        }))
     }
 
     fn addresses_cell(&self, family: Family) -> &OnceLock<Kept> {

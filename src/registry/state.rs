@@ -3,7 +3,7 @@
 //! No I/O, no clock, no waiting. Only the engine holds it. Every change goes through
 //! [`State::apply`], which also notes the events for watchers and the services to publish anew.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::observed::Observed;
 use crate::registry::op::{Key, Op};
+use crate::registry::overload::Overload;
+use crate::registry::panic::Panicking;
+use crate::registry::renew::start_lease;
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
@@ -34,7 +37,9 @@ pub(crate) struct State {
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
-    touched: BTreeSet<ServiceName>,
+    pub(super) touched: BTreeSet<ServiceName>,
+    /// Services with overloaded instances.
+    pub(super) overloads: BTreeMap<ServiceName, Overload>,
     /// Leases that ended lately.
     pub(crate) lapses: Lapses,
     /// Services of which suspect instances came back, since the last review.
@@ -56,6 +61,10 @@ pub(crate) struct Service {
     pub(crate) dynamic: Option<Box<Dynamic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
+    /// `None` while health is believed.
+    pub(crate) panic: Option<Box<Panicking>>,
+    /// Until when caches may hold answers of a longer ttl than the service has now.
+    pub(crate) held_until: Millis,
 }
 
 impl Service {
@@ -67,6 +76,25 @@ impl Service {
     /// Whether nothing but time keeps it known.
     fn is_idle(&self) -> bool {
         self.instances.is_empty() && !self.is_declared()
+    }
+
+    /// Whether an instance of it may be answered, as readers were told last.
+    pub(crate) fn answers(&self, view: &InstanceView) -> bool {
+        self.panic.as_ref().map_or_else(|| view.usable(), |panic| panic.answers(view))
+    }
+
+    /// Notes that from `now` on `view` is not answered, if it `was`.
+    pub(crate) fn note_withdrawal(&self, was: bool, view: &InstanceView, now: Millis) {
+        if was && !self.answers(view) {
+            view.vitals.withdraw(now);
+        }
+    }
+
+    /// Notes that its settings were these until `now`.
+    pub(crate) fn note_settings(&mut self, before: &Settings, after: &Settings, now: Millis) {
+        if before.ttl > after.ttl {
+            self.held_until = self.held_until.max(now + before.ttl.get());
+        }
     }
 
     /// The settings in force: override, else file, else defaults, key by key.
@@ -91,6 +119,7 @@ impl State {
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
+            overloads: BTreeMap::new(),
             lapses: Lapses::default(),
             recovering: BTreeSet::new(),
             widespread: false,
@@ -162,39 +191,6 @@ impl State {
         self.services.get(service)?.instances.get(id)
     }
 
-    /// Restarts the lease, counted from `from`. Says whether that is a change, as it is of an
-    /// instance whose lease had ended: a declared one is usable again, a suspect one no longer
-    /// suspect. `None`: there is no such instance. A renewal that another has overtaken takes
-    /// nothing away from it.
-    pub(crate) fn renew(
-        &mut self,
-        service: &ServiceName,
-        id: &InstanceId,
-        from: Millis,
-    ) -> Option<bool> {
-        let revision = self.revision;
-        let entry = self.services.get_mut(service)?;
-        let view = entry.instances.get(id.as_str())?;
-        let ended = view.lapsed || view.is_suspect();
-        let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
-        if ended || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
-            start_lease(&mut self.leases, service, view, from);
-        }
-        // What is looked at to be changed counts as changed, which most renewals are not.
-        if ended && let Some(view) = entry.instances.get_mut(id.as_str()) {
-            if view.is_suspect() {
-                self.recovering.insert(service.clone());
-            }
-            self.lapses.forget(service, id);
-            view.lapsed = false;
-            view.clear_suspicion();
-            view.revision = revision;
-            let kind = EventKind::Put(view.clone());
-            self.note(service, kind);
-        }
-        Some(ended)
-    }
-
     /// Lets `change` correct what was found out about an instance, as part of the current revision.
     /// Says whether anything is different.
     pub(crate) fn observe(
@@ -213,27 +209,21 @@ impl State {
         if observed == before {
             return false;
         }
+        let was = entry.answers(view);
         let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        let was_usable = view.usable();
         view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
         view.revision = revision;
-        view.vitals.note_withdrawal(was_usable, view, now);
-        let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
+        let view = view.clone();
+        entry.note_withdrawal(was, &view, now);
+        self.note(service, EventKind::Put(view));
         true
     }
 
-    /// Gives every lease one full fresh ttl from `now`.
-    pub(crate) fn refresh_leases(&self, now: Millis) {
-        for view in self.services.values().flat_map(|s| s.instances.iter()) {
-            let fresh = view.instance.ttl.map(|ttl| now + ttl.get());
-            if view.is_suspect() {
-                // It may have longer than a ttl.
-                view.vitals.set_deadline(view.vitals.deadline().max(fresh));
-            } else if !view.lapsed {
-                view.vitals.set_deadline(fresh);
-            }
-        }
+    /// Counts who is not answered as taken out at `now`: before a restart they may have been in
+    /// answers.
+    pub(crate) fn withdraw_unusable(&self, now: Millis) {
+        let views = self.services.values().flat_map(|service| service.instances.iter());
+        views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
     }
 
     /// Sets how long an undeclared service without instances stays known, from when it lost its
@@ -360,7 +350,8 @@ impl State {
             observed: before.as_ref().and_then(|v| v.observed_after(registers)),
             vitals,
         };
-        view.vitals.note_withdrawal(before.as_ref().is_some_and(InstanceView::usable), &view, now);
+        let was = before.as_ref().is_some_and(|before| entry.answers(before));
+        entry.note_withdrawal(was, &view, now);
         if registers {
             start_lease(&mut self.leases, &service, &view, now);
         }
@@ -405,8 +396,10 @@ impl State {
         if entry.overrides.as_deref() == patch.as_ref() {
             return false;
         }
+        let before = entry.settings(&self.defaults);
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
+        entry.note_settings(&before, &settings, now);
         self.note(&service, EventKind::Service(Some(settings)));
         self.note_empty(&service, now);
         true
@@ -428,31 +421,6 @@ impl State {
         }
         self.touched.insert(service.clone());
         self.events.push(Event { revision: self.revision, service: service.clone(), kind });
-    }
-}
-
-/// Starts the lease of `view` from `from`.
-pub(super) fn start_lease(
-    leases: &mut Leases,
-    service: &ServiceName,
-    view: &InstanceView,
-    from: Millis,
-) {
-    end_lease_at(leases, service, view, view.instance.ttl.map(|ttl| from + ttl.get()));
-}
-
-/// Has the lease of `view` end at `deadline`.
-pub(super) fn end_lease_at(
-    leases: &mut Leases,
-    service: &ServiceName,
-    view: &InstanceView,
-    deadline: Option<Millis>,
-) {
-    view.vitals.set_deadline(deadline);
-    // A later deadline is found when the timer comes to the entry that is already there.
-    if let Some(deadline) = deadline.filter(|deadline| *deadline < view.vitals.scheduled()) {
-        view.vitals.set_scheduled(deadline);
-        leases.schedule(deadline, Due::Lease(service.clone(), view.instance.id.clone()));
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Target {
     pub tier: u16,
     /// The SRV weight.
     pub weight: u16,
+    /// For clients at some locality: a spare, since nearer ones are enough.
+    pub far: bool,
 }
 
 impl Targets {
@@ -59,10 +61,11 @@ impl Targets {
             port,
             tier: instance(i).tier.get(),
             weight,
+            far: stock.far(i),
         });
         Self {
             targets: targets.collect(),
-            pool: Pool::new(spec(stock.settings, AnswerMode::All, members, records), rng),
+            pool: Pool::new(spec(stock, AnswerMode::All, members, records), rng),
             owners: OnceLock::new(),
         }
     }

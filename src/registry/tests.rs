@@ -1,6 +1,7 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
 mod bursts;
+mod guards;
 mod in_flight;
 mod lull;
 mod observed;
@@ -73,7 +74,7 @@ fn policy() -> Policy {
         limits: Limits::default(),
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
-        protect: Share::NONE,
+        protect: Share::default(),
     }
 }
 

@@ -15,15 +15,17 @@ use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::model::{
-    Admin, Instance, Load, Millis, PortName, Protocol, Revision, ServiceName, Settings,
-    SettingsPatch, Status,
+    Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
+    Settings, SettingsPatch, Status,
 };
 use crate::registry::addresses::Addresses;
 use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
-use crate::registry::observed::{Observed, Suspect};
+use crate::registry::observed::{Findings, Observed};
+use crate::registry::panic::Panic;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
+use crate::registry::ramps::Ramp;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
 
@@ -80,40 +82,6 @@ impl InstanceView {
         [lease, admin, status].into_iter().flatten().chain(found).collect()
     }
 
-    /// Why it is kept although its lease ended; `None` when it is not.
-    #[must_use]
-    pub fn suspect(&self) -> Option<Suspect> {
-        self.observed.as_ref()?.suspect
-    }
-
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.suspect().is_some()
-    }
-
-    /// Takes note of a sign of life.
-    pub(crate) fn clear_suspicion(&mut self) {
-        if self.is_suspect() {
-            let observed = self.observed.as_deref().cloned().unwrap_or_default();
-            let observed = Observed { suspect: None, ..observed };
-            self.observed = (observed != Observed::default()).then(|| Arc::new(observed));
-        }
-    }
-
-    /// Whether it would be answered if it was not ejected.
-    pub(crate) fn is_candidate(&self) -> bool {
-        let ejected = self.observed.as_ref().is_some_and(|observed| observed.ejected.is_some());
-        self.usable() || ejected && self.reasons() == ["ejected"]
-    }
-
-    /// What is found out about it after another change of it, `registers` if that is a registration.
-    pub(crate) fn observed_after(&self, registers: bool) -> Option<Arc<Observed>> {
-        if !registers {
-            return self.observed.clone();
-        }
-        let observed = self.observed.as_deref()?.clone().registered_anew();
-        (observed != Observed::default()).then(|| Arc::new(observed))
-    }
-
     /// What is left of its lease; `None` when it has none.
     #[must_use]
     pub fn remaining(&self, now: Millis) -> Option<Duration> {
@@ -164,15 +132,14 @@ impl Vitals {
         self.deadline.store(deadline.unwrap_or(Millis::NEVER).0, Ordering::Relaxed);
     }
 
-    /// When it last stopped being usable; zero when it never was.
+    /// When it was last taken out of the answers; zero when it never was in any.
     pub(crate) fn withdrawn(&self) -> Millis {
         Millis(self.withdrawn.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn note_withdrawal(&self, was_usable: bool, view: &InstanceView, now: Millis) {
-        if was_usable && !view.usable() {
-            self.withdrawn.store(now.0, Ordering::Relaxed);
-        }
+    /// Notes that from `now` on it is not answered.
+    pub(crate) fn withdraw(&self, now: Millis) {
+        self.withdrawn.store(now.0, Ordering::Relaxed);
     }
 
     /// When the timer looks at this lease next. Only the engine reads and writes it.
@@ -202,12 +169,14 @@ pub struct ServiceView {
     pub instances: Arc<[InstanceView]>,
     /// The weight in force of each instance, by the same index.
     pub weights: Box<[u32]>,
+    /// Why health is not believed; `None` while it is.
+    pub panic: Option<Box<Panic>>,
+    /// What slow start makes of weights; `None` while nobody is new.
+    pub(super) ramp: Option<Box<Ramp>>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
     pub unusable: Box<[(&'static str, usize)]>,
-    /// How many instances are ejected.
-    pub ejected: usize,
-    /// How many instances are suspect.
-    pub suspect: usize,
+    /// How many of them something was found out about.
+    pub found: Findings,
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
@@ -217,25 +186,36 @@ pub struct ServiceView {
 
 impl ServiceView {
     pub(crate) fn new(parts: Parts, rng: &mut impl Rng) -> Self {
-        let Parts { name, revision, declared, settings, overrides, instances, weights } = parts;
-        let stock = Stock { instances: &instances, weights: &weights, settings: &settings };
+        let Parts {
+            name,
+            revision,
+            declared,
+            settings,
+            overrides,
+            instances,
+            weights,
+            panic,
+            ramp,
+        } = parts;
+        let stock = Stock {
+            instances: &instances,
+            weights: &weights,
+            settings: &settings,
+            panic: panic.as_deref(),
+            ramps: ramp.is_some(),
+            weighed: None,
+        };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
         let ports: BTreeSet<_> =
             named.filter_map(|port| Some((port.name.clone()?, port.protocol))).collect();
         let ports = ports.into_iter().collect();
         let mut unusable = BTreeMap::new();
-        let (mut ejected, mut suspect) = (0, 0);
-        for view in instances.iter() {
-            if let Some(reason) = view.reasons().into_iter().next() {
-                *unusable.entry(reason).or_insert(0) += 1;
-            }
-            if let Some(observed) = &view.observed {
-                ejected += usize::from(observed.ejected.is_some());
-                suspect += usize::from(observed.suspect.is_some());
-            }
+        for reason in instances.iter().filter_map(|i| i.reasons().into_iter().next()) {
+            *unusable.entry(reason).or_insert(0) += 1;
         }
         let unusable = unusable.into_iter().collect();
+        let found = Findings::of(&instances);
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
@@ -247,9 +227,10 @@ impl ServiceView {
             overrides,
             instances,
             weights,
+            panic,
+            ramp,
             unusable,
-            ejected,
-            suspect,
+            found,
             ports,
             mains,
             pools,
@@ -288,6 +269,24 @@ impl ServiceView {
     #[must_use]
     pub fn select(&self, selector: Selector<'_>) -> Selected<'_> {
         self.pools.select(self.stock(), selector)
+    }
+
+    /// `selection` as clients at `client` see it: itself where no instance is near them.
+    #[must_use]
+    pub fn seen_from<'s>(&self, selection: &'s Selection, client: &Locality) -> &'s Selection {
+        selection.seen_from(self.stock(), client)
+    }
+
+    /// The weights in force in an answer made of the instances of `selection` that have what is asked
+    /// for, by the index of [`instances`](Self::instances), and which of these it leaves out, since
+    /// nearer ones are enough. `None` when they are those of everybody.
+    #[must_use]
+    pub fn weighed(
+        &self,
+        selection: &Selection,
+        has: impl Fn(&Instance) -> bool,
+    ) -> Option<Vec<(u32, bool)>> {
+        selection.weighed(self.stock(), has)
     }
 
     /// The pool of `selection` that answers A or AAAA.
@@ -340,7 +339,26 @@ impl ServiceView {
     }
 
     fn stock(&self) -> Stock<'_> {
-        Stock { instances: &self.instances, weights: &self.weights, settings: &self.settings }
+        Stock {
+            instances: &self.instances,
+            weights: &self.weights,
+            settings: &self.settings,
+            panic: self.panic.as_deref(),
+            ramps: self.ramp.is_some(),
+            weighed: None,
+        }
+    }
+
+    /// Whether an instance may be answered: a usable one, but for what a panic makes of it.
+    #[must_use]
+    pub fn answers(&self, instance: u32) -> bool {
+        self.stock().answers(instance as usize)
+    }
+
+    /// The ids of the instances that are answered: those of the active tier.
+    pub(crate) fn active(&self) -> Vec<InstanceId> {
+        let active = self.whole().active().iter();
+        active.map(|i| self.instances[*i as usize].instance.id.clone()).collect()
     }
 
     /// The instance with this id, and where it is in `instances`.
@@ -383,6 +401,8 @@ pub(crate) struct Parts {
     pub(crate) overrides: Option<Arc<SettingsPatch>>,
     pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
+    pub(crate) panic: Option<Box<Panic>>,
+    pub(crate) ramp: Option<Box<Ramp>>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.

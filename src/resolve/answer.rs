@@ -14,8 +14,8 @@ pub struct Answer {
     pub data: Data,
     /// Their TTL in seconds.
     pub ttl: u32,
-    /// Whether another client could have got another answer.
-    pub by_client: bool,
+    /// How many bits of the client's address it depended on; 0: it is the same for everybody.
+    pub scope: u8,
     /// Whether leaving a record out must be told (TC): the set is meant to be whole.
     pub whole: bool,
 }
@@ -48,12 +48,15 @@ pub struct Srv {
     pub port: u16,
     /// The instance, by its place in the view.
     pub instance: u32,
+    /// A spare for this client among those of its priority: far, while nearer ones are enough.
+    pub far: bool,
 }
 
 impl Answer {
     /// Leaves `most` of the records, in an order that is the same for the same client: what is left
     /// out of a reply that cannot hold all is then the same every time.
     pub fn cut_by_client(&mut self, view: &ServiceView, client: Network, most: usize) {
+        let length = client.length();
         let client = client_hash(client);
         match &mut self.data {
             Data::Addresses(addresses) => {
@@ -65,13 +68,13 @@ impl Answer {
             | Data::Ptr(records) => {
                 first_by(records, most, |srv| {
                     let id = view.instances[srv.instance as usize].instance.id.as_str();
-                    (srv.priority, mix(client, instance_hash(id)))
+                    (srv.priority, srv.far, mix(client, instance_hash(id)))
                 });
             }
             // Always in the same order, whoever asks.
             Data::Txt(instances) => return instances.truncate(most),
         }
-        self.by_client = true;
+        self.scope = self.scope.max(length);
     }
 }
 

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use rand::Rng;
 
 use crate::model::{AnswerMode, Balance, Instance, InstanceId, ServiceName, SrvTiers};
-use crate::registry::{Family, PortChoice, ServiceView};
+use crate::registry::{Family, InstanceView, PortChoice, ServiceView};
 use crate::resolve::name::{Choice, Form, Name, Part};
 use crate::resolve::targets::HTTPS_PORT;
-use crate::resolve::{Answer, Data, Kind, Outcome};
+use crate::resolve::{Answer, Asker, Data, Kind, Outcome};
 
 /// How an answer came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +35,17 @@ pub struct InstanceExplanation {
     pub included: bool,
     /// Why it is not; empty when it is.
     pub reasons: Vec<&'static str>,
-    /// Its weight in force.
+    /// Its weight in force, for this client.
     pub weight: u32,
 }
 
-/// Explains the `outcome` of resolving `labels` in `view`: what is in the reply. Moves no counter.
+/// Explains the `outcome` of resolving `labels` in `view` for `asker`: what is in the reply. Moves no
+/// counter.
 pub fn explain(
     view: &ServiceView,
     labels: &[&[u8]],
     kind: Kind,
+    asker: &Asker<'_>,
     outcome: &Outcome<Answer>,
     rng: &mut impl Rng,
 ) -> Explanation {
@@ -51,14 +53,13 @@ pub fn explain(
         Name::Of(_, part) => part,
         Name::Listed(_) | Name::Branch | Name::Nothing => Part::Nothing,
     };
-    let (answer, k) = shape(view, &part, kind, outcome, rng);
-    let stages = Stages::new(view, &part, kind, outcome, answer);
-    let instances = (0..).zip(&*view.instances).zip(&view.weights);
-    let instances = instances.map(|((index, instance), weight)| InstanceExplanation {
+    let (answer, k) = shape(view, &part, kind, asker, outcome, rng);
+    let stages = Stages::new(view, &part, kind, outcome, answer, weighed(view, &part, kind, asker));
+    let instances = (0..).zip(&*view.instances).map(|(index, instance)| InstanceExplanation {
         id: instance.instance.id.clone(),
         included: stages.told.contains(&index),
         reasons: stages.reasons(index),
-        weight: *weight,
+        weight: stages.weight(index),
     });
     let instances = instances.collect();
     Explanation { service: view.name.clone(), balance: view.settings.balance, answer, k, instances }
@@ -68,6 +69,7 @@ fn shape(
     view: &ServiceView,
     part: &Part<'_>,
     kind: Kind,
+    asker: &Asker<'_>,
     outcome: &Outcome<Answer>,
     rng: &mut impl Rng,
 ) -> (AnswerMode, usize) {
@@ -75,11 +77,41 @@ fn shape(
         (Part::Pool(Choice::Key(_), Form::Plain), Some(_), _) => (AnswerMode::Single, 1),
         (Part::Pool(choice, Form::Plain), Some(family), _) => {
             let selection = view.select(choice.selector());
-            let pool = &view.addresses(&selection, family, rng).pool;
+            let (selection, _) = asker.sees(view, choice, &selection);
+            let pool = &view.addresses(selection, family, rng).pool;
             (pool.mode(), pool.k())
         }
         (_, _, Outcome::Answer(answer)) => (AnswerMode::All, answer.data.len()),
         (_, _, Outcome::NoData | Outcome::NxDomain) => (AnswerMode::All, 0),
+    }
+}
+
+/// The weight of each instance for this client, and whether it is left out as far; `None` where its
+/// locality makes no difference.
+fn weighed(
+    view: &ServiceView,
+    part: &Part<'_>,
+    kind: Kind,
+    asker: &Asker<'_>,
+) -> Option<Vec<(u32, bool)>> {
+    let Part::Pool(choice, form) = part else { return None };
+    let selection = view.select(choice.selector());
+    let (selection, _) = asker.sees(view, choice, &selection);
+    if let Some(family) = family(kind) {
+        return view.weighed(selection, |i| i.addresses.iter().any(|a| family.has(a.ip())));
+    }
+    let port = Some(kind).filter(|kind| lists_ports(*kind) && *kind != Kind::Ptr);
+    let port = port.and_then(|kind| asked_port(view, *form, kind))?;
+    view.weighed(selection, |instance| port.of(instance).is_some())
+}
+
+/// The port that a name and a type are about.
+fn asked_port<'n>(view: &ServiceView, form: Form<'n>, kind: Kind) -> Option<PortChoice<'n>> {
+    match form {
+        Form::Plain if kind == Kind::Https => Some(HTTPS_PORT),
+        Form::Plain => Some(PortChoice::Main),
+        Form::Port(port) => Some(port),
+        Form::Binding(name) => view.port_protocol(name).map(|of| PortChoice::Bound(name, of)),
     }
 }
 
@@ -95,6 +127,8 @@ struct Stages<'e> {
     told: HashSet<u32>,
     /// The published pairs in the answer.
     texts: HashSet<Vec<(&'e str, &'e str)>>,
+    /// See [`weighed`].
+    weighed: Option<Vec<(u32, bool)>>,
 }
 
 impl<'e> Stages<'e> {
@@ -104,6 +138,7 @@ impl<'e> Stages<'e> {
         kind: Kind,
         outcome: &Outcome<Answer>,
         mode: AnswerMode,
+        weighed: Option<Vec<(u32, bool)>>,
     ) -> Self {
         let active: HashSet<u32> = match part {
             Part::Pool(choice, _) => {
@@ -139,7 +174,18 @@ impl<'e> Stages<'e> {
                 instances.iter().copied().collect()
             }
         };
-        Self { view, part, kind, mode, active, told, texts }
+        Self { view, part, kind, mode, active, told, texts, weighed }
+    }
+
+    /// The weight of an instance for this client.
+    fn weight(&self, index: u32) -> u32 {
+        let own = self.view.weights[index as usize];
+        self.weighed.as_ref().map_or(own, |weighed| weighed[index as usize].0)
+    }
+
+    /// Whether an instance is left out of addresses, since nearer ones are enough.
+    fn far(&self, index: u32) -> bool {
+        self.weighed.as_ref().is_some_and(|weighed| weighed[index as usize].1)
     }
 
     /// The first stage that left the instance out, in the order of the stages; none when it is in.
@@ -152,8 +198,8 @@ impl<'e> Stages<'e> {
             Part::Pool(choice, _) if !selects(choice, &own.instance) => {
                 return vec!["not selected by the name"];
             }
-            Part::Pool(_, _) if !own.usable() => return own.reasons(),
-            Part::Pool(_, form) => self.port(*form),
+            Part::Pool(_, _) if !self.view.answers(index) => return self.left_out(own),
+            Part::Pool(_, form) => asked_port(self.view, *form, self.kind),
             Part::Instance(_) | Part::Browsed(_, _) if !self.active.contains(&index) => {
                 return vec!["another instance was asked for"];
             }
@@ -179,6 +225,7 @@ impl<'e> Stages<'e> {
             {
                 "same text as another"
             }
+            (Kind::A | Kind::Aaaa, _) if self.far(index) => "far, and nearer ones are enough",
             (Kind::A | Kind::Aaaa, _) if self.mode != AnswerMode::All => "not chosen this time",
             (
                 Kind::A
@@ -192,6 +239,14 @@ impl<'e> Stages<'e> {
                 _,
             ) => "no room in the reply",
         }]
+    }
+
+    /// Why nobody is sent to an instance, whatever is asked.
+    fn left_out(&self, own: &InstanceView) -> Vec<&'static str> {
+        let mut reasons = own.reasons();
+        // A panic answers more than those who are healthy, or nobody.
+        reasons.extend(self.view.panic.as_ref().filter(|_| own.usable()).map(|_| "panic: closed"));
+        reasons
     }
 
     /// Whether names like this one have records of the type at all.
@@ -212,18 +267,6 @@ impl<'e> Stages<'e> {
             (Kind::Srv, Part::Pool(_, form)) => !matches!(form, Form::Binding(_)),
             (Kind::Svcb, Part::Pool(_, form)) => matches!(form, Form::Binding(_)),
             (Kind::Other, _) | (_, Part::Branch | Part::Nothing) => false,
-        }
-    }
-
-    /// The port that the name and the type are about.
-    fn port(&self, form: Form<'e>) -> Option<PortChoice<'e>> {
-        match form {
-            Form::Plain if self.kind == Kind::Https => Some(HTTPS_PORT),
-            Form::Plain => Some(PortChoice::Main),
-            Form::Port(port) => Some(port),
-            Form::Binding(name) => {
-                self.view.port_protocol(name).map(|of| PortChoice::Bound(name, of))
-            }
         }
     }
 }

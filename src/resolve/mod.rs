@@ -5,6 +5,7 @@
 
 mod answer;
 mod explain;
+mod locality;
 mod name;
 mod pooled;
 mod resolution;
@@ -25,7 +26,7 @@ pub use reverse::pointers;
 
 use crate::balance::hash::{client_hash, key_hash};
 use crate::balance::pool::Ask;
-use crate::model::{AnswerMode, Balance, Millis, Network, Protocol, RecordTtl};
+use crate::model::{AnswerMode, Balance, Localities, Millis, Network, Protocol, RecordTtl};
 use crate::registry::{Family, PortChoice, Selector, ServiceView, Views};
 use answer::{address_hash, first_by, mix};
 use name::{Choice, Form, Name, Part};
@@ -54,9 +55,13 @@ pub enum Kind {
 
 /// Who asks, and how much they can take.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker {
-    /// What counts as this client.
+pub struct Asker<'l> {
+    /// The client: its address, or the network that it says it is in.
+    pub client: Network,
+    /// What counts as this client: the same or shorter.
     pub prefix: Network,
+    /// Which clients are where; `None`: it makes no difference.
+    pub localities: Option<&'l Localities>,
     /// How many A records fit the reply.
     pub fit_v4: usize,
     /// How many AAAA records fit the reply.
@@ -84,7 +89,7 @@ pub fn resolve<R>(
     views: &Views,
     labels: &[&[u8]],
     kind: Kind,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
     write: impl FnOnce(Outcome<Answer>, Option<&ServiceView>) -> R,
 ) -> R {
@@ -105,6 +110,12 @@ pub fn listing(labels: &[&[u8]]) -> Option<Listing> {
         Name::Listed(listing) => Some(listing),
         Name::Of(_, _) | Name::Branch | Name::Nothing => None,
     }
+}
+
+/// Whether the name made of `labels` stands for the instances of a service that may be answered.
+#[must_use]
+pub fn is_pooled(labels: &[&[u8]]) -> bool {
+    matches!(Name::parse(labels), Name::Of(_, Part::Pool(_, _)))
 }
 
 /// Whether the name made of `labels` exists, with or without data.
@@ -130,7 +141,7 @@ fn answer(
     view: &ServiceView,
     part: &Part<'_>,
     kind: Kind,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Outcome<Answer> {
     match part {
@@ -213,18 +224,19 @@ fn of_instance(view: &ServiceView, index: u32, kind: Kind, now: Millis) -> Outco
         return Outcome::NoData;
     }
     let ttl = ttl(view, [index], now);
-    Outcome::Answer(Answer { data, ttl, by_client: false, whole: true })
+    Outcome::Answer(Answer { data, ttl, scope: 0, whole: true })
 }
 
 fn addresses(
     view: &ServiceView,
     choice: &Choice<'_>,
     family: Family,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     let selection = view.select(choice.selector());
-    let addresses = view.addresses(&selection, family, rng);
+    let (selection, located) = asker.sees(view, choice, &selection);
+    let addresses = view.addresses(selection, family, rng);
     let fit = match family {
         Family::V4 => asker.fit_v4,
         Family::V6 => asker.fit_v6,
@@ -253,13 +265,13 @@ fn addresses(
     Some(Answer {
         ttl: ttl(view, instances, asker.now),
         data: Data::Addresses(records),
-        by_client: !keyed && by_client(view, mode),
+        scope: if !keyed && by_client(view, mode) { asker.prefix.length() } else { 0 }.max(located),
         whole: !keyed && mode == AnswerMode::All,
     })
 }
 
 /// One TXT record for each distinct set of published pairs among the active instances.
-fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker) -> Option<Answer> {
+fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker<'_>) -> Option<Answer> {
     let selection = view.select(choice.selector());
     let instances = match choice {
         Choice::Key(key) => {
@@ -272,10 +284,10 @@ fn texts(view: &ServiceView, choice: &Choice<'_>, asker: &Asker) -> Option<Answe
         return None;
     }
     let ttl = ttl(view, instances.iter().copied(), asker.now);
-    Some(Answer { data: Data::Txt(instances), ttl, by_client: false, whole: true })
+    Some(Answer { data: Data::Txt(instances), ttl, scope: 0, whole: true })
 }
 
-impl Asker {
+impl Asker<'_> {
     /// `by_client`: whether it makes a difference who asks.
     #[inline]
     fn ask(&self, fit: usize, by_client: bool) -> Ask {
@@ -285,12 +297,12 @@ impl Asker {
 
     /// What is left of a set of `n` units that cannot fit: one more than fits, so that the writer
     /// cuts it and tells. Chosen by client as there, so that no order of all has to be made first.
-    fn cut(&self, n: usize, fit: usize, key: impl Fn(u32) -> (u16, u64)) -> Vec<u32> {
+    fn cut<K: Ord + Copy>(&self, n: usize, fit: usize, key: impl Fn(u32) -> (K, u64)) -> Vec<u32> {
         let client = client_hash(self.prefix);
         let mut units: Vec<u32> = (0..).take(n).collect();
         first_by(&mut units, fit.saturating_add(1), |unit| {
-            let (tier, hash) = key(*unit);
-            (tier, mix(client, hash))
+            let (rank, hash) = key(*unit);
+            (rank, mix(client, hash))
         });
         units
     }

@@ -34,10 +34,15 @@ pub enum Records<'v> {
 impl<'v> Pooled<'v> {
     /// Finds the pool that answers for the name made of `labels`, which are lower case and those
     /// left of the apex. `None` when the question is not of this kind, has no records for an
-    /// answer, or is the first to ask for its port.
+    /// answer, or is the first to ask for its port or from its locality.
     #[must_use]
     #[inline(always)]
-    pub fn find(views: &'v Pinned<'_>, labels: &[&[u8]], kind: Kind) -> Option<Self> {
+    pub fn find(
+        views: &'v Pinned<'_>,
+        labels: &[&[u8]],
+        kind: Kind,
+        asker: &Asker<'_>,
+    ) -> Option<Self> {
         let (service, form) = match Name::service(labels) {
             Some(service) => (service, Form::Plain),
             None => match Name::parse(labels) {
@@ -46,8 +51,9 @@ impl<'v> Pooled<'v> {
             },
         };
         let view = views.view(service)?;
-        let addresses = |family| Some(Records::Addresses(family, view.whole().built(family)?));
-        let targets = |port| Some(Records::Targets(view.whole().built_targets(port)?));
+        let selection = asker.sees_built(view.whole())?;
+        let addresses = |family| Some(Records::Addresses(family, selection.built(family)?));
+        let targets = |port| Some(Records::Targets(selection.built_targets(port)?));
         let records = match (kind, form) {
             (Kind::A, Form::Plain) => addresses(Family::V4),
             (Kind::Aaaa, Form::Plain) => addresses(Family::V6),
@@ -64,7 +70,7 @@ impl<'v> Pooled<'v> {
     /// Chooses the units of the answer, in its order, into `units`, and says its TTL in seconds.
     /// Takes turns unless `asker` peeks.
     #[inline(always)]
-    pub fn choose(&self, asker: &Asker, rng: &mut impl Rng, units: &mut Vec<u32>) -> u32 {
+    pub fn choose(&self, asker: &Asker<'_>, rng: &mut impl Rng, units: &mut Vec<u32>) -> u32 {
         match self.records {
             Records::Addresses(family, addresses) => {
                 let fit = match family {

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::model::{AnswerMode, Balance, InstanceId, ServiceName};
+use crate::model::{AnswerMode, Balance, InstanceId, Locality, ServiceName};
 use crate::resolve::Explanation;
 
 /// What DNS would reply to a question.
@@ -22,6 +22,9 @@ pub struct Resolution {
     pub answers: Vec<ResolvedRecord>,
     /// The additional section, without OPT.
     pub additional: Vec<ResolvedRecord>,
+    /// Where the client is; `None` when that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
     /// The service; `None` when the name is not one of a service.
     pub service: Option<ServiceName>,
     /// Its algorithm.
@@ -58,7 +61,7 @@ pub struct ResolvedInstance {
     pub included: bool,
     /// Why it is not; empty when it is.
     pub reasons: Vec<&'static str>,
-    /// Its weight in force.
+    /// Its weight in force, for this client.
     pub weight: u32,
 }
 

@@ -13,7 +13,7 @@ pub(super) fn srv(
     view: &ServiceView,
     choice: &Choice<'_>,
     port: PortChoice<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     list(view, choice, port, asker, rng)?.answer(view, asker, Data::Srv)
@@ -24,7 +24,7 @@ pub(super) fn svcb(
     view: &ServiceView,
     choice: &Choice<'_>,
     name: &str,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     let port = PortChoice::Bound(name, view.port_protocol(name)?);
@@ -36,22 +36,22 @@ pub(super) fn svcb(
 pub(super) fn https(
     view: &ServiceView,
     choice: &Choice<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<Answer> {
     list(view, choice, HTTPS_PORT, asker, rng)?.bound().answer(view, asker, Data::Https)
 }
 
 /// PTR to the instances that SRV of the main port lists, in the same order; it takes no turn of
-/// that, since browsing is followed by SRV.
+/// that, since browsing is followed by SRV. Who browses wants them all, near or not.
 pub(super) fn ptr(
     view: &ServiceView,
     choice: &Choice<'_>,
     protocol: Protocol,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<Answer> {
-    let asker = Asker { peek: true, ..*asker };
+    let asker = Asker { peek: true, localities: None, ..*asker };
     let mut list = list(view, choice, PortChoice::MainOf(protocol), &asker, rng)?;
     for srv in &mut list.records {
         *srv = own_srv(view, srv.instance, srv.port);
@@ -62,27 +62,28 @@ pub(super) fn ptr(
 /// The SRV record of an instance's own name.
 pub(super) fn own_srv(view: &ServiceView, instance: u32, port: u16) -> Srv {
     let priority = view.instances[instance as usize].instance.tier.get();
-    Srv { priority, weight: 256, port, instance }
+    Srv { priority, weight: 256, port, instance, far: false }
 }
 
 /// Instances with a port, in the algorithm's order.
 struct List {
     records: Vec<Srv>,
-    /// Whether another client would see them in another order, or under other priorities.
-    by_client: bool,
+    /// How many bits of the client's address order, weights and priorities depended on.
+    scope: u8,
 }
 
 fn list(
     view: &ServiceView,
     choice: &Choice<'_>,
     port: PortChoice<'_>,
-    asker: &Asker,
+    asker: &Asker<'_>,
     rng: &mut impl Rng,
 ) -> Option<List> {
     let selection = view.select(choice.selector());
-    let targets = view.targets(&selection, port, rng)?;
-    let mut units = Vec::new();
     let keyed = matches!(choice, Choice::Key(_));
+    let (selection, located) = asker.sees(view, choice, &selection);
+    let targets = view.targets(selection, port, rng)?;
+    let mut units = Vec::new();
     let ranked = keyed || view.settings.balance == Balance::ConsistentHash;
     let ask = asker.ask(usize::MAX, ranked);
     // No record is smaller than A.
@@ -96,8 +97,11 @@ fn list(
                 let instance = targets.targets[unit as usize].instance;
                 instance_hash(view.instances[instance as usize].instance.id.as_str())
             };
-            let tier = |unit: u32| targets.targets[unit as usize].tier;
-            units = asker.cut(targets.pool.len(), fit, |unit| (tier(unit), hash(unit)));
+            let rank = |unit: u32| {
+                let target = targets.targets[unit as usize];
+                (target.tier, target.far)
+            };
+            units = asker.cut(targets.pool.len(), fit, |unit| (rank(unit), hash(unit)));
         }
         Choice::Whole | Choice::Tags(_) | Choice::Zone(_) => {
             targets.pool.order(&ask, rng, &mut units);
@@ -111,7 +115,8 @@ fn list(
         .iter()
         .enumerate()
         .map(|(rank, unit)| listed(targets.targets[*unit as usize], rank, ranked));
-    Some(List { records: records.collect(), by_client: ranked && !keyed })
+    let ranked_by = if ranked && !keyed { asker.prefix.length() } else { 0 };
+    Some(List { records: records.collect(), scope: located.max(ranked_by) })
 }
 
 /// The SRV record of a target that came at this place of the order.
@@ -123,15 +128,19 @@ pub(super) fn listed(target: Target, place: usize, ranked: bool) -> Srv {
         weight: target.weight,
         port: target.port,
         instance: target.instance,
+        far: target.far && !ranked,
     }
 }
 
 impl List {
     /// The same with priorities of SVCB, where 0 is an alias (RFC 9460 section 2.4.1): all move up
-    /// by one, and the last two tiers are one.
+    /// by one, and the last two tiers are one. Weights are not told, so that spares of a tier get a
+    /// priority of their own behind it.
     fn bound(mut self) -> Self {
+        let each = if self.records.iter().any(|record| record.far) { 2 } else { 1 };
         for record in &mut self.records {
-            record.priority = record.priority.saturating_add(1);
+            let tier = record.priority.saturating_mul(each).saturating_add(u16::from(record.far));
+            record.priority = tier.saturating_add(1);
         }
         self
     }
@@ -139,14 +148,14 @@ impl List {
     fn answer(
         self,
         view: &ServiceView,
-        asker: &Asker,
+        asker: &Asker<'_>,
         data: impl FnOnce(Vec<Srv>) -> Data,
     ) -> Option<Answer> {
         if self.records.is_empty() {
             return None;
         }
         let ttl = ttl(view, self.records.iter().map(|srv| srv.instance), asker.now);
-        Some(Answer { data: data(self.records), ttl, by_client: self.by_client, whole: true })
+        Some(Answer { data: data(self.records), ttl, scope: self.scope, whole: true })
     }
 }
 

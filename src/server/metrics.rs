@@ -109,6 +109,8 @@ impl Collector for Parts {
         gauge("signpost_registry_ejected_instances", ejected, engine.ejected.load(Relaxed))?;
         let suspect = "Instances that are kept although their leases ended";
         gauge("signpost_registry_suspect_instances", suspect, engine.suspect.load(Relaxed))?;
+        let panic = "Services with too few healthy instances, where health is not believed";
+        gauge("signpost_services_in_panic", panic, engine.services_in_panic.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";
         // Each look starts a new interval.
         let late = engine.expiry_lag_ms.swap(0, Relaxed);

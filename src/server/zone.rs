@@ -73,6 +73,7 @@ pub(super) fn served(boot: &Boot, live: &Live) -> Result<Served, ServedError> {
         default_ttl: seconds(live.declared.defaults.ttl.get()),
         negative_ttl: seconds(live.negative_ttl),
         client_prefix: live.client_prefix,
+        localities: live.localities.clone(),
         conduct: live.conduct.clone(),
         zones,
     })

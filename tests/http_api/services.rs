@@ -48,8 +48,9 @@ fn a_service_is_read_with_everything_about_it() {
         json!({
             "balance": "round_robin", "answer": "auto", "ttl": "5s", "max_answers": 8,
             "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none",
-            "slow_start": "0s", "panic": 0, "protect": 0, "protect_for": "10m", "ejection": "on",
-            "ejection_failures": 5, "ejection_base": "30s", "ejection_max": 0.3,
+            "slow_start": "0s", "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
+            "protect_for": "10m", "ejection": "on", "ejection_failures": 5, "ejection_base": "30s",
+            "ejection_max": 0.3,
         })
     );
     server.get("/v1/services/other").assert_problem(404, "unknown-service", None);

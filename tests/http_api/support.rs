@@ -69,7 +69,7 @@ impl Server {
             limits: setup.limits,
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
-            protect: Share::NONE,
+            protect: Share::default(),
         };
         let (persist, requests) = mpsc::channel(1);
         let store = Arc::new(Mutex::new(None));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Balance, Conduct, Declared, Label, Limits, MaxAnswers, RateLimit, RecordTtl,
-    Settings, Share, ZoneName,
+    AnswerMode, Balance, Conduct, Declared, Label, Limits, Localities, MaxAnswers, RateLimit,
+    RecordTtl, Settings, Share, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -51,6 +51,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             client_prefix: (24, 56),
             certificate: None,
             reverse: vec![],
+            localities: Localities::default(),
             zones: vec![],
             conduct: Conduct {
                 chaos: true,
@@ -65,7 +66,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 },
             },
             forget_after: Duration::from_secs(600),
-            protect: Share::NONE,
+            protect: Share::default(),
             limits: Limits {
                 instances: 1_000_000,
                 services: 100_000,
@@ -237,4 +238,29 @@ fn differences_name_what_needs_a_restart() {
     ] {
         assert_eq!(old.differences(&config(text).boot), keys, "{text}");
     }
+}
+
+#[test]
+fn clients_are_where_the_longest_network_says() {
+    let text = r#"
+        [[localities]]
+        networks = ["10.0.0.0/8", "2001:db8::/32"]
+        region = "EU"
+        [[localities]]
+        networks = ["10.1.0.0/16"]
+        region = "eu"
+        zone = "eu-1a"
+    "#;
+
+    let localities = config(text).live.localities;
+
+    let of = |client: &str| {
+        let locality = localities.find(client.parse().unwrap())?;
+        let text = |label: &Option<Label>| label.as_ref().map(ToString::to_string);
+        Some((text(&locality.region)?, text(&locality.zone)))
+    };
+    assert_eq!(of("10.1.2.3/32"), Some(("eu".into(), Some("eu-1a".into()))));
+    assert_eq!(of("10.2.0.0/16"), Some(("eu".into(), None)));
+    assert_eq!(of("2001:db8::7/128"), Some(("eu".into(), None)));
+    assert_eq!(of("192.0.2.1/32"), None);
 }

@@ -19,7 +19,7 @@ use rand::rngs::SmallRng;
 use crate::dns::rate_limit::Verdict;
 use crate::dns::rtype;
 use crate::dns::served::Served;
-use crate::model::Millis;
+use crate::model::{Millis, Network};
 use crate::registry::{Family, Pinned};
 use crate::resolve::{Asker, Kind, Pooled, Records};
 use place::{Folded, Place};
@@ -80,21 +80,25 @@ pub(super) fn answer(
     };
     let Scratch { folded, lists } = scratch;
     let place = Place::find(loaded.served, question.name, folded)?;
-    let pooled = Pooled::find(loaded.views, place.labels(), kind)?;
-    if !fits(&question, &pooled, place.apex) {
+    let asker = Asker {
+        client: Network::of(source, u8::MAX),
+        prefix: loaded.served.client(source, u8::MAX),
+        localities: Some(&loaded.served.localities),
+        fit_v4: question.room / records::V4,
+        fit_v6: question.room / records::V6,
+        now: loaded.now,
+        peek: false,
+    };
+    let pooled = Pooled::find(loaded.views, place.labels(), kind, &asker)?;
+    // Of a panic the client is told in the OPT record.
+    let told = question.opt.is_some() && pooled.view.panic.is_some();
+    if told || !fits(&question, &pooled, place.apex) {
         return None;
     }
     match limit(rng) {
         Verdict::Answer => {}
         verdict @ (Verdict::Slip(_) | Verdict::Drop(_)) => return Some(Taken::Limited(verdict)),
     }
-    let asker = Asker {
-        prefix: loaded.served.client(source, u8::MAX),
-        fit_v4: question.room / records::V4,
-        fit_v6: question.room / records::V6,
-        now: loaded.now,
-        peek: false,
-    };
     let ttl = pooled.choose(&asker, rng, &mut lists.units);
     let mut writer = Writer::start(&question, ttl, reply);
     match pooled.records {

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -13,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::dns::authority::Authority;
 use crate::dns::fast::{Loaded, Scratch, answer};
-use crate::dns::fixture::{QueryBytes, Stand, served};
+use crate::dns::fixture::{QueryBytes, Stand, localities, served};
 use crate::dns::front::Desk;
 use crate::dns::name::Name;
 use crate::dns::rate_limit::Verdict;
@@ -31,6 +32,7 @@ struct Around {
     zone_files: Vec<&'static str>,
     aliases: bool,
     limited: bool,
+    localities: bool,
 }
 
 /// One packet, from whom, and how long after the one before.
@@ -59,11 +61,19 @@ fn settings() -> impl Strategy<Value = String> {
         select(&[1, 2, 4, 8, 8, 8, 60, 4096][..]),
         word(&["active", "all"]),
         select(&[65_535, 1, 100][..]),
+        word(&["prefer", "prefer", "prefer", "off"]),
+        word(&[
+            "",
+            "",
+            r#","panic":0.9"#,
+            r#","panic":0.9,"panic_mode":"closed""#,
+            r#","panic":0.9,"panic_mode":"last_good""#,
+        ]),
     )
-        .prop_map(|(balance, answer, ttl, most, tiers, weight)| {
+        .prop_map(|(balance, answer, ttl, most, tiers, weight, locality, panic)| {
             format!(
                 r#"{{"balance":"{balance}","answer":"{answer}","ttl":"{ttl}","max_answers":{most},
-                    "srv_tiers":"{tiers}","srv_weight_max":{weight}}}"#
+                    "srv_tiers":"{tiers}","srv_weight_max":{weight},"locality":"{locality}"{panic}}}"#
             )
         })
 }
@@ -87,13 +97,22 @@ fn instance() -> impl Strategy<Value = String> {
         r#"[{"name":"http","port":80}]"#,
     ]);
     let tier = select(&[0, 0, 0, 1, 700][..]);
-    (vec(address(), 1..=3), 1..6_u16, tier, ports, lease, rest).prop_map(
-        |(mut addresses, weight, tier, ports, lease, rest)| {
+    let locality = word(&[
+        "{}",
+        "{}",
+        r#"{"region":"eu","zone":"eu-1a"}"#,
+        r#"{"region":"eu","zone":"eu-1b"}"#,
+        r#"{"region":"eu"}"#,
+        r#"{"zone":"eu-1a"}"#,
+        r#"{"region":"us","zone":"us-1"}"#,
+    ]);
+    (vec(address(), 1..=3), 1..6_u16, tier, ports, lease, rest, locality).prop_map(
+        |(mut addresses, weight, tier, ports, lease, rest, locality)| {
             addresses.sort();
             addresses.dedup();
             format!(
                 r#""addresses":[{}],"weight":{weight},"tier":{tier},"ports":{ports},
-                   "ttl":{lease}{rest}"#,
+                   "ttl":{lease},"locality":{locality}{rest}"#,
                 addresses.join(",")
             )
         },
@@ -122,8 +141,14 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
 fn around() -> impl Strategy<Value = Around> {
     let all = vec![OWN, OTHER, BELOW];
     let files = select(vec![vec![], vec![], vec![OWN], vec![NEAR], vec![OTHER], vec![BELOW], all]);
-    (files, any::<bool>(), prop::bool::weighted(0.2))
-        .prop_map(|(zone_files, aliases, limited)| Around { zone_files, aliases, limited })
+    (files, any::<bool>(), prop::bool::weighted(0.2), any::<bool>()).prop_map(
+        |(zone_files, aliases, limited, localities)| Around {
+            zone_files,
+            aliases,
+            limited,
+            localities,
+        },
+    )
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -203,7 +228,8 @@ fn stand(services: &[Service], around: &Around) -> Stand {
         false => usual.conduct.clone(),
     };
     let aliases = if around.aliases { vec![alias("svc."), alias(LONG_APEX)] } else { Vec::new() };
-    stand.front.serve(Served { conduct, aliases, ..usual });
+    let localities = localities(if around.localities { LOCALITIES } else { &[] });
+    stand.front.serve(Served { conduct, aliases, localities, ..usual });
     stand
 }
 
@@ -342,6 +368,54 @@ fn common_questions_are_taken_and_others_are_not() {
 }
 
 #[test]
+fn a_client_with_edns_is_told_of_a_panic() {
+    let instances = [
+        r#"{"id":"i0","addresses":["10.0.0.1"],"port":80,"weight":2}"#,
+        r#"{"id":"i1","addresses":["10.0.0.2"],"port":80,"weight":3,"status":"critical"}"#,
+    ];
+    let stand = Stand::new(&[("web", r#"{"panic":0.5}"#, &instances)], &[]);
+    let query = |name: &str, rtype| QueryBytes::new(name, rtype);
+    let told = |query: QueryBytes| {
+        let message = stand.send(&query.opt(1232, 0, &[]), "192.0.2.1");
+        let error = message.edns.as_ref().unwrap().option(EdnsCode::from(15)).cloned();
+        (message.answers.len(), error)
+    };
+    // Code 0: other.
+    let said = b"\0\0panic: open, 2 of 5 healthy by weight".to_vec();
+    let said = Some(EdnsOption::Unknown(15, said));
+
+    for rtype in [rtype::A, rtype::SRV] {
+        let web = query("web.service.local.", rtype);
+        assert!(is_common(&stand, &web), "without EDNS nobody is told");
+        assert!(!is_common(&stand, &web.clone().opt(1232, 0, &[])));
+        assert_eq!(told(web), (2, said.clone()));
+    }
+    assert_eq!(told(query("web.service.local.", rtype::AAAA)), (0, said));
+    // Its own name is answered whatever its health.
+    assert_eq!(told(query("i1.web.service.local.", rtype::A)), (1, None));
+    assert_eq!(told(query("web.service.local.", 43)), (0, None));
+}
+
+#[test]
+fn common_questions_are_taken_from_every_locality_that_asked_before() {
+    let instances = [
+        r#"{"id":"i0","addresses":["10.0.0.1"],"locality":{"region":"eu"}}"#,
+        r#"{"id":"i1","addresses":["10.0.0.2"]}"#,
+    ];
+    let stand = Stand::new(&[("web", "{}", &instances)], &[]);
+    let web = QueryBytes::new("web.service.local.", rtype::A);
+    assert!(is_common(&stand, &web), "nobody is anywhere");
+
+    let stand = stand.at(&[("127.0.0.0/8", "eu", ""), ("192.0.2.0/24", "us", "")]);
+
+    assert!(!is_common(&stand, &web), "the first one there");
+    stand.send(&web, "192.0.2.1");
+    assert!(!is_common(&stand, &web), "from elsewhere");
+    stand.send(&web, "127.0.0.9");
+    assert!(is_common(&stand, &web));
+}
+
+#[test]
 fn what_is_a_byte_too_long_for_a_name_is_left_to_the_full_handler() {
     let instance = r#"{"id":"i0","addresses":["10.0.0.1"]}"#;
     let service = "s".repeat(55);
@@ -358,6 +432,13 @@ fn what_is_a_byte_too_long_for_a_name_is_left_to_the_full_handler() {
         assert_eq!(is_common(&stand, &QueryBytes::raw(&question)), taken, "{last}");
     }
 }
+
+/// Where the clients are; not all of them are anywhere.
+const LOCALITIES: &[(&str, &str, &str)] = &[
+    ("192.0.2.0/24", "eu", ""),
+    ("192.0.2.64/26", "eu", "eu-1a"),
+    ("2001:db8::/32", "us", "us-9"),
+];
 
 const SERVICES: &[&str] =
     &["web", "db", "a-long-name-of-a-service-that-is-nearly-as-long-as-labels-can"];

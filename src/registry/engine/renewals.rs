@@ -62,6 +62,7 @@ impl Engine {
         self.state.renew(&service, &id, read_at);
         if let Some(load) = load {
             vitals.meter().report(load, now);
+            self.state.hear_load(&service, &id, &load, now);
             self.publisher.note_report(&service, now);
         }
         if let Some(status) = status.filter(|status| *status != current) {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::SettingsPatch;
+use crate::model::{SettingsPatch, Share};
 
 /// A service of `web-0` to `web-9` or fewer, none of them out for other reasons.
 struct Service {
@@ -244,7 +244,7 @@ proptest! {
                     service.settle()
                 }
                 Event::Max(max) => {
-                    service.rules.max = EjectionMax::try_from(max).unwrap();
+                    service.rules.max = EjectionMax::from(Share::new(max).unwrap());
                     service.settle()
                 }
             };
