@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(super) overloads: BTreeMap<ServiceName, Overload>,
     /// Leases that ended lately.
     pub(crate) lapses: Lapses,
-    /// Services of which suspect instances came back, since the last review.
+    /// Services of which suspect instances came back, or settings changed, since the last review.
     pub(super) recovering: BTreeSet<ServiceName>,
     /// Whether too many leases of the registry ended together, and too few came back since.
     pub(super) widespread: bool,
@@ -418,6 +418,10 @@ impl State {
     pub(super) fn note(&mut self, service: &ServiceName, kind: EventKind) {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
+        }
+        if matches!(kind, EventKind::Service(_)) {
+            // It may be protected no longer.
+            self.recovering.insert(service.clone());
         }
         self.touched.insert(service.clone());
         self.events.push(Event { revision: self.revision, service: service.clone(), kind });

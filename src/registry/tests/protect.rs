@@ -189,6 +189,21 @@ async fn the_protection_ends_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn switched_off_it_ends_within_a_ttl() {
+    let (registry, _) = web(4).await;
+    sleep(10.2).await;
+    assert_eq!(seen(&registry), all(4, |_| true));
+
+    let off = serde_json::from_str(r#"{"protect":0}"#).unwrap();
+    registry.set_override(service("web"), off).await.unwrap();
+
+    sleep(9.7).await;
+    assert_eq!(seen(&registry), all(4, |_| true));
+    sleep(1.0).await;
+    assert_eq!(seen(&registry), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deregistration_always_counts() {
     let (registry, store) = start(halves());
     for number in 1..=5 {
