@@ -12,4 +12,5 @@ pub mod net;
 pub mod registry;
 pub mod resolve;
 pub mod server;
+pub mod simulate;
 pub mod store;

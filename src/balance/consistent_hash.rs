@@ -74,7 +74,7 @@ impl Rendezvous {
     }
 
     /// Fills `best` with the units that rank first, and returns as many as there are.
-    fn first<'a>(&self, key: u64, best: &'a mut [(f64, u32)]) -> &'a [(f64, u32)] {
+    pub(super) fn first<'a>(&self, key: u64, best: &'a mut [(f64, u32)]) -> &'a [(f64, u32)] {
         let mut found = 0;
         for seat in &self.seats {
             let bits = mix(key, seat.hash);

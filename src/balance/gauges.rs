@@ -17,8 +17,14 @@ pub(super) struct Gauges {
     seats: Box<[Seat]>,
     /// Where each unit's seats start, and where the last one's end.
     starts: Box<[u32]>,
+    /// Of all seats in rendezvous hashing.
+    weight: f64,
     utilisation: Census,
     density: Census,
+    /// Handed out between two reports.
+    batch: Census,
+    /// The same per millisecond and capacity.
+    pace: Census,
 }
 
 #[derive(Debug)]
@@ -36,10 +42,19 @@ impl Seat {
     fn capacity(&self) -> f64 {
         self.meter.capacity(self.base) * f64::from(self.scale)
     }
+
+    /// Connections of a believed report, and those opened since as far as one can tell.
+    fn load(&self, now: Millis) -> Option<f64> {
+        self.meter.connections(now).map(|open| open + self.in_flight(now))
+    }
+
+    fn in_flight(&self, now: Millis) -> f64 {
+        self.meter.in_flight(now).unwrap_or(0.0)
+    }
 }
 
 impl Gauges {
-    /// `weight` is what a member counts in [`Gauges::within_bound`].
+    /// `weight` is what a member counts in [`Gauges::fits`].
     pub(super) fn new(
         members: &[Member<'_>],
         units: usize,
@@ -62,10 +77,13 @@ impl Gauges {
             weight: weight(member) as f32,
         });
         Self {
+            weight: members.iter().map(|member| f64::from(weight(member))).sum(),
             seats: seats.collect(),
             starts: starts.into(),
             utilisation: Census::default(),
             density: Census::default(),
+            batch: Census::default(),
+            pace: Census::default(),
         }
     }
 
@@ -81,6 +99,10 @@ impl Gauges {
 
     /// The score of `least_connections`: (connections + handed out since the report + 1) over
     /// capacity, lower is better. When nobody reports, what was handed out is all there is.
+    ///
+    /// Of what was handed out since a report the more has ended the older it is: as much, it is
+    /// taken, as the pool hands out on average. Without that, who has just reported would seem to
+    /// have nothing to do, and get all there is until it has as much as those that reported earlier.
     pub(super) fn score(&self, unit: u32, now: Millis) -> f64 {
         let (mut used, mut room) = (1.0, 0.0);
         for seat in self.seats(unit) {
@@ -91,7 +113,10 @@ impl Gauges {
                     Some(mean) => mean * capacity,
                     None => seat.meter.handed_out(now),
                 },
-                |open| open + seat.meter.handed_out(now),
+                |open| match self.pace(now) {
+                    Some(pace) => (open + seat.meter.ahead_of(pace * capacity, now)).max(0.0),
+                    None => open + seat.meter.handed_out(now),
+                },
             );
         }
         used / room
@@ -115,18 +140,53 @@ impl Gauges {
         }
     }
 
-    /// Whether one more fits a unit under bounded load: load + 1 <= ceil(1.25 (sum + 1) w / W).
-    /// The sums are those of the instances that report; one that does not is at their mean.
-    pub(super) fn within_bound(&self, unit: u32, now: Millis) -> bool {
-        let Some(density) = self.density(now) else { return true };
+    /// Counts what a cache will make of an answer: a share (of [`ONE`]) of its requests, over the
+    /// milliseconds that it keeps it.
+    pub(super) fn promise(&self, unit: u32, share: u64, kept: u32, now: Millis) {
+        let seats = self.seats(unit);
+        let share = share / (seats.len() as u64).max(1);
+        seats.iter().for_each(|seat| seat.meter.promise(share, kept, now));
+    }
+
+    /// Whether a unit may get one more under bounded load: load + 1 <= ceil(c (sum + 1) w / W), where
+    /// (sum + 1) / W is the [`Gauges::density`]. One that does not report is at the mean of the others.
+    ///
+    /// | it had too much | c |
+    /// |---|---|
+    /// | no | 1.25: over that its keys go elsewhere |
+    /// | yes | 1.15: under that they come back |
+    ///
+    /// Without the distance they would go to and fro, since DNS acts a TTL late. What it decides is
+    /// remembered for all pools unless `peek`.
+    pub(super) fn fits(&self, unit: u32, density: f64, now: Millis, peek: bool) -> bool {
+        let seats = self.seats(unit);
         let (mut load, mut weight) = (None, 0.0);
-        for seat in self.seats(unit) {
-            if let Some(open) = seat.meter.connections(now) {
-                load = Some(load.unwrap_or(0.0) + open);
+        for seat in seats {
+            if let Some(own) = seat.load(now) {
+                load = Some(load.unwrap_or(0.0) + own);
                 weight += f64::from(seat.weight);
             }
         }
-        load.is_none_or(|load| load + 1.0 <= (BOUND * density * weight).ceil())
+        let Some((load, meter)) = load.zip(seats.first().map(|seat| &seat.meter)) else {
+            return true;
+        };
+        let spilling = meter.spilling();
+        let bound = if spilling { RETURN } else { BOUND };
+        let fits = load + 1.0 <= (bound * density * weight).ceil();
+        if !peek && fits == spilling {
+            meter.set_spilling(!fits);
+        }
+        fits
+    }
+
+    /// How many connections there would be if all reported, and how many of them a unit may hold.
+    pub(super) fn allowance(&self, unit: u32, density: f64) -> (f64, f64) {
+        (density * self.weight - 1.0, (BOUND * density * self.weight(unit)).ceil())
+    }
+
+    /// The weight of a unit in rendezvous hashing.
+    pub(super) fn weight(&self, unit: u32) -> f64 {
+        self.seats(unit).iter().map(|seat| f64::from(seat.weight)).sum()
     }
 
     /// Connections and what was handed out over capacity, of all that report.
@@ -136,14 +196,32 @@ impl Gauges {
         })
     }
 
-    /// Connections, and one more, per weight.
-    fn density(&self, now: Millis) -> Option<f64> {
-        self.density.read(&self.seats, now, 1.0, |seat, open| (open, f64::from(seat.weight)))
+    /// What was handed out per millisecond and capacity between the last two reports of each. `None`
+    /// when they report each change or nearly: then who does not report has none.
+    fn pace(&self, now: Millis) -> Option<f64> {
+        let period = |seat: &Seat| seat.meter.period();
+        let batch = self.batch.read(&self.seats, now, 0.0, |seat, _| {
+            period(seat).map_or((0.0, 0.0), |(handed, _)| (handed, 1.0))
+        })?;
+        if batch <= 1.0 {
+            return None;
+        }
+        self.pace.read(&self.seats, now, 0.0, |seat, _| {
+            period(seat).map_or((0.0, 0.0), |(handed, time)| (handed, time * seat.capacity()))
+        })
+    }
+
+    /// Connections, and one more, per weight, of all that report. `None` when nobody does.
+    pub(super) fn density(&self, now: Millis) -> Option<f64> {
+        self.density.read(&self.seats, now, 1.0, |seat, open| {
+            (open + seat.in_flight(now), f64::from(seat.weight))
+        })
     }
 }
 
-/// How far over its share the load of an owner may be.
+/// How far over its share the load of an owner may be, and how far when it had more than that.
 const BOUND: f64 = 1.25;
+const RETURN: f64 = BOUND - 0.1;
 
 /// A ratio over all seats that report, kept for n/16 ms: what it costs is a small, constant part
 /// of the time whatever n is, and small pools always see the present.

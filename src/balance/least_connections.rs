@@ -4,7 +4,8 @@
 //! report. Two random choices do not, and neither does counting what was handed out since
 //! (Mitzenmacher, "How useful is old information?"). Behind caches one answer stands for an
 //! unknown number of clients: there it is sampling in proportion to idle capacity, which the
-//! registry puts into the weights in force.
+//! registry puts into the weights in force. What is counted as handed out then is not one, but what
+//! is estimated of those behind the cache (`clients`).
 
 use rand::Rng;
 
@@ -15,6 +16,7 @@ use crate::balance::meter::ONE;
 use crate::balance::pool::Ask;
 use crate::balance::pps::Lines;
 use crate::balance::random::{Lot, with_scratch};
+use crate::balance::rate::Estimate;
 use crate::balance::units::Units;
 use crate::model::Millis;
 
@@ -59,14 +61,21 @@ impl LeastConnections {
         }
     }
 
-    /// The better of two; behind caches one in proportion to weight.
-    pub(super) fn one(&self, gauges: &Gauges, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
+    /// The better of two; behind caches one in proportion to weight. `behind` is what is known of
+    /// those behind the client.
+    pub(super) fn one(
+        &self,
+        gauges: &Gauges,
+        ask: &Ask,
+        behind: Estimate,
+        rng: &mut impl Rng,
+    ) -> Option<u32> {
         let unit = match &self.lines {
             Some(lines) if self.cached => lines.golden_one(self.counters.answers.take(1, ask.peek)),
             _ => self.roomy(gauges, ask.now, rng),
         }?;
         if !ask.peek {
-            gauges.hand_out(unit, ONE, ask.now);
+            hand_out(&[unit], gauges, behind, ask.now);
         }
         Some(unit)
     }
@@ -77,6 +86,7 @@ impl LeastConnections {
         k: usize,
         gauges: &Gauges,
         ask: &Ask,
+        behind: Estimate,
         rng: &mut impl Rng,
         out: &mut Vec<u32>,
     ) {
@@ -85,9 +95,7 @@ impl LeastConnections {
             None => self.lot.extend(k, rng, out),
         }
         if !ask.peek {
-            // Any of them may be the one that is used.
-            let share = ONE / cast::unit(out.len()).max(1);
-            out.iter().for_each(|&unit| gauges.hand_out(unit, share, ask.now));
+            hand_out(out, gauges, behind, ask.now);
         }
     }
 
@@ -153,6 +161,19 @@ impl LeastConnections {
         let (a, b) = (gauges.score(first, now), gauges.score(second, now));
         let larger = || gauges.capacity(second) > gauges.capacity(first);
         Some(if b < a || (b == a && larger()) { second } else { first })
+    }
+}
+
+/// Counts an answer with these units: the request that was asked for, and those that the client's
+/// cache answers with it later. Any of the units may be the one that is used.
+fn hand_out(units: &[u32], gauges: &Gauges, behind: Estimate, now: Millis) {
+    let all = cast::unit(units.len()).max(1);
+    units.iter().for_each(|&unit| gauges.hand_out(unit, ONE / all, now));
+    let later = f64::from(behind.later()) / f64::from(all);
+    let share = cast::whole(later * f64::from(ONE));
+    if share > 0 {
+        let kept = cast::unit(cast::index(cast::whole(f64::from(behind.kept) * 1_000.0)));
+        units.iter().for_each(|&unit| gauges.promise(unit, share, kept, now));
     }
 }
 

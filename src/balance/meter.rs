@@ -3,7 +3,7 @@
 //! One meter lives as long as its instance and is shared by all pools that hold it. The engine
 //! writes reports; queries read them and count what they hand out. Reads are wait-free.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,8 +20,20 @@ pub struct Meter {
     gauge: AtomicU64,
     /// When the last report came; `Millis::NEVER` before the first.
     at: AtomicU64,
-    /// What was handed out since the report, as [`Handed`].
-    handed: AtomicU64,
+    /// Milliseconds that a request takes by the last report, the bits of a f32; NaN when it did not
+    /// say.
+    latency: AtomicU32,
+    /// Answers handed out since the report.
+    handed: Fading,
+    /// Answers handed out between the last two reports, and the milliseconds between them as
+    /// [`lasting`], packed like the gauge; NaN before the second.
+    period: AtomicU64,
+    /// Requests that caches will make of these answers.
+    promised: Fading,
+    /// For how many milliseconds caches keep them.
+    kept: AtomicU32,
+    /// Whether its keys go elsewhere, since it has too much of the load.
+    spilling: AtomicBool,
     last: ArcSwapOption<Reported>,
 }
 
@@ -65,7 +77,12 @@ impl Meter {
         Self {
             gauge: AtomicU64::new(pack(None, None)),
             at: AtomicU64::new(Millis::NEVER.0),
-            handed: AtomicU64::new(0),
+            latency: AtomicU32::new(f32::NAN.to_bits()),
+            handed: Fading::default(),
+            period: AtomicU64::new(pack(None, None)),
+            promised: Fading::default(),
+            kept: AtomicU32::new(0),
+            spilling: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
         }
     }
@@ -75,7 +92,15 @@ impl Meter {
     pub fn report(&self, load: Load, now: Millis) {
         self.last.store(Some(Arc::new(Reported { load, at: now })));
         self.gauge.store(pack(load.connections, load.capacity), Ordering::Relaxed);
-        self.handed.store(Handed::new(0, now).0, Ordering::Relaxed);
+        let latency = cast::single(load.latency_ms.unwrap_or(f64::NAN));
+        self.latency.store(latency.to_bits(), Ordering::Relaxed);
+        let period = lasting(self.age(now));
+        if period > 0.0 {
+            let handed = pack(Some(self.handed.amount(now)), Some(period));
+            self.period.store(handed, Ordering::Relaxed);
+        }
+        self.handed.clear(now);
+        self.promised.clear(now);
         self.at.store(now.0, Ordering::Relaxed);
     }
 
@@ -101,27 +126,103 @@ impl Meter {
 
     /// How many answers' worth was handed out since the report, fading by [`FADE`] per tick.
     pub(super) fn handed_out(&self, now: Millis) -> f64 {
-        Handed(self.handed.load(Ordering::Relaxed)).amount(now) / f64::from(ONE)
+        self.handed.amount(now)
+    }
+
+    /// How many answers' worth was handed out between the last two reports, and the milliseconds
+    /// between them as they fade.
+    pub(super) fn period(&self) -> Option<(f64, f64)> {
+        let (handed, period) = unpack(self.period.load(Ordering::Relaxed));
+        handed.zip(period)
+    }
+
+    /// How many answers' worth was handed out since the report beyond what `pace` per millisecond
+    /// makes, fading in the same way. That much more, or less, is open now than was reported, when as
+    /// many end as begin.
+    pub(super) fn ahead_of(&self, pace: f64, now: Millis) -> f64 {
+        self.handed.amount(now) - pace * lasting(self.age(now))
+    }
+
+    /// Milliseconds since the report; 0 before the first.
+    fn age(&self, now: Millis) -> u64 {
+        now.0.saturating_sub(self.at.load(Ordering::Relaxed))
     }
 
     /// Counts `share` (of [`ONE`]) of an answer as handed out.
     pub(super) fn hand_out(&self, share: u32, now: Millis) {
-        let seen = Handed(self.handed.load(Ordering::Relaxed));
-        if seen.tick() != tick(now) {
-            // Once per tick: fade, then add. Losing the race only loses this one share.
-            let faded = Handed::new(cast::whole(seen.amount(now)) + u64::from(share), now);
-            let relaxed = Ordering::Relaxed;
-            if self.handed.compare_exchange(seen.0, faded.0, relaxed, relaxed).is_ok() {
-                return;
-            }
+        self.handed.add(share.into(), now);
+    }
+
+    /// Counts `share` (of [`ONE`]) of a request as what a cache will make of an answer that it keeps
+    /// for `kept` milliseconds.
+    pub(super) fn promise(&self, share: u64, kept: u32, now: Millis) {
+        self.kept.store(kept, Ordering::Relaxed);
+        self.promised.add(share, now);
+    }
+
+    /// How many connections of what was handed out since the report are open. `None` when the
+    /// instance does not say how long a request takes.
+    pub(super) fn in_flight(&self, now: Millis) -> Option<f64> {
+        let latency = f64::from(f32::from_bits(self.latency.load(Ordering::Relaxed)));
+        if latency.is_nan() {
+            return None;
         }
-        self.handed.fetch_add(share.into(), Ordering::Relaxed);
+        let age = now.since(Millis(self.at.load(Ordering::Relaxed))).as_secs_f64() * 1000.0;
+        // Little's law: requests a millisecond, times the milliseconds that each takes. Those of a
+        // cache come over the life of its answer.
+        let open = |requests: f64, over: f64| match requests {
+            0.0 => 0.0,
+            _ => requests * (latency / over.max(age).max(f64::MIN_POSITIVE)).min(1.0),
+        };
+        let kept = f64::from(self.kept.load(Ordering::Relaxed));
+        let now = |fading: &Fading| fading.amount(now);
+        Some(open(now(&self.handed), latency) + open(now(&self.promised), latency + kept))
+    }
+
+    /// Whether its keys go elsewhere.
+    pub(super) fn spilling(&self) -> bool {
+        self.spilling.load(Ordering::Relaxed)
+    }
+
+    /// Says whether its keys go elsewhere.
+    pub(super) fn set_spilling(&self, spilling: bool) {
+        self.spilling.store(spilling, Ordering::Relaxed);
     }
 }
 
 impl Default for Meter {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// An amount that fades by [`FADE`] per tick, as [`Handed`].
+#[derive(Debug, Default)]
+struct Fading(AtomicU64);
+
+impl Fading {
+    fn amount(&self, now: Millis) -> f64 {
+        Handed(self.0.load(Ordering::Relaxed)).amount(now) / f64::from(ONE)
+    }
+
+    fn clear(&self, now: Millis) {
+        self.0.store(Handed::new(0, now).0, Ordering::Relaxed);
+    }
+
+    fn add(&self, share: u64, now: Millis) {
+        let seen = Handed(self.0.load(Ordering::Relaxed));
+        if seen.tick() != tick(now) {
+            // Once per tick: fade, then add. Losing the race only loses this one share.
+            let faded = Handed::new(cast::whole(seen.amount(now)) + share, now);
+            let relaxed = Ordering::Relaxed;
+            if self.0.compare_exchange(seen.0, faded.0, relaxed, relaxed).is_ok() {
+                return;
+            }
+        }
+        // Far more than anyone can hold, and far from running over into the tick.
+        if seen.0 & Handed::MOST < Handed::MOST / 2 {
+            self.0.fetch_add(share.min(LARGEST), Ordering::Relaxed);
+        }
     }
 }
 
@@ -148,6 +249,15 @@ impl Handed {
     const MOST: u64 = (1 << Self::BITS) - 1;
 }
 
+/// What is left, at one a millisecond, of so many milliseconds that faded as [`Fading`] does.
+fn lasting(millis: u64) -> f64 {
+    let (ticks, rest) = (cast::index(millis >> 10), (millis & 1023) as f64 / 1024.0);
+    let left = |ticks: usize| FADED.get(ticks).unwrap_or(&0.0);
+    // Straight between two ticks, which is near enough.
+    let left = left(ticks) + (left(ticks + 1) - left(ticks)) * rest;
+    (1.0 - left) * 1024.0 / (1.0 - FADE)
+}
+
 /// About a second.
 fn tick(now: Millis) -> u64 {
     (now.0 >> 10) & TICKS
@@ -167,6 +277,9 @@ fn unpack(gauge: u64) -> (Option<f64>, Option<f64>) {
 }
 
 const TICKS: u64 = (1 << 20) - 1;
+
+/// The most that is added at once: a million requests.
+const LARGEST: u64 = (ONE as u64) << 20;
 
 /// What is left after a tick: a time constant of 10 s. Without it an instance that joins a pool
 /// that does not report would have to catch up with all that the others were ever handed.

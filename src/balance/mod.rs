@@ -6,14 +6,17 @@
 
 pub mod dynamic;
 pub mod hash;
+pub mod in_force;
 pub mod meter;
 pub mod nearness;
 pub mod owners;
 pub mod pool;
 pub mod slow_start;
+pub mod traffic;
 pub mod weights;
 
 mod cast;
+mod clients;
 mod consistent_hash;
 mod counter;
 mod dice;
@@ -22,12 +25,15 @@ mod gauges;
 mod least_connections;
 mod pps;
 mod random;
+mod rate;
 mod room;
 mod round_robin;
 mod schedule;
 mod units;
 mod weighted_round_robin;
 
+#[cfg(test)]
+mod behind_caches;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]

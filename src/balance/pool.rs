@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use crate::balance::cast;
 use crate::balance::consistent_hash::Rendezvous;
 use crate::balance::dice;
 use crate::balance::gauges::Gauges;
@@ -9,8 +10,10 @@ use crate::balance::least_connections::LeastConnections;
 use crate::balance::meter::LazyMeter;
 use crate::balance::owners::{Owners, lasting, seat};
 use crate::balance::random::Random;
+use crate::balance::rate::Estimate;
 use crate::balance::room::Room;
 use crate::balance::round_robin::RoundRobin;
+use crate::balance::traffic::Stream;
 use crate::balance::units::Units;
 use crate::balance::weighted_round_robin::WeightedRoundRobin;
 use crate::balance::weights::equal;
@@ -52,7 +55,8 @@ pub struct PoolSpec<'m> {
 /// What a selector is asked with.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// [`client_hash`](crate::balance::hash::client_hash) of the client's prefix.
+    /// [`client_hash`](crate::balance::hash::client_hash) of the client's prefix, where it makes a
+    /// difference who asks or where a pool [counts](Pool::counts) it.
     pub client: u64,
     /// The time.
     pub now: Millis,
@@ -67,10 +71,13 @@ pub struct Ask {
 pub struct Pool {
     units: usize,
     mode: AnswerMode,
+    cached: bool,
     k: usize,
     room: Room,
     selector: Selector,
     shape: Shape,
+    /// The queries for its answers, where they are counted.
+    stream: Option<Stream>,
 }
 
 #[derive(Debug)]
@@ -156,7 +163,47 @@ impl Pool {
                 Selector::ConsistentHash(Box::new(Owners::new(&members, n, balance)))
             }
         };
-        Self { units: n, mode, k, room, selector, shape }
+        Self { units: n, mode, cached, k, room, selector, shape, stream: None }
+    }
+
+    /// With its queries counted in `stream`, where it makes a difference: where caches keep answers
+    /// of a part of the units, and where keys that are too much for one go to the first `replicas` of
+    /// their owners.
+    #[must_use]
+    pub fn counting(mut self, stream: Stream, replicas: u16) -> Self {
+        let in_part = match self.shape {
+            Shape::One | Shape::Sample | Shape::Sticky(_) => self.units > 1,
+            Shape::Front => false,
+        };
+        match &mut self.selector {
+            _ if self.units == 0 => {}
+            Selector::ConsistentHash(owners) => owners.spread(stream, replicas),
+            Selector::RoundRobin(_)
+            | Selector::Random(_)
+            | Selector::WeightedRoundRobin(_)
+            | Selector::LeastConnections(_) => {
+                self.stream = Some(stream).filter(|_| in_part && self.cached);
+            }
+        }
+        self
+    }
+
+    /// Whether it counts who asks: then [`Ask::client`] must be told.
+    #[must_use]
+    #[inline]
+    pub fn counts(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// How many units an answer would have to hold for no cache to send too many requests to too few
+    /// at once, when units are busy for this part of the time on average. `None` when nothing is
+    /// known, or when no cache sends many.
+    #[must_use]
+    pub fn k_needed(&self, utilisation: f64, now: Millis) -> Option<usize> {
+        let concentration = self.stream.as_ref()?.concentration(now);
+        let n = self.units as f64;
+        // An answer that serves fewer requests than there are units hits none of them hard.
+        (concentration.later >= n).then(|| needed(concentration.share, self.units, utilisation))
     }
 
     /// How answers are chosen: never `Auto`.
@@ -211,10 +258,17 @@ impl Pool {
         let fit = if self.mode == AnswerMode::All { usize::MAX } else { ask.fit };
         let k = self.room.fitting(self.k, fit);
         match &self.shape {
-            Shape::One => out.extend(self.one(ask, rng)),
-            Shape::Sample => self.sample(k, ask, rng, out),
+            Shape::One => {
+                let behind = self.asked_by(ask);
+                out.extend(self.one(ask, behind, rng));
+            }
+            Shape::Sample => {
+                let behind = self.asked_by(ask);
+                self.sample(k, ask, behind, rng, out);
+            }
             Shape::Front => self.front(k, Lane::Answers, ask, rng, out),
             Shape::Sticky(ranks) => {
+                self.asked_by(ask);
                 ranks.top(ask.client, k, out);
                 if !matches!(self.selector, Selector::ConsistentHash(_)) {
                     dice::shuffle(rng, out);
@@ -244,22 +298,38 @@ impl Pool {
         }
     }
 
-    fn one(&self, ask: &Ask, rng: &mut impl Rng) -> Option<u32> {
+    /// Counts a query, and says what is known of those behind the client.
+    #[inline]
+    fn asked_by(&self, ask: &Ask) -> Estimate {
+        match &self.stream {
+            Some(stream) if !ask.peek => stream.note(ask.client, ask.now),
+            Some(_) | None => Estimate::default(),
+        }
+    }
+
+    fn one(&self, ask: &Ask, behind: Estimate, rng: &mut impl Rng) -> Option<u32> {
         match &self.selector {
             Selector::RoundRobin(turns) => turns.one(ask),
             Selector::Random(random) => random.one(rng),
             Selector::WeightedRoundRobin(turns) => turns.one(ask),
-            Selector::LeastConnections(least) => least.0.one(&least.1, ask, rng),
+            Selector::LeastConnections(least) => least.0.one(&least.1, ask, behind, rng),
             Selector::ConsistentHash(owners) => owners.owner(ask.client, ask),
         }
     }
 
-    fn sample(&self, k: usize, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
+    fn sample(
+        &self,
+        k: usize,
+        ask: &Ask,
+        behind: Estimate,
+        rng: &mut impl Rng,
+        out: &mut Vec<u32>,
+    ) {
         match &self.selector {
             Selector::RoundRobin(turns) => turns.sample(k, ask, rng, out),
             Selector::Random(random) => random.sample(k, rng, out),
             Selector::WeightedRoundRobin(turns) => turns.sample(k, ask, rng, out),
-            Selector::LeastConnections(least) => least.0.sample(k, &least.1, ask, rng, out),
+            Selector::LeastConnections(least) => least.0.sample(k, &least.1, ask, behind, rng, out),
             Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
         }
     }
@@ -274,6 +344,16 @@ impl Pool {
             Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
         }
     }
+}
+
+/// How many of `n` units an answer has to hold where one cache has this share of all requests and
+/// units are busy for `utilisation` of the time: so many that they can bear what it sends them, and
+/// twice that for the tail (measured in small simulations).
+fn needed(share: f64, n: usize, utilisation: f64) -> usize {
+    let busy = utilisation.clamp(0.0, 1.0);
+    let others = busy * (1.0 - share);
+    let bearing = (share * n as f64 * busy / (1.0 - others).max(f64::MIN_POSITIVE)).ceil();
+    cast::index(cast::whole(bearing * 2.0)).min(n)
 }
 
 /// What an answer is.
@@ -306,8 +386,12 @@ fn alike(balance: Balance, units: &Units) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
     use crate::balance::testing::{ANSWERS, BALANCES, Stand, ask, pool, rng, spec};
+    use crate::balance::traffic::{Asked, Traffic};
 
     fn resolved(spec: PoolSpec<'_>) -> (AnswerMode, usize) {
         let pool = Pool::new(spec, &mut rng(1));
@@ -378,6 +462,65 @@ mod tests {
                 assert!(pool.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn an_answer_needs_as_many_as_can_bear_what_one_cache_sends() {
+        // The shares for which a small simulation found 6.6 and 8.1, at 80 % of 20.
+        assert_eq!([0.122, 0.17, 0.0].map(|share| needed(share, 20, 0.8)), [14, 18, 0]);
+        assert_eq!(needed(1.0, 20, 0.8), 20);
+        assert_eq!(needed(0.3, 20, 7.0), 20);
+    }
+
+    #[test]
+    fn pools_that_caches_keep_a_part_of_count_who_asks() {
+        use AnswerMode::{All, Ordered, Single, StickySubset, Subset};
+        use Balance::{ConsistentHash, LeastConnections, RoundRobin};
+        let traffic = || Arc::new(Traffic::new(Duration::from_secs(5), 1));
+        let counts = |spec| {
+            let pool = Pool::new(spec, &mut rng(1));
+            pool.counting(Stream::new(&traffic(), Asked::V4), 1).counts()
+        };
+        for (balance, answer, expected) in [
+            (RoundRobin, Subset, true),
+            (LeastConnections, Single, true),
+            (RoundRobin, StickySubset, true),
+            (LeastConnections, All, false),
+            (RoundRobin, Ordered, false),
+            (ConsistentHash, Single, false),
+        ] {
+            let cached = spec(balance, answer, &[1; 20]);
+            assert_eq!(counts(cached.clone()), expected, "{balance:?} {answer:?}");
+            assert!(!counts(PoolSpec { cached: false, ..cached }));
+        }
+        assert!(!counts(spec(RoundRobin, Single, &[1])) && !counts(spec(RoundRobin, Single, &[])));
+    }
+
+    #[test]
+    fn a_heavy_client_makes_more_instances_needed_and_explaining_does_not() {
+        let traffic = Arc::new(Traffic::new(Duration::from_secs(5), 1));
+        let mut spec = spec(Balance::RoundRobin, AnswerMode::Subset, &[1; 20]);
+        spec.max_answers = 4;
+        let pool = Pool::new(spec, &mut rng(1)).counting(Stream::new(&traffic, Asked::V4), 1);
+        let (mut rng, mut out) = (rng(2), Vec::new());
+        let mut asked = |client, now, peek| {
+            pool.pick(&Ask { client, now: Millis(now), peek, ..ask() }, &mut rng, &mut out);
+        };
+        (0..40).for_each(|i| asked(7, i * 5_020, true));
+        assert_eq!(pool.k_needed(0.8, Millis(200_800)), None);
+
+        // 50 requests a second behind one, and as many of clients that keep nothing.
+        for i in 0..10_000 {
+            asked(1_000_000 + i, i * 20, false);
+            if i % 251 == 0 {
+                asked(7, i * 20, false);
+            }
+        }
+
+        // About half of all: 20 x 0.5 x 0.8 / 0.6 is 14, and twice that is more than there are.
+        assert_eq!(pool.k_needed(0.8, Millis(200_000)), Some(20));
+        let idle = pool.k_needed(0.1, Millis(200_000)).unwrap();
+        assert!((2..=4).contains(&idle), "{idle}");
     }
 
     #[test]

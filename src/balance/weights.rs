@@ -44,7 +44,7 @@ pub fn srv_weights(weights: &[u32], max: u16, out: &mut Vec<u16>) {
 /// Scaled so that the largest is 65535; 0 means full. `out` is cleared first.
 pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Vec<u32>) {
     out.clear();
-    let used = |meter: &Meter| meter.connections(now).map(|open| open + in_flight(meter, now));
+    let used = |meter: &Meter| meter.connections(now).map(|open| open + since(meter, now));
     let all = || bases.iter().zip(meters);
     let (load, room) = all().fold((0.0, 0.0), |(load, room), (&base, meter)| match used(meter) {
         Some(used) => (load + used, room + meter.capacity(base)),
@@ -69,14 +69,10 @@ pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Ve
     }
 }
 
-/// What was handed out since the report and is still open. Where the instance says how long a
-/// request takes, most of it is over (Little's law); else it counts as connections that stay.
-fn in_flight(meter: &Meter, now: Millis) -> f64 {
-    let handed = meter.handed_out(now);
-    let Some(report) = meter.reported() else { return handed };
-    let Some(latency) = report.load.latency_ms else { return handed };
-    let age = now.since(report.at).as_secs_f64() * 1000.0;
-    if age > latency { handed * latency / age } else { handed }
+/// The connections of what was handed out since the report. Where the instance says how long a
+/// request takes, most of them are closed; else each answer counts as one that stays.
+fn since(meter: &Meter, now: Millis) -> f64 {
+    meter.in_flight(now).unwrap_or_else(|| meter.handed_out(now))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::server_url::ServerUrl;
+use crate::cli::simulate::SimulateArgs;
 use crate::cli::values::{Lease, Pair, PortArg, listen_address, tier, weight};
 use crate::model::{Tier, Weight};
 
@@ -90,6 +91,8 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Show what algorithms and TTLs would do to a fleet, and recommend one; needs no server
+    Simulate(Box<SimulateArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -42,6 +43,12 @@ pub(super) enum ClientError {
     Unexpected { server: String, action: String, reason: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
+    #[error("cannot write {}: {error}", file.display())]
+    Plot {
+        file: PathBuf,
+        #[source]
+        error: io::Error,
+    },
 }
 
 /// An RFC 9457 problem document.
@@ -64,7 +71,8 @@ impl ClientError {
             | Self::Unreachable { .. }
             | Self::NoReply { .. }
             | Self::Unexpected { .. }
-            | Self::Output(_) => Exit::Failed,
+            | Self::Output(_)
+            | Self::Plot { .. } => Exit::Failed,
         }
     }
 
@@ -96,7 +104,7 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
-            Self::Output(_) => {}
+            Self::Output(_) | Self::Plot { .. } => {}
         }
         report
     }

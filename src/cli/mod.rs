@@ -1,7 +1,8 @@
 //! The command line: reads the arguments, runs client commands against a server's HTTP side-port,
 //! and hands `serve` and `check` to `main`, which has what they need.
 //!
-//! A client of the HTTP contract and nothing else: no registry, no DNS and no files in here.
+//! A client of the HTTP contract, and what simulates a fleet without any server: no registry, no
+//! DNS, and no files but the plots of a simulation.
 
 mod args;
 mod client;
@@ -13,6 +14,7 @@ mod register;
 mod replies;
 mod resolve;
 mod server_url;
+mod simulate;
 mod table;
 mod values;
 
@@ -57,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         None => return Next::Serve(with_default_file(ServeArgs::default())),
         Some(Command::Serve(args)) => return Next::Serve(with_default_file(args)),
         Some(Command::Check { file }) => return Next::Check(file),
+        Some(Command::Simulate(args)) => return Next::Exit(simulate::simulate(&args)),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Ls { service: None, client }) => on(client, ls::services),
         Some(Command::Ls { service: Some(service), client }) => {

@@ -50,8 +50,8 @@ pub use outcome::Outcome;
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, EjectionFailures, MaxAnswers, PanicMode, RecordTtl, Settings,
-    SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, EjectionFailures, HotKeyReplicas, MaxAnswers, PanicMode, RecordTtl,
+    Settings, SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
 pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;

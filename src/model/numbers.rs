@@ -80,6 +80,10 @@ ranged! {
     MaxAnswers, 1, 4096, default 8
 }
 ranged! {
+    /// Over how many of its owners a key goes that is too much for one.
+    HotKeyReplicas, 1, 8, default 1
+}
+ranged! {
     /// The SRV weight that the heaviest instance gets when weights differ.
     SrvWeightMax, 1, 65535, default 65535
 }

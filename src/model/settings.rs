@@ -8,7 +8,7 @@ use crate::model::duration::DurationText;
 use crate::model::ejection::{Ejection, EjectionMax};
 pub use crate::model::guards::{PanicMode, Share, SlowStart};
 use crate::model::locality::LocalityPolicy;
-pub use crate::model::numbers::{EjectionFailures, MaxAnswers, SrvWeightMax};
+pub use crate::model::numbers::{EjectionFailures, HotKeyReplicas, MaxAnswers, SrvWeightMax};
 use crate::model::spans::{EjectionBase, ProtectFor};
 
 /// How clients are spread over the instances.
@@ -238,6 +238,8 @@ settings! {
     protect: Share,
     /// Whether clients are sent to instances near them.
     locality: LocalityPolicy,
+    /// Over how many of its owners a key goes that is too much for one.
+    hot_key_replicas: HotKeyReplicas,
     /// How long instances are kept by `protect`.
     protect_for: ProtectFor,
     /// Whether outcomes that clients report eject instances.

@@ -10,6 +10,7 @@ use rand::Rng;
 
 use crate::balance::owners::Owners;
 use crate::balance::pool::{Member, Pool};
+use crate::balance::traffic::Asked;
 use crate::registry::pools::{Stock, member, spec};
 use crate::registry::selection::Family;
 use crate::registry::view::index;
@@ -78,11 +79,18 @@ impl Addresses {
         }
         let spec = spec(stock, stock.settings.answer, members, records);
         Self {
-            pool: Pool::new(spec, rng),
+            pool: stock.pool(spec, family.asked(), rng),
             octets: Octets::of(family, &addresses),
             instances: instances.into(),
             units,
             owners: OnceLock::new(),
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        match self.octets {
+            Octets::V4(_) => Asked::V4,
+            Octets::V6(_) => Asked::V6,
         }
     }
 
@@ -165,7 +173,7 @@ impl Addresses {
                     .flat_map(|unit| self.instances(unit).iter().map(move |i| (unit, *i)))
                     .map(|(unit, i)| member(stock, i, unit))
                     .collect();
-                Owners::new(&members, self.pool.len(), stock.settings.balance).into()
+                stock.owners(&members, self.pool.len(), self.asked())
             })
         })
     }

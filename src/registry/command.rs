@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
+use crate::registry::narrow::Narrow;
 use crate::registry::observed::Finding;
 use crate::registry::outliers::Outcomes;
 use crate::registry::plan::{Policy, Write};
@@ -134,6 +135,8 @@ pub struct EngineStats {
     pub instances: AtomicU64,
     /// Services in panic.
     pub services_in_panic: AtomicU64,
+    /// Services whose answers hold too few instances.
+    pub narrow: Narrow,
     /// Outcomes that clients reported.
     pub outcomes: AtomicU64,
     /// Instances ejected since clients reported failures in a row.

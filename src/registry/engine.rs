@@ -8,7 +8,7 @@ mod commits;
 mod outcomes;
 mod renewals;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,7 +45,7 @@ pub struct Engine {
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
-    waiting: Vec<(Write, Reply)>,
+    waiting: VecDeque<(Write, Reply)>,
     in_flight: Option<Batch>,
     /// Of writes that are applied, for when they are published.
     answers: Vec<Answer>,
@@ -90,13 +90,18 @@ impl Engine {
             policy: parts.policy,
             names: parts.names,
             generation,
-            publisher: Publisher::new(parts.views, parts.journal, parts.rng),
+            publisher: Publisher::new(
+                parts.views,
+                parts.journal,
+                Arc::clone(&parts.stats),
+                parts.rng,
+            ),
             breakers: Breakers::default(),
             clock: parts.clock,
             inbox: parts.inbox,
             persist: parts.persist,
             stats: parts.stats,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             in_flight: None,
             answers: Vec::new(),
             suspect: BTreeSet::new(),
@@ -155,6 +160,9 @@ impl Engine {
     }
 
     fn next_wake(&self) -> Millis {
+        if self.in_flight.is_none() && !self.waiting.is_empty() {
+            return self.last_turn;
+        }
         let tick = self.last_turn + TICK;
         [self.state.leases.next(), self.breakers.next()]
             .into_iter()
@@ -175,7 +183,7 @@ impl Engine {
             Command::Write(_, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(write, reply) => self.waiting.push((*write, reply)),
+            Command::Write(write, reply) => self.waiting.push_back((*write, reply)),
             Command::Renew(renewals, reply) => self.renew(renewals, reply, now),
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);

@@ -15,6 +15,7 @@ mod lapses;
 mod leases;
 mod locality;
 mod lull;
+mod narrow;
 mod observed;
 mod op;
 mod outliers;
@@ -52,6 +53,7 @@ pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, R
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
+pub use narrow::Narrow;
 pub use observed::{Ejected, Finding, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use panic::Panic;

@@ -71,18 +71,41 @@ impl Op {
         })
     }
 
-    /// Why this, which was legal when it was planned, no longer is: since then the file may have
-    /// taken the instance over or given it up, and its lease may have ended.
-    pub(crate) fn overtaken(&self, state: &State) -> Option<Refusal> {
-        let source = |service: &ServiceName, id: &InstanceId| {
-            state.instance(service.as_str(), id.as_str()).map(|view| view.source)
-        };
+    /// Whether this only renews a lease, of a registration that is still there.
+    pub(crate) fn only_renews(&self, state: &State) -> bool {
         match self {
-            Self::Put { service, instance, registers, .. } => match source(service, &instance.id) {
-                Some(Source::File) => Some(Refusal::of_static(service, &instance.id)),
-                None if !registers => Some(Refusal::of_unknown(service, &instance.id)),
-                None | Some(Source::Api) => None,
-            },
+            Self::Renew { service, instance, generation } => {
+                state.has_registered(service, &instance.id, *generation)
+            }
+            Self::Put { .. }
+            | Self::Remove { .. }
+            | Self::Override { .. }
+            | Self::Forget { .. }
+            | Self::Operator { .. } => false,
+        }
+    }
+
+    /// Why this, which was legal when it was planned, no longer is: since then the file may have
+    /// taken the instance over or given it up, its lease may have ended, and what this builds on may
+    /// have been refused.
+    pub(crate) fn overtaken(&self, state: &State) -> Option<Refusal> {
+        let view =
+            |service: &ServiceName, id: &InstanceId| state.instance(service.as_str(), id.as_str());
+        let source = |service, id| view(service, id).map(|view| view.source);
+        match self {
+            Self::Put { service, instance, generation, registers } => {
+                match view(service, &instance.id) {
+                    Some(view) if view.source == Source::File => {
+                        Some(Refusal::of_static(service, &instance.id))
+                    }
+                    Some(view) if !registers && view.generation != *generation => {
+                        let (service, id) = (service.clone(), instance.id.clone());
+                        Some(Refusal::Owned { service, id, given: *generation })
+                    }
+                    None if !registers => Some(Refusal::of_unknown(service, &instance.id)),
+                    None | Some(_) => None,
+                }
+            }
             Self::Renew { service, instance, .. } => {
                 let taken = source(service, &instance.id) == Some(Source::File);
                 taken.then(|| Refusal::of_static(service, &instance.id))

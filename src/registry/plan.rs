@@ -53,7 +53,7 @@ pub(crate) enum Write {
         id: InstanceId,
         patch: InstancePatch,
     },
-    Statuses(Vec<(ServiceName, InstanceId, Status)>),
+    Statuses(Vec<StatusReport>),
     Deregister {
         service: ServiceName,
         id: InstanceId,
@@ -71,6 +71,31 @@ pub(crate) enum Write {
     },
 }
 
+impl Write {
+    /// How many items it asks for.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Register { .. }
+            | Self::Patch { .. }
+            | Self::Deregister { .. }
+            | Self::Override { .. }
+            | Self::Forget { .. } => 1,
+            Self::Statuses(reports) => reports.len(),
+            Self::Batch { deregister, register } => deregister.len() + register.len(),
+        }
+    }
+}
+
+/// A status that a heartbeat carried.
+#[derive(Debug)]
+pub(crate) struct StatusReport {
+    pub(crate) service: ServiceName,
+    pub(crate) id: InstanceId,
+    /// The registration that it is of; `None`: of whichever there is.
+    pub(crate) generation: Option<u64>,
+    pub(crate) status: Status,
+}
+
 /// Checks the writes of one batch, in order.
 pub(crate) struct Planner<'s> {
     state: &'s State,
@@ -78,17 +103,38 @@ pub(crate) struct Planner<'s> {
     names: &'s Names,
     generation: &'s mut u64,
     overlay: Overlay,
+    /// What is under the overlay while that takes up a write that may yet be refused as a whole.
+    below: Overlay,
 }
 
 /// What the batch so far will have done.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Overlay {
     instances: HashMap<(ServiceName, InstanceId), Option<Known>>,
     /// How many instances of a service were added, less those removed.
     counts: HashMap<ServiceName, isize>,
+    /// The sum of them.
+    added: isize,
     services: HashSet<ServiceName>,
     /// What operators will have said.
     operators: HashMap<(ServiceName, InstanceId), OperatorState>,
+}
+
+impl Overlay {
+    fn count(&mut self, service: &ServiceName, added: isize) {
+        *self.counts.entry(service.clone()).or_default() += added;
+        self.added += added;
+    }
+
+    /// Puts `later` on top of this.
+    fn take_up(&mut self, later: Self) {
+        self.instances.extend(later.instances);
+        for (service, added) in later.counts {
+            self.count(&service, added);
+        }
+        self.services.extend(later.services);
+        self.operators.extend(later.operators);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +152,8 @@ impl<'s> Planner<'s> {
         names: &'s Names,
         generation: &'s mut u64,
     ) -> Self {
-        Self { state, policy, names, generation, overlay: Overlay::default() }
+        let (overlay, below) = (Overlay::default(), Overlay::default());
+        Self { state, policy, names, generation, overlay, below }
     }
 
     /// What `write` will do. All of it or, on refusal, nothing.
@@ -156,7 +203,7 @@ impl<'s> Planner<'s> {
         }
         if known.is_none() {
             self.check_room(&service)?;
-            *self.overlay.counts.entry(service.clone()).or_default() += 1;
+            self.overlay.count(&service, 1);
         }
         *self.generation += 1;
         Ok(self.put(service, Arc::new(instance), *self.generation, true))
@@ -194,12 +241,17 @@ impl<'s> Planner<'s> {
         Ok(vec![self.put(service.clone(), Arc::new(instance), known.generation, false)])
     }
 
-    /// Statuses that heartbeats carried. Instances that are gone by now are left alone.
-    fn statuses(&mut self, statuses: Vec<(ServiceName, InstanceId, Status)>) -> Vec<Op> {
-        let mut ops = Vec::with_capacity(statuses.len());
-        for (service, id, status) in statuses {
-            let patch = InstancePatch { status: Some(Some(status)), ..InstancePatch::default() };
-            ops.extend(self.patch(&service, &id, patch).into_iter().flatten());
+    /// Statuses that heartbeats carried. Instances that are gone by now are left alone, and so are
+    /// later registrations of them.
+    fn statuses(&mut self, reports: Vec<StatusReport>) -> Vec<Op> {
+        let mut ops = Vec::with_capacity(reports.len());
+        for StatusReport { service, id, generation, status } in reports {
+            let own = |known: Known| generation.is_none_or(|given| given == known.generation);
+            if self.known(&service, &id).is_some_and(own) {
+                let status = Some(Some(status));
+                let patch = InstancePatch { status, ..InstancePatch::default() };
+                ops.extend(self.patch(&service, &id, patch).into_iter().flatten());
+            }
         }
         ops
     }
@@ -211,7 +263,7 @@ impl<'s> Planner<'s> {
             None => Ok(None),
             Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
             Some(_) => {
-                *self.overlay.counts.entry(service.clone()).or_default() -= 1;
+                self.overlay.count(&service, -1);
                 self.overlay.instances.insert((service.clone(), id.clone()), None);
                 Ok(Some(Op::Remove { service, id }))
             }
@@ -249,7 +301,8 @@ impl<'s> Planner<'s> {
     ) -> Result<Vec<Op>, Refusal> {
         refuse_repeats(&deregister, &register)?;
         // All or nothing: what the first items did to the overlay goes when a later one is refused.
-        let (overlay, generation) = (self.overlay.clone(), *self.generation);
+        self.below = std::mem::take(&mut self.overlay);
+        let generation = *self.generation;
         let plan = || -> Result<Vec<Op>, Refusal> {
             let mut ops = Vec::with_capacity(deregister.len() + register.len());
             for (i, (service, id)) in deregister.into_iter().enumerate() {
@@ -263,9 +316,10 @@ impl<'s> Planner<'s> {
             Ok(ops)
         };
         let planned = plan();
-        if planned.is_err() {
-            self.overlay = overlay;
-            *self.generation = generation;
+        let items = std::mem::replace(&mut self.overlay, std::mem::take(&mut self.below));
+        match planned {
+            Ok(_) => self.overlay.take_up(items),
+            Err(_) => *self.generation = generation,
         }
         planned
     }
@@ -294,7 +348,7 @@ impl<'s> Planner<'s> {
 
     fn check_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
         let limits = &self.policy.limits;
-        let added: isize = self.overlay.counts.values().sum();
+        let added = self.overlay.added + self.below.added;
         let total = self.state.instances.saturating_add_signed(added);
         if total >= limits.instances {
             return Err(Refusal::Limit { name: "instances", max: limits.instances });
@@ -308,25 +362,28 @@ impl<'s> Planner<'s> {
 
     fn check_service_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
         let max = self.policy.limits.services;
-        let (known, new) = (&self.state.services, &mut self.overlay.services);
-        if known.contains_key(service) || new.contains(service) {
+        let (known, new) = (&self.state.services, [&self.overlay.services, &self.below.services]);
+        if known.contains_key(service) || new.iter().any(|new| new.contains(service)) {
             return Ok(());
         }
-        if known.len() + new.len() >= max {
+        if known.len() + new.iter().map(|new| new.len()).sum::<usize>() >= max {
             return Err(Refusal::Limit { name: "services", max });
         }
-        new.insert(service.clone());
+        self.overlay.services.insert(service.clone());
         Ok(())
     }
 
     fn count(&self, service: &ServiceName) -> usize {
         let now = self.state.services.get(service).map_or(0, |s| s.instances.len());
-        let added = self.overlay.counts.get(service).copied().unwrap_or(0);
+        let layers = [&self.overlay, &self.below].into_iter();
+        let added: isize = layers.filter_map(|layer| layer.counts.get(service)).sum();
         now.saturating_add_signed(added)
     }
 
     fn known(&self, service: &ServiceName, id: &InstanceId) -> Option<Known> {
-        if let Some(planned) = self.overlay.instances.get(&(service.clone(), id.clone())) {
+        let key = (service.clone(), id.clone());
+        let mut layers = [&self.overlay, &self.below].into_iter();
+        if let Some(planned) = layers.find_map(|layer| layer.instances.get(&key)) {
             return planned.clone();
         }
         self.state.instance(service.as_str(), id.as_str()).map(|view| Known {

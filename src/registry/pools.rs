@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use rand::Rng;
 
-use crate::balance::pool::{Member, PoolSpec};
+use crate::balance::owners::Owners;
+use crate::balance::pool::{Member, Pool, PoolSpec};
+use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
 use crate::registry::locality::Weighed;
 use crate::registry::panic::Panic;
@@ -42,6 +44,8 @@ pub(crate) struct Stock<'v> {
     pub(crate) ramps: bool,
     /// How clients at one locality see it; `None`: it is for everybody.
     pub(crate) weighed: Option<&'v Weighed>,
+    /// Where queries are counted; `None` when nothing depends on it.
+    pub(crate) traffic: Option<&'v Arc<Traffic>>,
 }
 
 impl<'v> Stock<'v> {
@@ -81,6 +85,30 @@ impl<'v> Stock<'v> {
     /// Whether an instance is left out, since nearer ones are enough.
     pub(crate) fn far(self, instance: u32) -> bool {
         self.weighed.is_some_and(|weighed| weighed.far(instance))
+    }
+
+    /// The queries that ask for this.
+    pub(crate) fn stream(self, asked: Asked) -> Option<Stream> {
+        self.traffic.map(|traffic| Stream::new(traffic, asked))
+    }
+
+    /// A pool of these members, which counts its queries where that makes a difference.
+    pub(crate) fn pool(self, spec: PoolSpec<'_>, asked: Asked, rng: &mut impl Rng) -> Pool {
+        let pool = Pool::new(spec, rng);
+        match self.stream(asked) {
+            Some(stream) => pool.counting(stream, self.settings.hot_key_replicas.get()),
+            None => pool,
+        }
+    }
+
+    /// The owners of keys among these members, in the same way.
+    pub(crate) fn owners(self, members: &[Member<'_>], units: usize, asked: Asked) -> Box<Owners> {
+        let owners = Owners::new(members, units, self.settings.balance);
+        let replicas = self.settings.hot_key_replicas.get();
+        Box::new(match self.stream(asked) {
+            Some(stream) => owners.spreading(stream, replicas),
+            None => owners,
+        })
     }
 
     pub(crate) fn published(self, instance: u32) -> impl Iterator<Item = (&'v str, &'v str)> {

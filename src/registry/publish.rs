@@ -4,17 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use rand::Rng;
 use rand::rngs::SmallRng;
 
-use crate::balance::dynamic::Dynamic;
-use crate::balance::meter::{Meter, REPORT_TTL};
+use crate::balance::in_force::{Reports, Seat, in_force, moved};
 use crate::balance::slow_start;
-use crate::balance::weights::idle_capacity;
-use crate::model::{Balance, InstanceId, Millis, Network, RecordTtl, ServiceName, Settings};
+use crate::balance::traffic::Traffic;
+use crate::model::{
+    AnswerMode, Balance, HotKeyReplicas, Millis, Network, RecordTtl, ServiceName, Settings,
+};
+use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
 use crate::registry::journal::Journal;
+use crate::registry::narrow::Looks;
 use crate::registry::panic::{Panic, Panicking};
 use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
@@ -26,6 +29,7 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     indexer: Indexer,
+    looks: Looks,
     rng: SmallRng,
     /// Services with load reports.
     reporting: BTreeMap<ServiceName, Reports>,
@@ -36,22 +40,19 @@ pub(crate) struct Publisher {
     totals: Totals,
 }
 
-/// The load reports of one service.
-#[derive(Debug, Clone, Copy)]
-struct Reports {
-    /// When the last one came.
-    last: Millis,
-    /// When weights were last computed from them.
-    looked: Millis,
-}
-
 impl Publisher {
-    pub(crate) fn new(views: Arc<Views>, journal: Arc<Journal>, rng: SmallRng) -> Self {
-        let indexer = Indexer::default();
+    pub(crate) fn new(
+        views: Arc<Views>,
+        journal: Arc<Journal>,
+        stats: Arc<EngineStats>,
+        rng: SmallRng,
+    ) -> Self {
+        let (indexer, looks) = (Indexer::default(), Looks::new(stats));
         Self {
             views,
             journal,
             indexer,
+            looks,
             rng,
             reporting: BTreeMap::new(),
             ramping: BTreeMap::new(),
@@ -76,6 +77,7 @@ impl Publisher {
                 Some(service) => {
                     let view = self.build(name, service, before.as_deref(), &state.defaults, now);
                     self.panicking += usize::from(view.panic.is_some());
+                    self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
                     self.totals.note(name, before.as_deref(), Some(&view));
                     self.views.publish(view);
@@ -85,6 +87,7 @@ impl Publisher {
                     self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
                     self.totals.note(name, before.as_deref(), None);
+                    self.looks.note(name, false);
                     self.views.forget(name);
                 }
             }
@@ -111,10 +114,9 @@ impl Publisher {
     /// Remembers that an instance of `service` reported load.
     pub(crate) fn note_report(&mut self, service: &ServiceName, now: Millis) {
         match self.reporting.get_mut(service) {
-            Some(reports) => reports.last = now,
+            Some(reports) => reports.note(now),
             None => {
-                let reports = Reports { last: now, looked: Millis(0) };
-                self.reporting.insert(service.clone(), reports);
+                self.reporting.insert(service.clone(), Reports::since(now));
             }
         }
     }
@@ -123,38 +125,25 @@ impl Publisher {
     /// of their instances. Neither is a revision.
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
         let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
-        let mut moved: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
+        let mut reweighed: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
         self.reporting.retain(|name, reports| {
-            // Without news, weights still move as reports fade and go stale.
-            if reports.last < reports.looked && now.since(reports.looked) < LOOK_AGAIN {
+            if !reports.look(now) {
                 return true;
             }
-            reports.looked = now;
             let Some(service) = state.services.get_mut(name) else { return false };
-            let settings = service.settings(&state.defaults);
+            let Settings { balance, ttl, .. } = service.settings(&state.defaults);
+            let instances = service.instances.show();
             let published = self.views.service(name.as_str());
-            let changed = match settings.balance {
-                Balance::WeightedRoundRobin => {
-                    let members: Vec<_> = service.instances.show().iter().map(reporter).collect();
-                    let dynamic = service.dynamic.get_or_insert_default();
-                    dynamic.update(&members, settings.ttl.get(), now).is_some()
-                }
-                Balance::LeastConnections => {
-                    let instances = service.instances.show();
-                    let weights = weights_in_force(&instances, None, &settings, now);
-                    published.is_none_or(|view| differ(view.balanced(), &weights))
-                }
-                Balance::RoundRobin | Balance::Random | Balance::ConsistentHash => false,
-            };
-            if changed {
-                moved.push(name.clone());
+            let published = published.as_ref().map(|view| view.balanced());
+            if moved(balance, ttl, &seats(&instances), &mut service.dynamic, published, now) {
+                reweighed.push(name.clone());
             }
-            // One more look after the reports have gone stale, so that weights go back.
-            now.since(reports.last) <= REPORT_TTL + LOOK_AGAIN
+            !reports.over(now)
         });
-        for name in moved {
+        for name in reweighed {
             state.touch(&name);
         }
+        self.looks.look(&self.views, now);
     }
 
     fn build(
@@ -168,7 +157,9 @@ impl Publisher {
         let settings = service.settings(defaults);
         let instances = service.instances.show();
         let panic = panic(name, service, before, &settings, &instances, now);
-        let mut weights = weights_in_force(&instances, service.dynamic.as_deref(), &settings, now);
+        let Settings { balance, ttl, .. } = settings;
+        let mut weights =
+            in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
         let factors = match &panic {
             None => self.factors(name, before, &settings, &instances, now),
             // Who is healthy is needed now, however new.
@@ -182,6 +173,13 @@ impl Publisher {
             slow_start::scale(&mut weights, &factors);
             Box::new(Ramp { before, factors })
         });
+        let ttl = ttl.get();
+        service.traffic = service.traffic.take().filter(|traffic| traffic.record_ttl() == ttl);
+        if !depends_on_traffic(&settings, instances.len()) {
+            service.traffic = None;
+        } else if service.traffic.is_none() {
+            service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
+        }
         let parts = Parts {
             name: name.clone(),
             revision: service.revision,
@@ -192,6 +190,7 @@ impl Publisher {
             weights: weights.into(),
             panic: panic.map(Box::new),
             ramp,
+            traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
     }
@@ -254,52 +253,29 @@ fn panic(
     panic
 }
 
-fn reporter(view: &InstanceView) -> (InstanceId, u16, Arc<Meter>) {
-    let instance = &view.instance;
-    (instance.id.clone(), instance.weight.get(), Arc::clone(view.vitals.meter()))
+fn seats(instances: &[InstanceView]) -> Vec<Seat<'_>> {
+    instances
+        .iter()
+        .map(|view| Seat {
+            id: &view.instance.id,
+            base: view.instance.weight.get(),
+            meter: &view.vitals.meter,
+        })
+        .collect()
 }
 
-/// The weight of each instance that its algorithm goes by, in the order of ids.
-fn weights_in_force(
-    instances: &[InstanceView],
-    dynamic: Option<&Dynamic>,
-    settings: &Settings,
-    now: Millis,
-) -> Vec<u32> {
-    let bases = instances.iter().map(|view| view.instance.weight.get());
-    match settings.balance {
-        // Each in turn, whatever its weight.
-        Balance::RoundRobin => vec![1; instances.len()],
-        Balance::Random | Balance::ConsistentHash => bases.map(u32::from).collect(),
-        Balance::WeightedRoundRobin => match dynamic {
-            None => bases.map(u32::from).collect(),
-            Some(dynamic) => {
-                let ids = instances.iter().map(|view| &view.instance.id);
-                ids.zip(bases).map(|(id, base)| dynamic.current(id, base)).collect()
-            }
-        },
-        // Where nothing is cached, two choices look at the load itself.
-        Balance::LeastConnections if settings.ttl == RecordTtl::ZERO => {
-            bases.map(u32::from).collect()
+/// Whether it makes a difference who asks, and how much: where caches may keep answers of a part of
+/// the instances, and where keys may be too much for one.
+fn depends_on_traffic(settings: &Settings, instances: usize) -> bool {
+    let in_part = match settings.answer {
+        AnswerMode::Auto => {
+            settings.balance != Balance::RoundRobin
+                || instances > usize::from(settings.max_answers.get())
         }
-        Balance::LeastConnections => {
-            let bases: Vec<u16> = bases.collect();
-            let meters: Vec<&Meter> = instances.iter().map(|view| &**view.vitals.meter()).collect();
-            let mut weights = Vec::with_capacity(bases.len());
-            idle_capacity(&bases, &meters, now, &mut weights);
-            weights
-        }
-    }
-}
-
-/// Whether weights moved enough to build a service anew: by over 5 %, or from or to nothing.
-fn differ(old: &[u32], new: &[u32]) -> bool {
-    let moved = |(old, new): (&u32, &u32)| {
-        let (low, high) = (u64::from(*old.min(new)), u64::from(*old.max(new)));
-        (low == 0 && high > 0) || high * 100 > low * 105
+        AnswerMode::Subset | AnswerMode::StickySubset | AnswerMode::Single => true,
+        AnswerMode::All | AnswerMode::Ordered => false,
     };
-    old.len() != new.len() || old.iter().zip(new).any(moved)
+    let cached = settings.ttl > RecordTtl::ZERO;
+    let keyed = settings.hot_key_replicas > HotKeyReplicas::default();
+    instances > 1 && (keyed || (cached && in_part && settings.balance != Balance::ConsistentHash))
 }
-
-/// How often weights are computed anew although no report came.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);

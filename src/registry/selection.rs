@@ -10,6 +10,7 @@ use rand::Rng;
 
 use crate::balance::owners::Owners;
 use crate::balance::pool::Member;
+use crate::balance::traffic::Asked;
 use crate::model::{AnswerMode, Instance, Locality, PortName, Protocol, SrvTiers};
 use crate::registry::addresses::{Addresses, Kept};
 use crate::registry::locality::Outlook;
@@ -55,6 +56,14 @@ pub enum Family {
 }
 
 impl Family {
+    /// What queries for it ask for.
+    pub(super) fn asked(self) -> Asked {
+        match self {
+            Self::V4 => Asked::V4,
+            Self::V6 => Asked::V6,
+        }
+    }
+
     /// Whether `address` is of it.
     #[must_use]
     pub fn has(self, address: IpAddr) -> bool {
@@ -270,7 +279,7 @@ impl Selection {
         self.owners.get_or_init(|| {
             let members = (0..).zip(self.active()).map(|(unit, i)| member(stock, *i, unit));
             let members: Vec<Member<'_>> = members.collect();
-            Owners::new(&members, self.active, stock.settings.balance).into()
+            stock.owners(&members, self.active, Asked::Other)
         })
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::dynamic::Dynamic;
+use crate::balance::traffic::Traffic;
 use crate::model::{
     Change, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record, Revision,
     ServiceName, Settings, SettingsPatch,
@@ -59,6 +60,8 @@ pub(crate) struct Service {
     pub(crate) instances: Roster,
     /// What loads reported make of weights; `None` until one was reported.
     pub(crate) dynamic: Option<Box<Dynamic>>,
+    /// What queries show of its traffic; `None` where nothing depends on it.
+    pub(crate) traffic: Option<Arc<Traffic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
     /// `None` while health is believed.
@@ -169,10 +172,11 @@ impl State {
                 self.put(service, instance, generation, registers, now)
             }
             Op::Renew { service, instance, generation } => {
-                if let Some(changed) = self.renew(&service, &instance.id, now) {
-                    return changed;
+                if self.has_registered(&service, &instance.id, generation) {
+                    return self.renew(&service, &instance.id, now).unwrap_or_default();
                 }
-                // Its lease ended while this waited; the store has not heard of that yet.
+                // Its lease ended while this waited, or what it repeats was refused after all; what
+                // the store holds is this, and it must not hear otherwise.
                 self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
                 self.put(service, instance, generation, true, now)
             }
@@ -189,6 +193,17 @@ impl State {
     /// The instance as it is now.
     pub(crate) fn instance(&self, service: &str, id: &str) -> Option<&InstanceView> {
         self.services.get(service)?.instances.get(id)
+    }
+
+    /// Whether the instance is there by the registration that got `generation`.
+    pub(crate) fn has_registered(
+        &self,
+        service: &ServiceName,
+        id: &InstanceId,
+        generation: u64,
+    ) -> bool {
+        let view = self.instance(service.as_str(), id.as_str());
+        view.is_some_and(|view| view.generation == generation)
     }
 
     /// Lets `change` correct what was found out about an instance, as part of the current revision.

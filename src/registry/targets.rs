@@ -6,6 +6,7 @@ use rand::Rng;
 
 use crate::balance::owners::Owners;
 use crate::balance::pool::{Member, Pool};
+use crate::balance::traffic::Asked;
 use crate::balance::weights::srv_weights;
 use crate::model::AnswerMode;
 use crate::registry::pools::{Stock, member, spec};
@@ -63,9 +64,10 @@ impl Targets {
             weight,
             far: stock.far(i),
         });
+        let spec = spec(stock, AnswerMode::All, members, records);
         Self {
             targets: targets.collect(),
-            pool: Pool::new(spec(stock, AnswerMode::All, members, records), rng),
+            pool: stock.pool(spec, Asked::Other, rng),
             owners: OnceLock::new(),
         }
     }
@@ -76,7 +78,7 @@ impl Targets {
                 let units = (0..).zip(&self.targets);
                 let members: Vec<Member<'_>> =
                     units.map(|(unit, target)| member(stock, target.instance, unit)).collect();
-                Owners::new(&members, members.len(), stock.settings.balance).into()
+                stock.owners(&members, members.len(), Asked::Other)
             })
         })
     }

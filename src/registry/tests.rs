@@ -4,6 +4,7 @@ mod bursts;
 mod guards;
 mod in_flight;
 mod lull;
+mod narrow;
 mod observed;
 mod outcomes;
 mod protect;

@@ -14,6 +14,7 @@ use rand::Rng;
 use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
+use crate::balance::traffic::Traffic;
 use crate::model::{
     Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
     Settings, SettingsPatch, Status,
@@ -181,6 +182,7 @@ pub struct ServiceView {
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
     pools: Pools,
+    traffic: Option<Arc<Traffic>>,
     lull: Lull,
 }
 
@@ -196,6 +198,7 @@ impl ServiceView {
             weights,
             panic,
             ramp,
+            traffic,
         } = parts;
         let stock = Stock {
             instances: &instances,
@@ -204,6 +207,7 @@ impl ServiceView {
             panic: panic.as_deref(),
             ramps: ramp.is_some(),
             weighed: None,
+            traffic: traffic.as_ref(),
         };
         let pools = Pools::new(stock, rng);
         let named = instances.iter().flat_map(|view| &view.instance.ports);
@@ -234,6 +238,7 @@ impl ServiceView {
             ports,
             mains,
             pools,
+            traffic,
             lull: Lull::default(),
         }
     }
@@ -346,6 +351,7 @@ impl ServiceView {
             panic: self.panic.as_deref(),
             ramps: self.ramp.is_some(),
             weighed: None,
+            traffic: self.traffic.as_ref(),
         }
     }
 
@@ -403,6 +409,7 @@ pub(crate) struct Parts {
     pub(crate) weights: Box<[u32]>,
     pub(crate) panic: Option<Box<Panic>>,
     pub(crate) ramp: Option<Box<Ramp>>,
+    pub(crate) traffic: Option<Arc<Traffic>>,
 }
 
 /// The views of all services. Readers look up by name; only the engine publishes.

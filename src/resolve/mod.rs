@@ -242,7 +242,7 @@ fn addresses(
         Family::V6 => asker.fit_v6,
     };
     let mode = addresses.pool.mode();
-    let ask = asker.ask(fit, by_client(view, mode));
+    let ask = asker.ask(fit, addresses.pool.counts() || by_client(view, mode));
     let mut units = Vec::new();
     match choice {
         Choice::Key(key) => units.extend(view.owner(addresses, key_hash(key), &ask)),

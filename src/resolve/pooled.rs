@@ -77,7 +77,8 @@ impl<'v> Pooled<'v> {
                     Family::V4 => asker.fit_v4,
                     Family::V6 => asker.fit_v6,
                 };
-                let ask = asker.ask(fit, by_client(self.view, addresses.pool.mode()));
+                let known = addresses.pool.counts() || by_client(self.view, addresses.pool.mode());
+                let ask = asker.ask(fit, known);
                 addresses.pool.pick(&ask, rng, units);
                 let instances = units.iter().flat_map(|unit| addresses.instances(*unit)).copied();
                 ttl(self.view, instances, asker.now)

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry as Metrics;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::http;
-use crate::registry::Registry;
+use crate::registry::{Narrow, Registry};
 
 /// Everything that is counted, ready to be written.
 pub(super) fn gather(
@@ -120,6 +120,22 @@ impl Collector for Parts {
         let open = loops.quic_open.load(Relaxed);
         gauge("signpost_dns_quic_connections", "QUIC connections open", open)?;
         let open = loops.tcp_open.load(Relaxed);
-        gauge("signpost_dns_tcp_connections", "TCP connections open", open)
+        gauge("signpost_dns_tcp_connections", "TCP connections open", open)?;
+        encode_narrow(&engine.narrow, &mut encoder)
     }
+}
+
+/// A series for each service whose answers are too narrow now, and none for any other.
+fn encode_narrow(narrow: &Narrow, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+    let mut needs = encoder.encode_descriptor(
+        "signpost_service_k_too_small",
+        "How many instances an answer needs, where it holds fewer and one cache answers many",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (service, k) in &*narrow.needs() {
+        let labels = [("service", service.as_str())];
+        ConstGauge::new((*k as u64).cast_signed()).encode(needs.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

@@ -332,7 +332,7 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
 }
 
 async fn until_told_to_stop(
-    reloader: &Reloader,
+    reloader: &Arc<Reloader>,
     part_ended: impl Future<Output = &'static str>,
 ) -> Result<(), ServeError> {
     let mut part_ended = pin!(part_ended);

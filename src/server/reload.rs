@@ -55,7 +55,15 @@ pub(super) enum ReloadError {
 }
 
 impl Reloader {
-    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    /// Reloads, to the end also when this is dropped: a client that goes away leaves nothing half in
+    /// force.
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        let reloader = Arc::clone(self);
+        let whole = tokio::spawn(async move { reloader.reload_whole().await });
+        whole.await.unwrap_or_else(|_| Err(Refusal::ShuttingDown.into()))
+    }
+
+    async fn reload_whole(&self) -> Result<Reloaded, ReloadError> {
         let _one = self.gate.lock().await;
         let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
         let read = move || -> Result<_, ReloadError> {
@@ -97,5 +105,55 @@ pub(super) fn load(path: Option<PathBuf>, flags: &Flags) -> Result<Config, Confi
     match path {
         Some(path) => config::load_with(&path, flags),
         None => config::parse_with("", &PathBuf::from("registry.toml"), flags),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::model::Image;
+    use crate::registry::Names;
+
+    #[tokio::test]
+    async fn a_reload_that_nobody_waits_for_any_more_is_done_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.toml");
+        fs::write(&path, "").unwrap();
+        let Config { boot, live, .. } = load(Some(path.clone()), &Flags::default()).unwrap();
+        let (commits, _requests) = mpsc::channel(1);
+        let names = Names { zone_length: boot.longest_zone(), server: boot.name.to_string() };
+        let (registry, engine) = Registry::new(Image::default(), policy(&live), names, commits);
+        tokio::spawn(engine.run());
+        let front = Front::new(registry.clone(), served(&boot, &live).unwrap());
+        let reloader = Arc::new(Reloader {
+            path: Some(path.clone()),
+            flags: Flags::default(),
+            boot,
+            registry,
+            front: Arc::new(front),
+            certificates: Arc::default(),
+            limits: Arc::new(ArcSwap::from_pointee(live.limits)),
+            shared: Arc::new(Shared::new(8, 8)),
+            descriptors: Descriptors::left(),
+            gate: Mutex::new(()),
+        });
+        let before = reloader.front.served();
+        fs::write(&path, "dns.reverse = ['10.0.0.0/8']\nlimits.watchers = 7").unwrap();
+
+        let mut reload = Box::pin(reloader.reload());
+        while *reloader.front.served() == *before {
+            poll_fn(|cx| Poll::Ready(reload.as_mut().poll(cx).is_ready())).await;
+            tokio::task::yield_now().await;
+        }
+        drop(reload);
+
+        let _done = reloader.gate.lock().await;
+        assert_eq!(reloader.limits.load().watchers, 7);
     }
 }

@@ -49,6 +49,7 @@ fn a_service_is_read_with_everything_about_it() {
             "balance": "round_robin", "answer": "auto", "ttl": "5s", "max_answers": 8,
             "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none",
             "slow_start": "0s", "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
+            "hot_key_replicas": 1,
             "protect_for": "10m", "ejection": "on", "ejection_failures": 5, "ejection_base": "30s",
             "ejection_max": 0.3,
         })

@@ -14,6 +14,7 @@ use crate::registry::op::{Key, Op};
 use crate::registry::plan::Planner;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
+use crate::registry::state::State;
 
 /// Writes that are on their way to the store.
 pub(super) struct Batch {
@@ -34,6 +35,11 @@ impl Planned {
     fn is_durable(&self) -> bool {
         self.ops.iter().any(Op::is_durable)
     }
+
+    /// Whether it does no more than renew leases of `state`, and so builds on no write before it.
+    fn only_renews(&self, state: &State) -> bool {
+        !self.ops.is_empty() && self.ops.iter().all(|op| op.only_renews(state))
+    }
 }
 
 impl Engine {
@@ -44,11 +50,13 @@ impl Engine {
         }
         let last = self.going_down.is_some() && self.waiting.is_empty() && !self.last_commit_sent;
         let probing = self.failure.is_some() && now >= self.probe_at;
-        let stores = self.failure.is_none() || probing || last;
-        let writes = self.plan(stores);
-        if !stores {
-            self.apply(writes, now);
-            return;
+        let mut writes = self.plan();
+        if self.failure.is_some() {
+            // What was not refused needs no store.
+            self.apply(std::mem::take(&mut writes), now);
+            if !probing && !last {
+                return;
+            }
         }
         let durable = writes.iter().any(Planned::is_durable);
         let ahead = self.state.revision.0 > self.told.0 + MAX_AHEAD;
@@ -64,7 +72,7 @@ impl Engine {
         let changes = stale.chain(fresh).collect();
         // Not less than any revision that these writes, or a generation, will have.
         let reached = self.state.revision.0 + writes.len() as u64;
-        self.told = Revision(reached.max(self.generation));
+        self.told = self.told.max(Revision(reached.max(self.generation)));
         let commit = Commit { revision: self.told, changes };
         let (reply, done) = oneshot::channel();
         if self.persist.try_send(PersistRequest { commit, done: reply }).is_err() {
@@ -75,13 +83,15 @@ impl Engine {
 
     /// Plans what is waiting. While the store cannot write, what needs it is refused, and nothing
     /// builds on that; what only renews goes on.
-    fn plan(&mut self, stores: bool) -> Vec<Planned> {
-        let failure = self.failure.as_ref().filter(|_| !stores);
-        let waiting = self.waiting.len().min(MAX_BATCH);
+    fn plan(&mut self) -> Vec<Planned> {
         let mut planner =
             Planner::new(&self.state, &self.policy, &self.names, &mut self.generation);
-        let mut planned = Vec::with_capacity(waiting);
-        for (write, reply) in self.waiting.drain(..waiting) {
+        let mut planned = Vec::with_capacity(self.waiting.len().min(MAX_BATCH));
+        let mut size = 0;
+        while size < MAX_BATCH
+            && let Some((write, reply)) = self.waiting.pop_front()
+        {
+            size += write.size();
             let write = match planner.plan(write) {
                 Ok(ops) => Planned { ops, reply },
                 Err(refusal) => {
@@ -89,7 +99,7 @@ impl Engine {
                     continue;
                 }
             };
-            match failure {
+            match &self.failure {
                 Some(failure) if write.is_durable() => {
                     planner.take_back();
                     write.reply.refuse(failure.clone().into());
@@ -123,9 +133,13 @@ impl Engine {
                 // what holds, so the next commit says so.
                 self.suspect.extend(batch.caught_up);
                 self.suspect.extend(batch.writes.iter().flat_map(|w| &w.ops).filter_map(Op::key));
-                for write in batch.writes {
+                let only_renews = |write: &Planned| write.only_renews(&self.state);
+                let (renewals, refused) =
+                    batch.writes.into_iter().partition::<Vec<_>, _>(only_renews);
+                for write in refused {
                     write.reply.refuse(error.clone().into());
                 }
+                self.apply(renewals, now);
                 self.failure = Some(error);
                 self.probe_at = now + PROBE;
             }
@@ -190,5 +204,6 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How far revisions that need no commit may run ahead of the store before it gets one all the
 /// same; far less than what a store skips after a crash.
 const MAX_AHEAD: u64 = 4_096;
-/// Writes in one commit; bounds how long a reply waits for its batch to be applied.
+/// Items in one commit, but for those of its last write; bounds how long a reply waits for its batch
+/// to be applied, and a heartbeat for the engine.
 const MAX_BATCH: usize = 4_096;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::model::{InstanceId, Millis, ServiceName, Status};
+use crate::model::Millis;
 use crate::registry::command::{Renewal, Renewed};
 use crate::registry::engine::{Engine, count};
-use crate::registry::plan::Write;
+use crate::registry::plan::{StatusReport, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 
@@ -36,7 +36,7 @@ impl Engine {
             results.push(self.renew_one(renewal, now, &mut statuses));
         }
         if !statuses.is_empty() {
-            self.waiting.push((Write::Statuses(statuses), Reply::Renewed(results, reply)));
+            self.waiting.push_back((Write::Statuses(statuses), Reply::Renewed(results, reply)));
         } else if revived {
             // Once it is published, which one turn does for all that came back in it.
             self.answers.push(Answer::Renewed(results, reply));
@@ -49,14 +49,14 @@ impl Engine {
         &mut self,
         renewal: Renewal,
         now: Millis,
-        statuses: &mut Vec<(ServiceName, InstanceId, Status)>,
+        statuses: &mut Vec<StatusReport>,
     ) -> Renewed {
         let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
         let Some(view) = view else { return Renewed::Unknown };
         if !renewal.is_of(view) {
             return Renewed::Owned;
         }
-        let Renewal { service, id, status, load, read_at, .. } = renewal;
+        let Renewal { service, id, generation, status, load, read_at } = renewal;
         let current = view.instance.status;
         let vitals = Arc::clone(&view.vitals);
         self.state.renew(&service, &id, read_at);
@@ -66,7 +66,7 @@ impl Engine {
             self.publisher.note_report(&service, now);
         }
         if let Some(status) = status.filter(|status| *status != current) {
-            statuses.push((service, id, status));
+            statuses.push(StatusReport { service, id, generation, status });
         }
         Renewed::Until(vitals.deadline().map(|deadline| deadline.since(now)))
     }
