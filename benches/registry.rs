@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use signpost::model::{Declared, HealthPolicy, Image, InstanceId, Limits, ServiceName};
+use signpost::model::{Declared, HealthPolicy, Image, InstanceId, Limits, ServiceName, Share};
 use signpost::registry::{Names, PersistRequest, Policy, Registry, Renewal};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ fn start(runtime: &Runtime) -> Registry {
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
         health: HealthPolicy::default(),
+        protect: Share::default(),
     };
     let names = Names { zone_length: 13, server: "ns1".into() };
     let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use support::needs;
 use support::server::Server;
 use support::watch::Watch;
 use support::{SOON, at, eventually, now, with_noise};
@@ -194,6 +195,46 @@ fn a_stopped_server_takes_no_lease_away_and_gives_each_a_fresh_ttl() {
     let ends: Vec<_> = ends.into_values().map(|end| (end, &resumed)).collect();
     assert_on_time(&ends, ttl, noise);
     assert_eq!(server.http.metric("signpost_registry_stalls_total", ""), Some(1.0));
+}
+
+#[test]
+fn a_wall_clock_that_jumps_ends_no_lease_and_keeps_none() {
+    let Some(library) = needs::faketime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("faketime");
+    let jump = |by: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, by).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    jump("+0");
+    let (preload, from) =
+        (format!("LD_PRELOAD={library}"), format!("FAKETIME_TIMESTAMP_FILE={}", file.display()));
+    let wrapper = ["env", &preload, &from, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+    let server = Server::builder("").under(&wrapper).start();
+    let year = || {
+        let drained = server.http.post("/v1/services/web/instances/clock/drain", None).body;
+        drained["safe_at"].as_str().unwrap()[..4].parse::<i32>().unwrap()
+    };
+    server.http.register("web", "clock", &json!({ "addresses": ["10.0.0.9"], "ttl": null }));
+    let this_year = year();
+
+    for (by, years) in [("+3000d", 7..10), ("-3000d", -10..-7), ("+0", 0..1)] {
+        let ttl = Duration::from_secs(2);
+        let mut watch = Watch::open(server.http.address, "/v1/watch", None);
+        assert_eq!(watch.event().name, "reset");
+        let sent = now();
+        server.http.register("web", "web-1", &json!({ "addresses": ["10.0.0.1"], "ttl": "2s" }));
+        let registered = Registered { sent, replied: now() };
+        let (ends, noise) = with_noise(|| {
+            at(registered.sent + ttl / 2);
+            jump(by);
+            assert!(years.contains(&(year() - this_year)), "the clock shows {}", year());
+            ends(&mut watch, 1)
+        });
+        assert_on_time(&[(ends["web-1"], &registered)], ttl, noise);
+        assert_lag(&server, noise);
+    }
 }
 
 #[test]

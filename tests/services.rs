@@ -44,7 +44,9 @@ fn settings_are_overridden_key_by_key_and_kept() {
         "balance": "random", "answer": "auto", "ttl": "9s", "max_answers": 3,
         "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none", "slow_start": "0s",
         "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
-            "hot_key_replicas": 1, "checks": [],
+        "hot_key_replicas": 1, "checks": [],
+        "protect_for": "10m", "ejection": "on", "ejection_failures": 5, "ejection_base": "30s",
+        "ejection_max": 0.3,
     });
 
     let set = server.http.put("/v1/services/web", &json!({ "balance": "random" }));

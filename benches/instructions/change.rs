@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signpost::model::{
-    Declared, HealthPolicy, Image, InstanceId, InstanceSpec, Limits, ServiceName,
+    Declared, HealthPolicy, Image, InstanceId, InstanceSpec, Limits, ServiceName, Share,
 };
 use signpost::registry::{Names, PersistRequest, Policy, Registry, Renewal};
 use tokio::runtime::{Builder, Runtime};
@@ -35,6 +35,7 @@ impl Changing {
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
             health: HealthPolicy::default(),
+            protect: Share::default(),
         };
         let names = Names { zone_length: 13, server: "ns1".into() };
         let (registry, engine) = Registry::new(Image::default(), policy, names, commits);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::config::size::Size;
 use crate::model::{
     Address, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers, Network,
-    RateLimit, RecordTtl, ZoneName,
+    RateLimit, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
@@ -135,11 +135,12 @@ impl Default for StoreSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RegistrySection {
     pub(super) forget_after: DurationText,
+    pub(super) protect: Share,
 }
 
 impl Default for RegistrySection {
     fn default() -> Self {
-        Self { forget_after: DurationText(Duration::from_secs(600)) }
+        Self { forget_after: DurationText(Duration::from_secs(600)), protect: Share::default() }
     }
 }
 

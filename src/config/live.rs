@@ -9,7 +9,7 @@ use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
 use crate::model::{
-    Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network, RateLimit,
+    Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network, RateLimit, Share,
 };
 
 /// What a reload may change.
@@ -31,6 +31,8 @@ pub struct Live {
     pub conduct: Conduct,
     /// How long an undeclared service without instances stays known.
     pub forget_after: Duration,
+    /// The share of all instances that are kept, as suspect, when their leases end together.
+    pub protect: Share,
     /// How much of everything there may be.
     pub limits: Limits,
     /// Where active checks go, and how many at a time.
@@ -69,6 +71,7 @@ impl Live {
             zones: zones::expanded(document, &dns.zones, folder),
             conduct: conduct(document, dns, rate_limit),
             forget_after: forget_after(document, registry.forget_after),
+            protect: registry.protect,
             limits,
             health,
             declared,

@@ -19,7 +19,7 @@ use crate::dns::transport::{Peer, Transport};
 use crate::dns::zones::{self, SoaTimers};
 use crate::model::{
     Admin, Conduct, Declared, DeclaredService, HealthPolicy, Image, InstanceSpec, Label, Limits,
-    Localities, Locality, RateLimit, ServiceName,
+    Localities, Locality, RateLimit, ServiceName, Share,
 };
 use crate::registry::{Names, Policy, Registry};
 
@@ -121,6 +121,7 @@ impl Stand {
             forget_after: Duration::from_secs(600),
             reverse: vec!["10.0.0.0/8".parse().unwrap()],
             health: HealthPolicy::default(),
+            protect: Share::default(),
         };
         let names = Names { zone_length: apex.len() - 1, server: "ns1".into() };
         let (commits, rng) = (mpsc::channel(1).0, SmallRng::seed_from_u64(1));

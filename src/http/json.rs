@@ -7,11 +7,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::model::{
     CheckKind, Instance, Load, Millis, Rare, Revision, ServiceName, Settings, SettingsPatch, Status,
 };
-use crate::registry::{CheckView, InstanceView, ServiceView, Source};
+use crate::registry::{Cause, CheckView, InstanceView, ServiceView, Source};
 
 /// A reply with `value` as its body.
 pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
@@ -26,7 +27,7 @@ pub(crate) fn reply(status: StatusCode, value: &impl Serialize) -> Response {
 #[derive(Serialize)]
 pub(crate) struct InstanceJson<'a> {
     #[serde(flatten)]
-    instance: Cow<'a, Instance>,
+    instance: Fields<'a>,
     usable: bool,
     reasons: Vec<&'static str>,
     load: Option<Load>,
@@ -34,19 +35,66 @@ pub(crate) struct InstanceJson<'a> {
     source: Source,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checks: Vec<CheckJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ejected: Option<EjectedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspect: Option<SuspectJson>,
+}
+
+/// The fields of an instance. That of a suspect one is not what it said itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Fields<'a> {
+    Own(Cow<'a, Instance>),
+    Suspect(Map<String, Value>),
+}
+
+impl<'a> Fields<'a> {
+    fn of(view: &'a InstanceView) -> Self {
+        let own = plain(&view.instance);
+        if view.suspect().is_none() {
+            return Self::Own(own);
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(&*own) else {
+            return Self::Own(own);
+        };
+        fields.insert("status".to_owned(), "suspect".into());
+        Self::Suspect(fields)
+    }
+}
+
+/// That its lease ended and it is kept.
+#[derive(Serialize)]
+struct SuspectJson {
+    reason: &'static str,
+    ends_in_ms: Option<u64>,
+}
+
+/// That it is not answered for what clients report of it.
+#[derive(Serialize)]
+struct EjectedJson {
+    cause: Cause,
+    ends_in_ms: u64,
 }
 
 impl<'a> InstanceJson<'a> {
     /// `view` as it is `now`.
     pub(crate) fn new(view: &'a InstanceView, now: Millis) -> Self {
         Self {
-            instance: plain(&view.instance),
+            instance: Fields::of(view),
             usable: view.usable(),
-            reasons: view.reasons(),
+            reasons: view.reasons().into_iter().chain(view.suspect().map(|_| "suspect")).collect(),
             load: view.load(),
             expires_in_ms: expires_in_ms(view, now),
             source: view.source,
             checks: view.checks().iter().map(|check| CheckJson::new(check, now)).collect(),
+            ejected: view.observed.as_ref().and_then(|observed| observed.ejected).map(|ejected| {
+                EjectedJson { cause: ejected.cause, ends_in_ms: millis(ejected.until.since(now)) }
+            }),
+            suspect: view.suspect().map(|suspect| SuspectJson {
+                reason: suspect.reason(),
+                ends_in_ms: expires_in_ms(view, now),
+            }),
         }
     }
 }
@@ -123,6 +171,10 @@ pub(crate) struct ServiceSummary<'a> {
     /// Only while it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     panic: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    ejected: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    suspect: usize,
 }
 
 impl<'a> ServiceSummary<'a> {
@@ -135,8 +187,14 @@ impl<'a> ServiceSummary<'a> {
             usable: view.usable(),
             declared: view.declared,
             panic: view.panic.is_some(),
+            ejected: view.found.ejected,
+            suspect: view.found.suspect,
         }
     }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is left of the lease of `view`; `None` when it has none.

@@ -15,6 +15,7 @@ mod metrics;
 mod outlet;
 mod problem;
 mod profile;
+mod reports;
 mod resolve;
 mod route;
 mod serve;
@@ -61,6 +62,7 @@ pub fn router(app: Arc<App>) -> Router {
             Route::Service.path(),
             get(services::read).put(services::set_override).delete(services::forget),
         )
+        .route(Route::Reports.path(), get(reports::read).post(reports::take))
         .route(Route::Heartbeats.path(), post(heartbeats::renew))
         .route(Route::Batch.path(), post(batch::run))
         .route(Route::Watch.path(), get(watch::follow))

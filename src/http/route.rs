@@ -40,6 +40,7 @@ routes! {
     Drain "/v1/services/{service}/instances/{id}/drain",
     Services "/v1/services",
     Service "/v1/services/{service}",
+    Reports "/v1/services/{service}/reports",
     Heartbeats "/v1/heartbeats",
     Batch "/v1/batch",
     Watch "/v1/watch",

@@ -66,6 +66,26 @@ impl Share {
         Ok(Self((share * f64::from(Self::MILLION)).round() as u32))
     }
 
+    /// Whether it is zero.
+    #[must_use]
+    pub fn is_off(self) -> bool {
+        self.0 == 0
+    }
+
+    /// So many of `whole`, rounded down.
+    #[must_use]
+    pub fn of(self, whole: usize) -> usize {
+        // One after the other, so that nothing is too large.
+        let (millions, rest) = (whole / Self::MILLION as usize, whole % Self::MILLION as usize);
+        millions * self.0 as usize + rest * self.0 as usize / Self::MILLION as usize
+    }
+
+    /// Whether `part` of `whole` is more than this. Of a share that is off nothing is.
+    #[must_use]
+    pub fn is_exceeded(self, part: usize, whole: usize) -> bool {
+        !self.is_off() && part > self.of(whole)
+    }
+
     /// Millionths of the whole.
     #[must_use]
     pub fn millionths(self) -> u32 {
@@ -144,6 +164,17 @@ mod tests {
         assert!(Share::new(f64::NAN).is_err() && Share::new(f64::INFINITY).is_err());
         let error = serde_json::from_str::<Share>("\"half\"").unwrap_err().to_string();
         assert_eq!(error, "expected a number, 0-1");
+    }
+
+    #[test]
+    fn shares_of_a_number_are_exact() {
+        let share = |number| Share::new(number).unwrap();
+
+        assert_eq!([10, 3, 1, 0].map(|whole| share(0.3).of(whole)), [3, 0, 0, 0]);
+        assert_eq!([0.29, 0.57, 1.0].map(|part| share(part).of(100)), [29, 57, 100]);
+        assert_eq!(share(0.5).of(3_000_001), 1_500_000);
+        assert_eq!([5, 6].map(|part| share(0.5).is_exceeded(part, 10)), [false, true]);
+        assert!(!share(0.0).is_exceeded(10, 10) && !share(1.0).is_exceeded(10, 10));
     }
 
     #[test]

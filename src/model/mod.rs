@@ -10,6 +10,7 @@ mod check_form;
 mod conduct;
 mod declared;
 mod duration;
+mod ejection;
 mod few;
 mod guards;
 mod health;
@@ -23,9 +24,11 @@ mod metadata;
 mod name;
 mod network;
 mod numbers;
+mod outcome;
 mod port;
 mod rare;
 mod settings;
+mod spans;
 mod tags;
 mod texts;
 mod time;
@@ -37,6 +40,7 @@ pub use check::{Check, CheckKind, CheckPort, Checks, Means, Probe, Question};
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
 pub use declared::{Declared, DeclaredService};
 pub use duration::{DurationError, DurationText};
+pub use ejection::{Ejection, EjectionMax};
 pub use few::Few;
 pub use health::HealthPolicy;
 pub use http_check::{CheckMethod, Content, Headers, Host, HttpCheck, RequestPath, StatusCodes};
@@ -49,12 +53,14 @@ pub use metadata::Metadata;
 pub use name::{InstanceId, Label, NameError, PortName, ServiceName};
 pub use network::{Network, NetworkError};
 pub use numbers::{NumberError, PortNumber, Tier, Weight};
+pub use outcome::Outcome;
 pub use port::{Port, Protocol};
 pub use rare::Rare;
 pub use settings::{
-    AnswerMode, Balance, HotKeyReplicas, MaxAnswers, PanicMode, Protect, RecordTtl, Settings,
-    SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
+    AnswerMode, Balance, EjectionFailures, HotKeyReplicas, MaxAnswers, PanicMode, RecordTtl,
+    Settings, SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
 };
+pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
 pub use time::Millis;
 pub use zone_name::{ZoneName, ZoneNameError};

@@ -87,3 +87,7 @@ ranged! {
     /// The SRV weight that the heaviest instance gets when weights differ.
     SrvWeightMax, 1, 65535, default 65535
 }
+ranged! {
+    /// How many failures in a row eject an instance.
+    EjectionFailures, 1, 65535, default 5
+}

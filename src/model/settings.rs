@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::check::Checks;
 use crate::model::duration::DurationText;
+use crate::model::ejection::{Ejection, EjectionMax};
 pub use crate::model::guards::{PanicMode, Share, SlowStart};
 use crate::model::locality::LocalityPolicy;
-pub use crate::model::numbers::{HotKeyReplicas, MaxAnswers, SrvWeightMax};
+pub use crate::model::numbers::{EjectionFailures, HotKeyReplicas, MaxAnswers, SrvWeightMax};
+use crate::model::spans::{EjectionBase, ProtectFor};
 
 /// How clients are spread over the instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -172,9 +174,6 @@ pub enum SettingsError {
     /// Not a share.
     #[error("{0} is out of range, 0-1 is allowed")]
     Share(String),
-    /// A guard that this version does not have.
-    #[error("{0} is not available in this version, leave it off")]
-    Later(&'static str),
 }
 
 /// Defines [`Settings`] and [`SettingsPatch`] from one list, so that no key is in one only.
@@ -236,61 +235,24 @@ settings! {
     panic: Share,
     /// Who is answered in a panic.
     panic_mode: PanicMode,
-    /// Share of instances that may not expire at once; off.
-    protect: Protect,
+    /// Share of instances above which leases that end together do not take them away; 0: off.
+    protect: Share,
     /// How each instance is checked, besides what it says itself.
     checks: Checks,
     /// Whether clients are sent to instances near them.
     locality: LocalityPolicy,
     /// Over how many of its owners a key goes that is too much for one.
     hot_key_replicas: HotKeyReplicas,
-}
-
-/// Guards that the contract names and this version does not have: only "off" is legal, so that a
-/// file never promises protection that nobody gives.
-macro_rules! off {
-    ($(#[$doc:meta])* $name:ident, $off:expr, $key:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-        #[serde(try_from = "OffForm", into = "OffForm")]
-        pub struct $name;
-
-        impl TryFrom<OffForm> for $name {
-            type Error = SettingsError;
-            fn try_from(form: OffForm) -> Result<Self, SettingsError> {
-                if form.is_off() { Ok(Self) } else { Err(SettingsError::Later($key)) }
-            }
-        }
-
-        impl From<$name> for OffForm {
-            fn from(_: $name) -> Self {
-                $off
-            }
-        }
-    };
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a number or a duration")]
-enum OffForm {
-    Whole(i64),
-    Share(f64),
-    Duration(DurationText),
-}
-
-impl OffForm {
-    fn is_off(&self) -> bool {
-        match self {
-            Self::Whole(n) => *n == 0,
-            Self::Share(n) => *n == 0.0,
-            Self::Duration(d) => d.0.is_zero(),
-        }
-    }
-}
-
-off! {
-    /// Expiry protection; only 0.
-    Protect, OffForm::Whole(0), "protect"
+    /// How long instances are kept by `protect`.
+    protect_for: ProtectFor,
+    /// Whether outcomes that clients report eject instances.
+    ejection: Ejection,
+    /// How many failures in a row do.
+    ejection_failures: EjectionFailures,
+    /// How long the first ejection takes.
+    ejection_base: EjectionBase,
+    /// The largest share of instances that may be ejected at once.
+    ejection_max: EjectionMax,
 }
 
 #[cfg(test)]
@@ -307,12 +269,5 @@ mod tests {
         assert_eq!(settings.balance, Balance::Random);
         assert_eq!(settings.txt, TxtPolicy::Keys(vec!["version".into()]));
         assert_eq!(settings.ttl, RecordTtl::default());
-    }
-
-    #[test]
-    fn what_is_not_there_cannot_be_switched_on() {
-        let error = serde_json::from_str::<SettingsPatch>(r#"{"protect":0.5}"#).unwrap_err();
-
-        assert!(error.to_string().contains("not available in this version"), "{error}");
     }
 }

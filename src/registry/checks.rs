@@ -102,7 +102,7 @@ impl State {
         let Some(entry) = self.services.get(service) else { return };
         let checks = entry.checks(&self.defaults);
         let adopt = |view: &InstanceView| {
-            let observed = adopted(Some(view), &view.instance, checks, now);
+            let observed = adopted(Some(view), &view.instance, checks, false, now);
             (observed != view.observed).then(|| (view.instance.id.clone(), observed))
         };
         let mut adopted: Vec<_> = entry.instances.iter().filter_map(adopt).collect();
@@ -115,15 +115,17 @@ impl State {
 }
 
 /// What is found out about `instance`, which takes the place of `before` in a service with these
-/// checks: as before, but for its checks. They are its own, and of those of its service the ones with
+/// checks: as before, but for its checks and, if it `registers`, what was found out about another.
+/// They are its own, and of those of its service the ones with
 /// other names. What is known of a check stays while the same is asked at the same place.
 pub(crate) fn adopted(
     before: Option<&InstanceView>,
     instance: &Instance,
     of_service: &[Arc<Check>],
+    registers: bool,
     now: Millis,
 ) -> Option<Arc<Observed>> {
-    let observed = before.and_then(|view| view.observed.clone());
+    let observed = before.and_then(|view| view.observed_after(registers));
     let known = observed.as_deref().map_or(&[][..], |observed| &observed.checks);
     let own = instance.checks();
     if known.is_empty() && own.is_empty() && of_service.is_empty() {

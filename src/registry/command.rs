@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{
-    Commit, CommitError, InstanceId, Load, Millis, Network, Revision, ServiceName, Status,
+    Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
 use crate::registry::narrow::Narrow;
 use crate::registry::observed::Finding;
+use crate::registry::outliers::Outcomes;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Write(Box<Write>, Reply),
     Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
+    Report(ServiceName, Vec<Outcome>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
+    Outcomes(ServiceName, oneshot::Sender<Result<Vec<Outcomes>, Refusal>>),
     Reload {
         policy: Box<Policy>,
         statics_changed: bool,
@@ -143,4 +146,18 @@ pub struct EngineStats {
     pub services_in_panic: AtomicU64,
     /// Services whose answers hold too few instances.
     pub narrow: Narrow,
+    /// Outcomes that clients reported.
+    pub outcomes: AtomicU64,
+    /// Instances ejected since clients reported failures in a row.
+    pub ejected_for_failures: AtomicU64,
+    /// Instances ejected since they failed far more often than others.
+    pub ejected_for_success_rate: AtomicU64,
+    /// Ejections that did not happen, since so many were ejected already.
+    pub ejections_held: AtomicU64,
+    /// Instances that are ejected now.
+    pub ejected: AtomicU64,
+    /// Instances that are suspect now.
+    pub suspect: AtomicU64,
+    /// Services that lost too many leases together, each time that one did.
+    pub protections: AtomicU64,
 }

@@ -9,7 +9,8 @@ use crate::model::{Declared, Instance, InstanceId, Millis, OperatorState, Revisi
 use crate::registry::checks::adopted;
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::op::Key;
-use crate::registry::state::{Service, State, start_lease};
+use crate::registry::renew::start_lease;
+use crate::registry::state::{Service, State};
 use crate::registry::view::{InstanceView, Source, Vitals};
 
 impl State {
@@ -133,7 +134,13 @@ impl State {
             generation: 0,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
-            observed: adopted(before, &instance, entry.checks(&self.defaults), now),
+            observed: adopted(
+                before,
+                &instance,
+                entry.checks(&self.defaults),
+                same_lease.is_none(),
+                now,
+            ),
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };

@@ -5,6 +5,7 @@
 //! writes wait for the next batch. Readers never wait for any of this.
 
 mod commits;
+mod outcomes;
 mod renewals;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -20,10 +21,12 @@ use crate::model::{CommitError, Image, InstanceId, Millis, Revision, ServiceName
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
+use crate::registry::engine::outcomes::Breakers;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
 use crate::registry::op::Key;
 use crate::registry::plan::{Names, Policy, Write};
+use crate::registry::protect::Protection;
 use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
@@ -37,6 +40,7 @@ pub struct Engine {
     names: Names,
     generation: u64,
     publisher: Publisher,
+    breakers: Breakers,
     clock: Clock,
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
@@ -92,6 +96,7 @@ impl Engine {
                 Arc::clone(&parts.stats),
                 parts.rng,
             ),
+            breakers: Breakers::default(),
             clock: parts.clock,
             inbox: parts.inbox,
             persist: parts.persist,
@@ -159,7 +164,10 @@ impl Engine {
             return self.last_turn;
         }
         let tick = self.last_turn + TICK;
-        self.state.leases.next().map_or(tick, |due| due.min(tick))
+        [self.state.leases.next(), self.breakers.next()]
+            .into_iter()
+            .flatten()
+            .fold(tick, Millis::min)
     }
 
     fn finished(&self) -> bool {
@@ -180,6 +188,12 @@ impl Engine {
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);
                 reply.send(Ok(())).ok();
+            }
+            Command::Report(service, outcomes, reply) => {
+                self.report(service, outcomes, reply, now);
+            }
+            Command::Outcomes(service, reply) => {
+                reply.send(self.outcomes(service)).ok();
             }
             Command::Reload { policy, statics_changed, reply } => {
                 let reloaded = self.reload(*policy, statics_changed, now);
@@ -238,13 +252,15 @@ impl Engine {
                 }
             }
         }
-        // One change for each service.
-        due.sort_unstable();
-        for same in due.chunk_by(|a, b| a.0 == b.0) {
-            self.state.revision = self.state.revision.next();
-            for (service, id) in same {
-                self.state.expire(service, id, now);
-            }
+        let protection = Protection {
+            share: self.policy.protect,
+            limits: &self.policy.limits,
+            suspects: self.publisher.totals().suspect,
+        };
+        self.state.review_suspects(protection, now);
+        if !due.is_empty() {
+            due.sort_unstable();
+            self.state.end_leases(&due, protection, now);
         }
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
@@ -292,10 +308,15 @@ impl Engine {
 
     fn publish(&mut self, now: Millis) {
         self.state.settle_overloads(now);
+        self.settle_outcomes(now);
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);
         self.stats.services_in_panic.store(self.publisher.panicking() as u64, Relaxed);
+        let totals = self.publisher.totals();
+        self.stats.ejected.store(totals.ejected as u64, Relaxed);
+        self.stats.suspect.store(totals.suspect as u64, Relaxed);
+        self.stats.protections.store(totals.protections, Relaxed);
     }
 
     /// Tells those whose writes are published, so that they find them in DNS.

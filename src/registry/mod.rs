@@ -12,19 +12,23 @@ mod declare;
 mod engine;
 mod index;
 mod journal;
+mod lapses;
 mod leases;
 mod locality;
 mod lull;
 mod narrow;
 mod observed;
 mod op;
+mod outliers;
 mod overload;
 mod panic;
 mod plan;
 mod pools;
+mod protect;
 mod publish;
 mod ramps;
 mod refusal;
+mod renew;
 mod reply;
 mod roster;
 mod selection;
@@ -33,6 +37,7 @@ mod state;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod vantage;
 mod view;
 
@@ -52,7 +57,8 @@ pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
-pub use observed::{Finding, Observed};
+pub use observed::{Ejected, Finding, Findings, Observed, Suspect};
+pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use panic::Panic;
 pub use plan::{Names, Policy};
 pub use pools::{Selected, Selector};
@@ -63,8 +69,8 @@ pub use targets::{Target, Targets};
 pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
 
 use crate::model::{
-    Image, InstanceId, InstancePatch, InstanceSpec, Network, Revision, ServiceName, Settings,
-    SettingsPatch,
+    Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
+    Settings, SettingsPatch,
 };
 use command::Command;
 use engine::{Parts, QUEUE};
@@ -239,6 +245,27 @@ impl Registry {
     /// Only when the server is shutting down.
     pub async fn observe(&self, observations: Vec<Observation>) -> Result<(), Refusal> {
         self.ask(|reply| Command::Observe(observations, reply)).await
+    }
+
+    /// Takes in what clients saw of instances of `service`; says of each whether it is known. What
+    /// follows from it is visible then.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn report(
+        &self,
+        service: ServiceName,
+        outcomes: Vec<Outcome>,
+    ) -> Result<Vec<(InstanceId, bool)>, Refusal> {
+        self.ask(|reply| Command::Report(service, outcomes, reply)).await
+    }
+
+    /// What clients saw lately of the instances of `service`, those of which anything is known.
+    ///
+    /// # Errors
+    /// When there is no such service.
+    pub async fn outcomes(&self, service: ServiceName) -> Result<Vec<Outcomes>, Refusal> {
+        self.ask(|reply| Command::Outcomes(service, reply)).await
     }
 
     /// Looks up the owners of addresses in `ranges`, and of no others: ahead of a policy that says

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::model::{CheckKind, InstanceId, Millis, ServiceName, Status};
 use crate::registry::checks::CheckView;
 use crate::registry::journal::EventKind;
+use crate::registry::outliers::Cause;
 use crate::registry::state::State;
+use crate::registry::view::InstanceView;
 
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,6 +18,40 @@ pub struct Observed {
     pub overloaded: bool,
     /// Its checks and what they say.
     pub checks: Box<[CheckView]>,
+    /// Its clients report failures.
+    pub ejected: Option<Ejected>,
+    /// Its lease ended together with too many others, and it is kept until what is its deadline now.
+    /// It is answered all the same.
+    pub suspect: Option<Suspect>,
+}
+
+/// Why an instance is kept whose lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspect {
+    /// Too many of its service ended together.
+    Service,
+    /// Too many of the registry did.
+    Registry,
+}
+
+impl Suspect {
+    /// The reason, for people.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Service => "lease expired with many others of the service",
+            Self::Registry => "lease expired with many others of the registry",
+        }
+    }
+}
+
+/// An instance that is not answered for what clients report of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ejected {
+    /// What they report.
+    pub cause: Cause,
+    /// When it is answered again.
+    pub until: Millis,
 }
 
 impl Observed {
@@ -27,7 +63,71 @@ impl Observed {
                 |view: &CheckView| view.check.kind() == kind && view.state == Status::Critical;
             self.checks.iter().any(critical).then_some(kind.reason())
         });
-        [overloaded].into_iter().chain(checks).flatten()
+        let ejected = self.ejected.map(|_| "ejected");
+        [overloaded, ejected].into_iter().chain(checks).flatten()
+    }
+
+    /// What is left of this when the instance is registered anew, as something else than before: what
+    /// clients saw was another.
+    #[must_use]
+    pub(crate) fn registered_anew(self) -> Self {
+        Self { ejected: None, suspect: None, ..self }
+    }
+}
+
+/// How many instances of a service something was found out about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Those that are ejected.
+    pub ejected: usize,
+    /// Those that are suspect.
+    pub suspect: usize,
+}
+
+impl Findings {
+    pub(crate) fn of(instances: &[InstanceView]) -> Self {
+        let mut findings = Self::default();
+        for observed in instances.iter().filter_map(|view| view.observed.as_deref()) {
+            findings.ejected += usize::from(observed.ejected.is_some());
+            findings.suspect += usize::from(observed.suspect.is_some());
+        }
+        findings
+    }
+}
+
+impl InstanceView {
+    /// Why it is kept although its lease ended; `None` when it is not.
+    #[must_use]
+    pub fn suspect(&self) -> Option<Suspect> {
+        self.observed.as_ref()?.suspect
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect().is_some()
+    }
+
+    /// Takes note of a sign of life.
+    pub(crate) fn clear_suspicion(&mut self) {
+        if self.is_suspect() {
+            let observed = self.observed.as_deref().cloned().unwrap_or_default();
+            let observed = Observed { suspect: None, ..observed };
+            self.observed = (observed != Observed::default()).then(|| Arc::new(observed));
+        }
+    }
+
+    /// Whether it would be answered if it was not ejected.
+    pub(crate) fn is_candidate(&self) -> bool {
+        let ejected = self.observed.as_ref().is_some_and(|observed| observed.ejected.is_some());
+        self.usable() || ejected && self.reasons() == ["ejected"]
+    }
+
+    /// What is found out about it after another change of it, `registers` if that is a registration.
+    pub(crate) fn observed_after(&self, registers: bool) -> Option<Arc<Observed>> {
+        if !registers {
+            return self.observed.clone();
+        }
+        let observed = self.observed.as_deref()?.clone().registered_anew();
+        (observed != Observed::default()).then(|| Arc::new(observed))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl,
-    Limits, Network, OperatorState, ServiceName, SettingsPatch, SpecError, Status,
+    Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
 };
 use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
@@ -28,6 +28,9 @@ pub struct Policy {
     pub reverse: Vec<Network>,
     /// Where checks may go.
     pub health: HealthPolicy,
+    /// The share of all instances that are kept, as suspect, when their leases end together; none:
+    /// only the services' own settings count.
+    pub protect: Share,
 }
 
 /// The names that an instance's must not collide with or outgrow; fixed for the process.
@@ -258,6 +261,8 @@ impl<'s> Planner<'s> {
 
     fn deregister(&mut self, service: ServiceName, id: InstanceId) -> Result<Option<Op>, Refusal> {
         match self.known(&service, &id) {
+            // What ended lately might come back.
+            None if self.state.lapses.has(&service, &id) => Ok(Some(Op::Remove { service, id })),
             None => Ok(None),
             Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
             Some(_) => {

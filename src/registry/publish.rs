@@ -21,6 +21,7 @@ use crate::registry::narrow::Looks;
 use crate::registry::panic::{Panic, Panicking};
 use crate::registry::ramps::{Ramp, Ramps};
 use crate::registry::state::{Service, State};
+use crate::registry::totals::Totals;
 use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
 
 /// The writing end of the views and the journal.
@@ -36,6 +37,7 @@ pub(crate) struct Publisher {
     ramping: BTreeMap<ServiceName, (Ramps, Millis)>,
     /// How many services are in panic.
     panicking: usize,
+    totals: Totals,
 }
 
 impl Publisher {
@@ -55,6 +57,7 @@ impl Publisher {
             ramping: BTreeMap::new(),
             panicking: 0,
             looks: Looks::new(stats),
+            totals: Totals::default(),
         }
     }
 
@@ -76,17 +79,20 @@ impl Publisher {
                     self.panicking += usize::from(view.panic.is_some());
                     self.looks.note(name, service.traffic.is_some());
                     self.indexer.note(self.views.index(), before.as_deref(), Some(&view));
+                    self.totals.note(name, before.as_deref(), Some(&view));
                     self.views.publish(view);
                     built += 1;
                 }
                 None => {
                     self.ramping.remove(name);
                     self.indexer.note(self.views.index(), before.as_deref(), None);
+                    self.totals.note(name, before.as_deref(), None);
                     self.looks.note(name, false);
                     self.views.forget(name);
                 }
             }
         }
+        self.totals.log();
         self.indexer.publish(self.views.index());
         if self.views.revision() != state.revision {
             self.views.set_revision(state.revision);
@@ -98,6 +104,11 @@ impl Publisher {
     /// How many services are in panic.
     pub(crate) fn panicking(&self) -> usize {
         self.panicking
+    }
+
+    /// Of all that is published.
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Remembers that an instance of `service` reported load.

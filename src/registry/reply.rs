@@ -95,6 +95,7 @@ pub(crate) enum Answer {
     ),
     Revision(Revision, oneshot::Sender<Result<Revision, Refusal>>),
     Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Reported(Vec<(InstanceId, bool)>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
 }
 
 impl Answer {
@@ -105,6 +106,7 @@ impl Answer {
             Self::Settings(result, reply) => drop(reply.send(result)),
             Self::Revision(revision, reply) => drop(reply.send(Ok(revision))),
             Self::Renewed(results, reply) => drop(reply.send(Ok(results))),
+            Self::Reported(results, reply) => drop(reply.send(Ok(results))),
         }
     }
 }

@@ -10,15 +10,17 @@ use std::time::Duration;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Checks, Declared, Image, Instance, InstanceId, LeaseTtl, Millis, OperatorState, Record,
+    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record,
     Revision, ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
+use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::op::{Key, Op};
 use crate::registry::overload::Overload;
 use crate::registry::panic::Panicking;
+use crate::registry::renew::start_lease;
 use crate::registry::roster::Roster;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
@@ -39,6 +41,12 @@ pub(crate) struct State {
     pub(super) touched: BTreeSet<ServiceName>,
     /// Services with overloaded instances.
     pub(super) overloads: BTreeMap<ServiceName, Overload>,
+    /// Leases that ended lately.
+    pub(crate) lapses: Lapses,
+    /// Services of which suspect instances came back, or settings changed, since the last review.
+    pub(super) recovering: BTreeSet<ServiceName>,
+    /// Whether too many leases of the registry ended together, and too few came back since.
+    pub(super) widespread: bool,
 }
 
 /// One service and its instances.
@@ -115,6 +123,9 @@ impl State {
             events: Vec::new(),
             touched: BTreeSet::new(),
             overloads: BTreeMap::new(),
+            lapses: Lapses::default(),
+            recovering: BTreeSet::new(),
+            widespread: false,
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -151,7 +162,7 @@ impl State {
         now: Millis,
     ) -> InstanceView {
         let view = InstanceView {
-            observed: adopted(None, &record.instance, checks, now),
+            observed: adopted(None, &record.instance, checks, false, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
@@ -171,8 +182,7 @@ impl State {
             }
             Op::Renew { service, instance, generation } => {
                 if self.has_registered(&service, &instance.id, generation) {
-                    self.renew(&service, &instance.id, now);
-                    return false;
+                    return self.renew(&service, &instance.id, now).unwrap_or_default();
                 }
                 // Its lease ended while this waited, or what it repeats was refused after all; what
                 // the store holds is this, and it must not hear otherwise.
@@ -182,7 +192,10 @@ impl State {
             Op::Remove { service, id } => self.remove(&service, &id, Reason::Deregistered, now),
             Op::Override { service, patch } => self.set_override(service, patch, now),
             Op::Operator { service, id, state } => self.operate(&service, &id, state, now),
-            Op::Forget { service } => self.forget(&service),
+            Op::Forget { service } => {
+                self.lapses.take(&service);
+                self.forget(&service)
+            }
         }
     }
 
@@ -202,68 +215,11 @@ impl State {
         view.is_some_and(|view| view.generation == generation)
     }
 
-    /// Restarts the lease, counted from `from`, and says whether the instance exists. A declared
-    /// instance whose lease had ended is usable again. A renewal that another has overtaken takes
-    /// nothing away from it.
-    pub(crate) fn renew(&mut self, service: &ServiceName, id: &InstanceId, from: Millis) -> bool {
-        let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return false };
-        let Some(view) = entry.instances.get(id.as_str()) else { return false };
-        let ends = view.instance.ttl.map_or(Millis::NEVER, |ttl| from + ttl.get());
-        view.hear(from);
-        if view.lapsed || view.vitals.deadline().is_none_or(|deadline| deadline < ends) {
-            start_lease(&mut self.leases, service, view, from);
-        }
-        // What is looked at to be changed counts as changed, which most renewals are not.
-        if view.lapsed
-            && let Some(view) = entry.instances.get_mut(id.as_str())
-        {
-            view.lapsed = false;
-            view.revision = revision;
-            let kind = EventKind::Put(view.clone());
-            self.note(service, kind);
-        }
-        true
-    }
-
     /// Counts who is not answered as taken out at `now`: before a restart they may have been in
     /// answers.
     pub(crate) fn withdraw_unusable(&self, now: Millis) {
         let views = self.services.values().flat_map(|service| service.instances.iter());
         views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
-    }
-
-    /// Gives every lease one full fresh ttl from `now`.
-    pub(crate) fn refresh_leases(&self, now: Millis) {
-        for view in self.services.values().flat_map(|s| s.instances.iter()) {
-            if !view.lapsed {
-                view.hear_again(now);
-                view.vitals.set_deadline(view.instance.ttl.map(|ttl| now + ttl.get()));
-            }
-        }
-    }
-
-    /// Ends the lease of an instance: a registered one goes, a declared one lapses. Part of the
-    /// current revision.
-    pub(crate) fn expire(&mut self, service: &ServiceName, id: &InstanceId, now: Millis) {
-        let revision = self.revision;
-        let Some(entry) = self.services.get_mut(service) else { return };
-        let Some(source) = entry.instances.get(id.as_str()).map(|view| view.source) else { return };
-        match source {
-            Source::Api => {
-                self.remove(service, id, Reason::Expired, now);
-                self.unstored.insert(Key::Instance(service.clone(), id.clone()));
-            }
-            Source::File => {
-                let was = entry.instances.get(id.as_str()).is_some_and(|view| entry.answers(view));
-                let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
-                view.lapsed = true;
-                view.revision = revision;
-                let view = view.clone();
-                entry.note_withdrawal(was, &view, now);
-                self.note(service, EventKind::Put(view));
-            }
-        }
     }
 
     /// Sets how long an undeclared service without instances stays known, from when it lost its
@@ -319,6 +275,16 @@ impl State {
         self.touched.insert(service.clone());
     }
 
+    /// The services that are to be published.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &ServiceName> {
+        self.touched.iter()
+    }
+
+    /// Whether `service` is to be published.
+    pub(crate) fn is_touched(&self, service: &ServiceName) -> bool {
+        self.touched.contains(service)
+    }
+
     /// The events and the services to publish since the last call.
     pub(crate) fn take_changes(&mut self) -> (Vec<Event>, BTreeSet<ServiceName>) {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.touched))
@@ -364,10 +330,14 @@ impl State {
         let revision = self.revision;
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
+        self.lapses.forget(&service, &instance.id);
+        if registers && before.as_ref().is_some_and(InstanceView::is_suspect) {
+            self.recovering.insert(service.clone());
+        }
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         let checks = entry.checks(&self.defaults);
-        let observed = adopted(before.as_ref(), &instance, checks, now);
+        let observed = adopted(before.as_ref(), &instance, checks, registers, now);
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,
@@ -396,6 +366,9 @@ impl State {
         reason: Reason,
         now: Millis,
     ) -> bool {
+        if reason == Reason::Deregistered {
+            self.lapses.forget(service, id);
+        }
         let Some(entry) = self.services.get_mut(service) else { return false };
         if !entry.instances.remove(id) {
             return false;
@@ -446,24 +419,12 @@ impl State {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
         }
+        if matches!(kind, EventKind::Service(_)) {
+            // It may be protected no longer.
+            self.recovering.insert(service.clone());
+        }
         self.touched.insert(service.clone());
         self.events.push(Event { revision: self.revision, service: service.clone(), kind });
-    }
-}
-
-/// Starts the lease of `view` from `from`.
-pub(super) fn start_lease(
-    leases: &mut Leases,
-    service: &ServiceName,
-    view: &InstanceView,
-    from: Millis,
-) {
-    let deadline = view.instance.ttl.map(LeaseTtl::get).map(|ttl| from + ttl);
-    view.vitals.set_deadline(deadline);
-    // A later deadline is found when the timer comes to the entry that is already there.
-    if let Some(deadline) = deadline.filter(|deadline| *deadline < view.vitals.scheduled()) {
-        view.vitals.set_scheduled(deadline);
-        leases.schedule(deadline, Due::Lease(service.clone(), view.instance.id.clone()));
     }
 }
 
@@ -473,7 +434,7 @@ const SPARE_DEADLINES: usize = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Admin, InstanceSpec};
+    use crate::model::{Admin, InstanceSpec, LeaseTtl};
 
     #[test]
     fn a_renewal_is_no_change_of_the_instance() {
@@ -491,7 +452,7 @@ mod tests {
         state.apply(put, Millis(0));
         state.services.get_mut(&service).unwrap().instances.show();
 
-        assert!(state.renew(&service, &id, Millis(1_000)));
+        assert_eq!(state.renew(&service, &id, Millis(1_000)), Some(false));
 
         assert_eq!(state.services[&service].instances.changed(), 0);
     }

@@ -9,6 +9,8 @@ mod lull;
 mod narrow;
 mod near;
 mod observed;
+mod outcomes;
+mod protect;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::model::{
     Admin, Change, CommitError, Declared, DeclaredService, HealthPolicy, Instance, InstancePatch,
-    LeaseTtl, Limits, Load, Millis, Status,
+    LeaseTtl, Limits, Load, Millis, Share, Status,
 };
 
 /// A store that keeps what it is given and refuses while it is told to.
@@ -77,6 +79,7 @@ fn policy() -> Policy {
         forget_after: Duration::from_secs(600),
         reverse: Vec::new(),
         health: HealthPolicy::default(),
+        protect: Share::default(),
     }
 }
 

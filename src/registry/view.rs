@@ -25,7 +25,7 @@ use crate::registry::by_name::{ByName, Pinned};
 use crate::registry::checks::CheckView;
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
-use crate::registry::observed::Observed;
+use crate::registry::observed::{Findings, Observed};
 use crate::registry::panic::Panic;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::ramps::Ramp;
@@ -195,6 +195,8 @@ pub struct ServiceView {
     pub(super) ramp: Option<Box<Ramp>>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
     pub unusable: Box<[(&'static str, usize)]>,
+    /// How many of them something was found out about.
+    pub found: Findings,
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
@@ -237,6 +239,7 @@ impl ServiceView {
             *unusable.entry(reason).or_insert(0) += 1;
         }
         let unusable = unusable.into_iter().collect();
+        let found = Findings::of(&instances);
         let mains = instances.iter().filter_map(|view| view.instance.main_port());
         let mains: BTreeSet<_> = mains.map(|port| port.protocol).collect();
         let mains = mains.into_iter().collect();
@@ -253,6 +256,7 @@ impl ServiceView {
             panic,
             ramp,
             unusable,
+            found,
             ports,
             mains,
             pools,

@@ -81,6 +81,11 @@ impl Collector for Parts {
         counter("signpost_registry_stalls", "Times the process was stopped", &engine.stalls)?;
         let built = "Views of services built";
         counter("signpost_registry_views_built", built, &engine.views_built)?;
+        counter("signpost_registry_outcomes", "Outcomes that clients reported", &engine.outcomes)?;
+        let held = "Ejections that the cap prevented";
+        counter("signpost_registry_ejections_held", held, &engine.ejections_held)?;
+        let protections = "Times that a service lost too many leases together";
+        counter("signpost_registry_protections", protections, &engine.protections)?;
         counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
@@ -92,6 +97,19 @@ impl Collector for Parts {
         let unable = "Probes that this machine could not do";
         counter("signpost_health_unable", unable, &health.unable)?;
         counter("signpost_health_changes", "Changes of a check's state", &health.changes)?;
+        let mut ejections = encoder.encode_descriptor(
+            "signpost_registry_ejections",
+            "Instances ejected, by what clients reported",
+            None,
+            MetricType::Counter,
+        )?;
+        for (cause, number) in [
+            ("failures", &engine.ejected_for_failures),
+            ("success_rate", &engine.ejected_for_success_rate),
+        ] {
+            let counter = ConstCounter::new(number.load(Relaxed));
+            counter.encode(ejections.encode_family(&[("cause", cause)])?)?;
+        }
 
         let mut gauge = |name, help, number: u64| {
             let gauge = ConstGauge::new(number.cast_signed());
@@ -101,6 +119,10 @@ impl Collector for Parts {
         gauge("signpost_registry_revision", "The registry's revision", views.revision().0)?;
         gauge("signpost_registry_services", "Services known", views.len() as u64)?;
         gauge("signpost_registry_instances", "Instances known", engine.instances.load(Relaxed))?;
+        let ejected = "Instances that are not answered for what clients report";
+        gauge("signpost_registry_ejected_instances", ejected, engine.ejected.load(Relaxed))?;
+        let suspect = "Instances that are kept although their leases ended";
+        gauge("signpost_registry_suspect_instances", suspect, engine.suspect.load(Relaxed))?;
         let panic = "Services with too few healthy instances, where health is not believed";
         gauge("signpost_services_in_panic", panic, engine.services_in_panic.load(Relaxed))?;
         let lag = "The longest that an expiry was late since the last look, in milliseconds";

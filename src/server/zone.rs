@@ -138,5 +138,6 @@ pub(super) fn policy(live: &Live) -> Policy {
         forget_after: live.forget_after,
         reverse: live.reverse.clone(),
         health: live.health.clone(),
+        protect: live.protect,
     }
 }

@@ -50,6 +50,8 @@ fn a_service_is_read_with_everything_about_it() {
             "srv_tiers": "active", "srv_weight_max": 65535, "txt": "none",
             "slow_start": "0s", "panic": 0, "panic_mode": "open", "protect": 0, "locality": "prefer",
             "hot_key_replicas": 1, "checks": [],
+            "protect_for": "10m", "ejection": "on", "ejection_failures": 5, "ejection_base": "30s",
+            "ejection_max": 0.3,
         })
     );
     server.get("/v1/services/other").assert_problem(404, "unknown-service", None);

@@ -15,7 +15,7 @@ use signpost::http::{
 };
 use signpost::model::{
     CommitError, Declared, DeclaredService, HealthPolicy, Image, Instance, Limits, Revision,
-    ServiceName,
+    ServiceName, Share,
 };
 use signpost::registry::{Names, PersistRequest, Policy, Registry};
 use signpost::resolve::Resolution;
@@ -71,6 +71,7 @@ impl Server {
             forget_after: Duration::from_secs(600),
             reverse: Vec::new(),
             health: HealthPolicy::default(),
+            protect: Share::default(),
         };
         let (persist, requests) = mpsc::channel(1);
         let store = Arc::new(Mutex::new(None));

@@ -29,7 +29,8 @@ fn a_fault_carries_what_it_prints() {
     let error = parse(text, Path::new("etc/registry.toml")).unwrap_err();
 
     let keys = "balance, answer, ttl, max_answers, srv_tiers, srv_weight_max, txt, slow_start, \
-                panic, panic_mode, protect, checks, locality, hot_key_replicas, instances";
+                panic, panic_mode, protect, checks, locality, hot_key_replicas, protect_for, \
+                ejection, ejection_failures, ejection_base, ejection_max, instances";
     let algorithms =
         "round_robin, random, weighted_round_robin, least_connections, consistent_hash";
     let faults: Vec<Fault> = error.faults().cloned().collect();

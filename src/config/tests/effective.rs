@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
     AnswerMode, Balance, Conduct, Declared, HealthPolicy, Label, Limits, Localities, MaxAnswers,
-    RateLimit, RecordTtl, Settings, ZoneName,
+    RateLimit, RecordTtl, Settings, Share, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -66,6 +66,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 },
             },
             forget_after: Duration::from_secs(600),
+            protect: Share::default(),
             limits: Limits {
                 instances: 1_000_000,
                 services: 100_000,

@@ -10,7 +10,7 @@ use crate::registry::command::{Renewal, Renewed};
 use crate::registry::engine::{Engine, count};
 use crate::registry::plan::{StatusReport, Write};
 use crate::registry::refusal::Refusal;
-use crate::registry::reply::Reply;
+use crate::registry::reply::{Answer, Reply};
 
 impl Engine {
     pub(super) fn renew(
@@ -20,10 +20,11 @@ impl Engine {
         now: Millis,
     ) {
         count(&self.stats.renewals, renewals.len());
-        // Renewing what had lapsed changes what is served, and so needs a revision.
+        // Renewing what had lapsed changes what is served, and what is suspect, what is shown of it:
+        // that needs a revision.
         let revives = |renewal: &Renewal| {
             let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
-            view.is_some_and(|view| view.lapsed && renewal.is_of(view))
+            view.is_some_and(|view| (view.lapsed || view.is_suspect()) && renewal.is_of(view))
         };
         let revived = renewals.iter().any(revives);
         if revived {
@@ -34,14 +35,14 @@ impl Engine {
         for renewal in &renewals {
             results.push(self.renew_one(renewal, now, &mut statuses));
         }
-        if revived {
-            self.publish(now);
-        }
-        if statuses.is_empty() {
-            reply.send(Ok(results)).ok();
-        } else {
+        if !statuses.is_empty() {
             let reply = Reply::Renewed(renewals, results, reply);
             self.waiting.push_back((Write::Statuses(statuses), reply));
+        } else if revived {
+            // Once it is published, which one turn does for all that came back in it.
+            self.answers.push(Answer::Renewed(results, reply));
+        } else {
+            reply.send(Ok(results)).ok();
         }
     }
 
