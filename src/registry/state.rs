@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record,
-    Revision, ServiceName, Settings, SettingsPatch,
+    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record, Revision,
+    ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
