@@ -155,7 +155,7 @@ impl<'p> NameServer<'p> {
 
     /// Looks whether weights have moved with the load, and then answers by the new ones.
     pub(super) fn weigh(&mut self, now: Millis) {
-        if !self.reports.as_mut().is_some_and(|reports| reports.look(now)) {
+        if !self.reports.as_mut().is_some_and(|reports| reports.look(self.weights.len(), now)) {
             return;
         }
         let Service { balance, ttl, .. } = *self.service;
