@@ -12,6 +12,16 @@ impl Stub {
             Self::First => start,
             // Not the bits that a resolver has turned its copy by.
             Self::Random => cast::below(luck.rotate_left(32), records.len()),
+            // One subnet: servers and clients differ in their last bits. The longest prefix that two
+            // addresses share is what their exclusive or leaves zero.
+            Self::Nearest => {
+                let own = luck.rotate_left(32) & 0xff;
+                let shared =
+                    |place: &usize| ((u64::from(records[*place].server) + 1) ^ own).leading_zeros();
+                // Among those that are as near the order counts.
+                let places = (start..records.len()).chain(0..start);
+                places.rev().max_by_key(shared).unwrap_or(start)
+            }
             Self::Srv => {
                 let best = records.iter().map(|record| record.priority).min().unwrap_or(0);
                 let weight = |r: &Record| if r.priority == best { r.weight.into() } else { 0 };

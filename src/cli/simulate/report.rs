@@ -37,6 +37,8 @@ impl Report<'_> {
         text += &self.latencies(layout);
         text.push('\n');
         text += &self.balance(layout);
+        text.push('\n');
+        text += &self.costs(layout);
         text += "\np99 at other TTLs:\n";
         text += &self.by_ttl(layout);
         if !self.advice.by_max_answers.is_empty() {
@@ -90,20 +92,32 @@ impl Report<'_> {
     }
 
     fn balance(&self, layout: Layout) -> String {
-        let header =
-            ["ALGORITHM", "IMBALANCE", "CV", "UTIL-SD", "JAIN", "STALE", "DNS/S", "SETTLE"];
+        let header = ["ALGORITHM", "IMBALANCE", "CV", "UTIL-SD", "JAIN", "SETTLE"];
         let rows = self.trials.iter().map(|trial| {
             let of = |figure| median(trial, figure);
-            let settle = trial.figure(|f| f.settle_s);
             [
                 trial.service.label().to_owned(),
                 format!("{:.2}", of(|f| f.imbalance)),
                 format!("{:.2}", of(|f| f.imbalance_cv)),
                 format!("{:.3}", of(|f| f.utilisation_stdev)),
                 format!("{:.3}", of(|f| f.jain)),
+                seconds(trial, |f| f.settle_s),
+            ]
+        });
+        layout.table(header, rows)
+    }
+
+    fn costs(&self, layout: Layout) -> String {
+        let header = ["ALGORITHM", "STALE", "STALE-FOR", "MOVES", "DNS/S", "BYTES"];
+        let rows = self.trials.iter().map(|trial| {
+            let of = |figure| median(trial, figure);
+            [
+                trial.service.label().to_owned(),
                 format!("{:.0}", of(|f| f.stale)),
+                seconds(trial, |f| f.stale_s),
+                format!("{:.1}%", of(|f| f.moves) * 100.0),
                 format!("{:.1}", of(|f| f.dns_qps)),
-                settle.map_or_else(|| "-".to_owned(), |settle| format!("{:.0}s", settle.median)),
+                format!("{:.0}", of(|f| f.answer_bytes)),
             ]
         });
         layout.table(header, rows)
@@ -148,6 +162,11 @@ impl Report<'_> {
 
 fn median(trial: &Trial, figure: fn(&Figures) -> f64) -> f64 {
     trial.figure(|figures| Some(figure(figures))).map_or(0.0, |spread| spread.median)
+}
+
+/// A median in seconds; a dash where no seed has it.
+fn seconds(trial: &Trial, figure: fn(&Figures) -> Option<f64>) -> String {
+    trial.figure(figure).map_or_else(|| "-".to_owned(), |spread| format!("{:.0}s", spread.median))
 }
 
 /// A row of as many cells as there may be TTLs or sizes.
