@@ -203,8 +203,10 @@ impl Tally {
             }
         };
         let (p50_ms, p99_ms, p999_ms) = (percentile(0.5), percentile(0.99), percentile(0.999));
+        // Of a short run the last, whatever there is.
+        let from = self.from.min(self.windows.last().map_or(0.0, |window| window.end - WINDOW));
         let counted: Vec<&Window> =
-            self.windows.iter().filter(|window| window.end - WINDOW >= self.from).collect();
+            self.windows.iter().filter(|window| window.end - WINDOW >= from).collect();
         let average = |of: fn(&Window) -> f64| {
             counted.iter().fold(0.0, |sum, window| sum + of(window)) / counted.len().max(1) as f64
         };

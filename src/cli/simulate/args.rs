@@ -46,14 +46,14 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration(0, 600_000), help_heading = "Fleet")]
     pub(super) reports: DurationText,
     /// The share of load reports that is lost, 0-1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = number(0.0, 1.0), help_heading = "Fleet")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0, value_parser = number(0.0, 1.0), help_heading = "Fleet")]
     pub(super) report_loss: f64,
     /// The lease of a server, renewed three times as often, 1s-24h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(1_000, 86_400_000), help_heading = "Fleet")]
     pub(super) lease: DurationText,
 
     /// Work that arrives over work that the fleet can do, 0.01-1.5
-    #[arg(long, value_name = "LOAD", default_value_t = 0.8, value_parser = number(0.01, 1.5), help_heading = "Clients")]
+    #[arg(long, value_name = "LOAD", allow_negative_numbers = true, default_value_t = 0.8, value_parser = number(0.01, 1.5), help_heading = "Clients")]
     pub(super) load: f64,
     /// What clients do with an answer
     #[arg(
@@ -71,7 +71,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = "Clients")]
     pub(super) resolvers: u32,
     /// How unevenly clients use resolvers, 0-3: the i-th has a share of i^-ZIPF
-    #[arg(long, value_name = "ZIPF", default_value_t = 1.0, value_parser = number(0.0, 3.0), help_heading = "Clients")]
+    #[arg(long, value_name = "ZIPF", allow_negative_numbers = true, default_value_t = 1.0, value_parser = number(0.0, 3.0), help_heading = "Clients")]
     pub(super) zipf: f64,
     /// What resolvers do to the order of an answer that they keep
     #[arg(
@@ -86,7 +86,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration(0, 3_600_000), help_heading = "Clients")]
     pub(super) min_ttl: DurationText,
     /// The share of resolvers that keep answers for 30s at least, 0-1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.09, value_parser = number(0.0, 1.0), help_heading = "Clients")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.09, value_parser = number(0.0, 1.0), help_heading = "Clients")]
     pub(super) extenders: f64,
 
     /// Compare these, separated by commas [default: all]
