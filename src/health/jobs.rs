@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::health::schedule::Ticket;
 use crate::health::trend::Trend;
 use crate::model::{Check, Instance, InstanceId, Millis, ServiceName};
-use crate::registry::{CheckView, Finding, InstanceView, Latest, Observation};
+use crate::registry::{CheckView, InstanceView, Latest, Observation};
 
 /// One check of one instance.
 pub(super) struct Job {
@@ -25,14 +25,14 @@ pub(super) struct Job {
 impl Job {
     /// What the registry is to be told: the state, since `now`.
     pub(super) fn observation(&self, now: Millis) -> Observation {
-        let finding = Finding::Check(CheckView {
+        let check = CheckView {
             check: Arc::clone(&self.check),
             state: self.trend.state(),
             since: now,
             latest: Arc::clone(&self.latest),
-        });
+        };
         let (service, id) = (self.service.clone(), self.instance.id.clone());
-        Observation { service, id, generation: self.generation, finding }
+        Observation { service, id, generation: self.generation, check }
     }
 }
 

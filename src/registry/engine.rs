@@ -266,16 +266,16 @@ impl Engine {
         self.state.prune_deadlines();
     }
 
-    /// Takes in findings as one revision, which is in force when this returns.
+    /// Takes in what checks say as one revision, which is in force when this returns.
     fn observe(&mut self, observations: Vec<Observation>, now: Millis) {
         let before = self.state.revision;
         self.state.revision = before.next();
         let mut changed = false;
-        for Observation { service, id, generation, finding } in observations {
+        for Observation { service, id, generation, check } in observations {
             let view = self.state.instance(service.as_str(), id.as_str());
             if view.is_some_and(|view| view.generation == generation) {
                 changed |=
-                    self.state.observe(&service, &id, now, |observed| finding.note(observed));
+                    self.state.observe(&service, &id, now, |observed| observed.note(check));
             }
         }
         if changed {

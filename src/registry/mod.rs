@@ -57,7 +57,7 @@ pub use engine::Engine;
 pub use index::{Owner, ServiceType};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
-pub use observed::{Ejected, Finding, Findings, Observed, Suspect};
+pub use observed::{Ejected, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use panic::Panic;
 pub use plan::{Names, Policy};
@@ -238,7 +238,7 @@ impl Registry {
         self.ask(|reply| Command::Renew(renewals, reply)).await
     }
 
-    /// Takes in what was found out about instances; of those that are gone nothing. All of it is one
+    /// Takes in what checks of instances say; of those that are gone nothing. All of it is one
     /// revision, and none when nothing is different from before.
     ///
     /// # Errors

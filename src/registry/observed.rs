@@ -67,6 +67,15 @@ impl Observed {
         [overloaded, ejected].into_iter().chain(checks).flatten()
     }
 
+    /// Puts `news` of a check in the place of what was known of it. One that was replaced meanwhile is
+    /// not there.
+    pub(crate) fn note(&mut self, news: CheckView) {
+        let known = self.checks.iter_mut().find(|view| Arc::ptr_eq(&view.latest, &news.latest));
+        if let Some(view) = known.filter(|view| view.state != news.state) {
+            *view = news;
+        }
+    }
+
     /// What is left of this when the instance is registered anew, as something else than before: what
     /// clients saw was another.
     #[must_use]
@@ -158,32 +167,6 @@ impl State {
         entry.note_withdrawal(was, &view, now);
         self.note(service, EventKind::Put(view));
         true
-    }
-}
-
-/// One finding, to be told to the registry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Finding {
-    /// Whether it is overloaded.
-    Overloaded(bool),
-    /// What one of its checks says now.
-    Check(CheckView),
-}
-
-impl Finding {
-    /// Puts this in the place of what was found before.
-    pub(crate) fn note(self, observed: &mut Observed) {
-        match self {
-            Self::Overloaded(overloaded) => observed.overloaded = overloaded,
-            Self::Check(news) => {
-                // One that was replaced meanwhile is not there.
-                let same = |view: &&mut CheckView| Arc::ptr_eq(&view.latest, &news.latest);
-                let checks = observed.checks.iter_mut().find(same);
-                if let Some(view) = checks.filter(|view| view.state != news.state) {
-                    *view = news;
-                }
-            }
-        }
     }
 }
 

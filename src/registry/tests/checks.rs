@@ -31,7 +31,7 @@ async fn observe(registry: &Registry, place: usize, state: Status) {
         service: service("web"),
         id: id("web-1"),
         generation: view.generation,
-        finding: Finding::Check(check),
+        check,
     };
     registry.observe(vec![observation]).await.unwrap();
 }
@@ -96,7 +96,7 @@ async fn what_is_known_of_a_check_ends_where_another_is_asked() {
         service: service("web"),
         id: id("web-1"),
         generation: view.generation,
-        finding: Finding::Check(stale),
+        check: stale,
     };
     registry.observe(vec![observation]).await.unwrap();
     assert_eq!(state(&registry), Status::Critical);
