@@ -50,7 +50,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use addresses::Addresses;
 pub use by_name::Pinned;
-pub use checks::{CheckView, Latest};
+pub use checks::{Basis, CheckView, Latest};
 pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;

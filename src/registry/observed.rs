@@ -71,9 +71,16 @@ impl Observed {
     /// not there.
     pub(crate) fn note(&mut self, news: CheckView) {
         let known = self.checks.iter_mut().find(|view| Arc::ptr_eq(&view.latest, &news.latest));
-        if let Some(view) = known.filter(|view| view.state != news.state) {
+        if let Some(view) = known.filter(|view| **view != news) {
             *view = news;
         }
+    }
+
+    /// What checks say, without what else was found out.
+    #[must_use]
+    pub(crate) fn of_checks(&self) -> Option<Arc<Self>> {
+        let checks = Self { checks: self.checks.clone(), ..Self::default() };
+        (checks != Self::default()).then(|| Arc::new(checks))
     }
 
     /// What is left of this when the instance is registered anew, as something else than before: what

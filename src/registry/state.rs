@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record,
-    Revision, ServiceName, Settings, SettingsPatch,
+    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record, Revision,
+    ServiceName, Settings, SettingsPatch,
 };
-use crate::registry::checks::adopted;
+use crate::registry::checks::{Occasion, adopted};
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(super) recovering: BTreeSet<ServiceName>,
     /// Whether too many leases of the registry ended together, and too few came back since.
     pub(super) widespread: bool,
+    /// Whether all is there that was there before this process.
+    pub(super) begun: bool,
 }
 
 /// One service and its instances.
@@ -126,6 +128,7 @@ impl State {
             lapses: Lapses::default(),
             recovering: BTreeSet::new(),
             widespread: false,
+            begun: false,
         };
         state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
         for (service, patch) in image.overrides {
@@ -162,7 +165,7 @@ impl State {
         now: Millis,
     ) -> InstanceView {
         let view = InstanceView {
-            observed: adopted(None, &record.instance, checks, false, now),
+            observed: adopted(None, &record.instance, checks, Occasion::Start, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
@@ -215,9 +218,10 @@ impl State {
         view.is_some_and(|view| view.generation == generation)
     }
 
-    /// Counts who is not answered as taken out at `now`: before a restart they may have been in
-    /// answers.
-    pub(crate) fn withdraw_unusable(&self, now: Millis) {
+    /// What is there `now` is what was there before this process, as far as it still holds. Counts
+    /// who is not answered as taken out: they may have been in answers until then.
+    pub(crate) fn begin(&mut self, now: Millis) {
+        self.begun = true;
         let views = self.services.values().flat_map(|service| service.instances.iter());
         views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
     }
@@ -337,7 +341,8 @@ impl State {
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         let checks = entry.checks(&self.defaults);
-        let observed = adopted(before.as_ref(), &instance, checks, registers, now);
+        let occasion = if registers { Occasion::Registration } else { Occasion::Change };
+        let observed = adopted(before.as_ref(), &instance, checks, occasion, now);
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,

@@ -108,6 +108,68 @@ async fn those_that_went_first_come_back_when_more_follow() {
     assert_eq!(registry.stats().instances.load(Ordering::Relaxed), 6);
 }
 
+/// Six instances whose leases end a second apart from 10 s on; 6 s have passed.
+async fn six() -> Registry {
+    let (registry, _) = start(halves());
+    for number in 1..=6 {
+        let spec = at(&format!("10.0.0.{number}"));
+        registry.register(service("web"), id(&name(number)), spec).await.unwrap();
+        sleep(1.0).await;
+    }
+    registry
+}
+
+fn reasons(registry: &Registry) -> Vec<Vec<&'static str>> {
+    let view = registry.views().service("web").unwrap();
+    view.instances.iter().map(InstanceView::reasons).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_back_is_ejected_no_longer() {
+    let registry = six().await;
+    let failures = Outcome { id: id("web-1"), successes: 0, failures: 5, latency_ms: None };
+    registry.report(service("web"), vec![failures]).await.unwrap();
+    assert_eq!(reasons(&registry)[0], ["ejected"]);
+
+    sleep(7.5).await;
+    assert_eq!(seen(&registry), all(6, |number| number <= 4));
+    sleep(60.0).await;
+
+    assert_eq!(reasons(&registry), vec![vec![""; 0]; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_back_is_overloaded_no_longer() {
+    let registry = six().await;
+    let load = Some(serde_json::from_str(r#"{"overloaded":true}"#).unwrap());
+    // It is read before those that its registration counts from.
+    let hot = Renewal { load, read_at: Millis(0), ..renewal(&registry, "web", "web-1") };
+    registry.renew(vec![hot]).await.unwrap();
+    sleep(0.1).await;
+    assert_eq!(reasons(&registry)[0], ["overloaded"]);
+
+    sleep(7.4).await;
+    assert_eq!(seen(&registry), all(6, |number| number <= 4));
+    sleep(100.0).await;
+
+    assert_eq!(reasons(&registry), vec![vec![""; 0]; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_back_has_the_checks_of_its_service() {
+    let registry = six().await;
+    sleep(5.0).await;
+    assert_eq!(seen(&registry).len(), 5, "the first is gone");
+    let checks = serde_json::from_str(r#"{"checks":[{"kind":"tcp"}],"protect":0.5}"#).unwrap();
+    registry.set_override(service("web"), checks).await.unwrap();
+
+    sleep(2.5).await;
+
+    let view = registry.views().service("web").unwrap();
+    assert_eq!(seen(&registry), all(6, |number| number <= 4));
+    assert!(view.instances.iter().all(|own| own.checks().len() == 1), "{view:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rolling_restart_without_deregistration_is_no_mass_failure() {
     let (registry, _) = web(4).await;
