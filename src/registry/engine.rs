@@ -82,7 +82,7 @@ impl Engine {
         let mut state = State::new(parts.image, parts.policy.forget_after, now);
         state.declare(&parts.policy.declared, now);
         // Zero is never.
-        state.withdraw_unusable(now.max(Millis(1)));
+        state.begin(now.max(Millis(1)));
         let generation = state.revision.0;
         let mut engine = Self {
             told: state.revision,
@@ -274,8 +274,7 @@ impl Engine {
         for Observation { service, id, generation, check } in observations {
             let view = self.state.instance(service.as_str(), id.as_str());
             if view.is_some_and(|view| view.generation == generation) {
-                changed |=
-                    self.state.observe(&service, &id, now, |observed| observed.note(check));
+                changed |= self.state.observe(&service, &id, now, |observed| observed.note(check));
             }
         }
         if changed {
@@ -308,7 +307,11 @@ impl Engine {
 
     fn publish(&mut self, now: Millis) {
         self.state.settle_overloads(now);
-        self.settle_outcomes(now);
+        // Who has too much to do is out for as long as others are not, and the other way round. Each
+        // of them is ejected and taken back at most once, so this ends.
+        while self.settle_outcomes(now) {
+            self.state.settle_overloads(now);
+        }
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);
