@@ -3,6 +3,7 @@
 mod agreement;
 mod bursts;
 mod checks;
+mod combined;
 mod guards;
 mod in_flight;
 mod lull;
