@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{Check, Checks, Instance, Means, Millis, Probe, ServiceName, Settings, Status};
+use crate::registry::instance::InstanceView;
 use crate::registry::observed::Observed;
-use crate::registry::state::{Service, State};
-use crate::registry::view::InstanceView;
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 /// A check of an instance and what it says.
 #[derive(Debug, Clone)]

@@ -9,12 +9,12 @@ use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
 use crate::registry::checks::CheckView;
+use crate::registry::instance::InstanceView;
 use crate::registry::narrow::Narrow;
 use crate::registry::outliers::Outcomes;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
-use crate::registry::view::InstanceView;
 
 /// A batch for the store, and where to say what became of it.
 #[derive(Debug)]

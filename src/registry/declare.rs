@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::model::{Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName};
 use crate::registry::checks::{Occasion, adopted};
+use crate::registry::instance::{InstanceView, Source, Vitals};
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::op::Key;
 use crate::registry::renew::start_lease;
-use crate::registry::state::{Service, State};
-use crate::registry::view::{InstanceView, Source, Vitals};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 impl State {
     /// What the operator said of a declared instance.

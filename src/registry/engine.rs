@@ -31,7 +31,7 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
-use crate::registry::view::Views;
+use crate::registry::views::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
 pub struct Engine {

@@ -11,9 +11,11 @@ mod command;
 mod declare;
 mod engine;
 mod index;
+mod instance;
 mod journal;
 mod lapses;
 mod leases;
+mod load;
 mod locality;
 mod lull;
 mod narrow;
@@ -32,6 +34,7 @@ mod renew;
 mod reply;
 mod roster;
 mod selection;
+mod service;
 mod shown;
 mod state;
 mod targets;
@@ -40,6 +43,7 @@ mod tests;
 mod totals;
 mod vantage;
 mod view;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +59,7 @@ pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
+pub use instance::{InstanceView, Source, Vitals};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
 pub use observed::{Ejected, Findings, Observed, Suspect};
@@ -66,7 +71,8 @@ pub use ramps::Weighing;
 pub use refusal::Refusal;
 pub use selection::{Family, PortChoice, Selection};
 pub use targets::{Target, Targets};
-pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
+pub use view::ServiceView;
+pub use views::Views;
 
 use crate::model::{
     Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,

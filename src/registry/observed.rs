@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::model::{CheckKind, InstanceId, Millis, ServiceName, Status};
 use crate::registry::checks::CheckView;
+use crate::registry::instance::InstanceView;
 use crate::registry::journal::EventKind;
 use crate::registry::outliers::Cause;
 use crate::registry::state::State;
-use crate::registry::view::InstanceView;
 
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::model::{Admin, InstanceId, PanicMode, Settings, Share, Tier};
-use crate::registry::view::InstanceView;
+use crate::registry::instance::InstanceView;
 
 /// A panic as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::model::{InstanceSpec, Revision};
-    use crate::registry::view::{Source, Vitals};
+    use crate::registry::instance::{Source, Vitals};
 
     fn share(share: f64) -> Share {
         Share::new(share).unwrap()

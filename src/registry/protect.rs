@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use crate::model::{InstanceId, LeaseTtl, Limits, Millis, ServiceName, Settings, Share};
 use crate::registry::checks::{Occasion, adopted};
+use crate::registry::instance::{InstanceView, Source};
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::observed::{Observed, Suspect};
 use crate::registry::op::Key;
 use crate::registry::renew::end_lease_at;
-use crate::registry::state::{Service, State};
-use crate::registry::view::{InstanceView, Source};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 /// What decides, beside the settings of services.
 #[derive(Clone, Copy)]

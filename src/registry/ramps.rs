@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::balance::slow_start::{WHOLE, factor, next_step};
 use crate::model::{Balance, InstanceId, Millis, Tier};
-use crate::registry::view::{InstanceView, ServiceView};
+use crate::registry::instance::InstanceView;
+use crate::registry::view::ServiceView;
 
 /// The new instances of one service, and since when they are.
 #[derive(Debug, Default)]

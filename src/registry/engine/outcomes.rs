@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use crate::model::{InstanceId, Millis, Outcome, ServiceName};
 use crate::registry::command::EngineStats;
 use crate::registry::engine::{Engine, count};
+use crate::registry::instance::InstanceView;
 use crate::registry::observed::Ejected;
 use crate::registry::outliers::{Cause, Outcomes, Outliers, Rules, Step};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Answer;
-use crate::registry::view::InstanceView;
 
 /// The breakers of the services whose clients report outcomes, and when each is looked at next.
 #[derive(Default)]
