@@ -202,7 +202,10 @@ fn what_is_endless_is_not_read() {
         })
     };
     for id in ["body", "chunks"] {
-        assert_eq!(said(id), ("passing".into(), "200 OK".into()), "{id}");
+        // A state is told a moment after its output.
+        eventually(2 * SOON, &format!("{id} passes"), || {
+            (states(&server, id).remove(0) == ("passing".into(), "200 OK".into())).then_some(())
+        });
     }
     let missing = "200 OK, but the body does not contain the text";
     assert_eq!(said("late"), ("critical".into(), missing.into()));
