@@ -1,8 +1,8 @@
 //! Who of a service is new, and so starts slowly.
 //!
 //! New is who could not be answered in the view before and can now: registered, or back from what
-//! made it unusable. Nobody is new at the start of the process. The publisher keeps one of these
-//! for each service with a slow start.
+//! made it unusable. Nobody is new at the start of the process, nor is who was there then and has
+//! had its first check since. The publisher keeps one of these for each service with a slow start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::balance::slow_start::{WHOLE, factor, next_step};
 use crate::model::{Balance, InstanceId, Millis, Tier};
-use crate::registry::view::{InstanceView, ServiceView};
+use crate::registry::instance::InstanceView;
+use crate::registry::view::ServiceView;
 
 /// The new instances of one service, and since when they are.
 #[derive(Debug, Default)]
@@ -88,7 +89,9 @@ impl Ramps {
             let id = &view.instance.id;
             while old.next_if(|(_, old)| old.instance.id < *id).is_some() {}
             let same = old.next_if(|(_, old)| old.instance.id == *id);
-            if !same.is_some_and(|(index, _)| before.answers(index)) {
+            let old =
+                |(index, old): (u32, &InstanceView)| before.answers(index) || old.is_resumed();
+            if !same.is_some_and(old) {
                 self.0.insert(id.clone(), now);
             }
         }
