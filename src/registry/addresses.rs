@@ -127,7 +127,7 @@ impl Addresses {
     }
 
     /// Calls `take` with the octets of each address of these units; with none unless these are of IPv4.
-    #[inline(always)]
+    #[inline]
     pub fn each_v4(&self, units: &[u32], take: impl FnMut(&[u8; 4])) {
         if let Octets::V4(octets) = &self.octets {
             self.each(units, octets, take);
@@ -142,7 +142,7 @@ impl Addresses {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn each<T>(&self, units: &[u32], octets: &[T], mut take: impl FnMut(&T)) {
         match &self.units {
             None => units.iter().for_each(|unit| take(&octets[*unit as usize])),
