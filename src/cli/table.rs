@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn what_fits_is_not_broken() {
-        let row = ["a_word_of_very_many_letters".to_owned(), "1".to_owned(), String::new()];
+        let row = ["a_word_of_very_many_letters".to_owned(), "1".to_owned(), "x".to_owned()];
 
-        let table = Layout::Terminal(32).rows([row]);
+        let table = Layout::Terminal(33).rows([row]);
 
-        assert_eq!(table, "a_word_of_very_many_letters  1\n");
+        assert_eq!(table, "a_word_of_very_many_letters  1  x\n");
     }
 
     #[test]

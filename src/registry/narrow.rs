@@ -17,8 +17,10 @@ use crate::balance::meter::REPORT_TTL;
 use crate::balance::pool::Pool;
 use crate::model::{Load, Millis, ServiceName};
 use crate::registry::command::EngineStats;
+use crate::registry::instance::InstanceView;
 use crate::registry::selection::Family;
-use crate::registry::view::{InstanceView, ServiceView, Views};
+use crate::registry::view::ServiceView;
+use crate::registry::views::Views;
 
 /// How many instances an answer of each such service needs.
 #[derive(Debug, Default)]

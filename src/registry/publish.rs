@@ -17,13 +17,16 @@ use crate::model::{
 };
 use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
+use crate::registry::instance::InstanceView;
 use crate::registry::journal::Journal;
 use crate::registry::narrow::Looks;
 use crate::registry::panic::{Panic, Panicking};
 use crate::registry::ramps::{Ramp, follow};
-use crate::registry::state::{Service, State};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 use crate::registry::totals::Totals;
-use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
+use crate::registry::view::{Parts, ServiceView};
+use crate::registry::views::Views;
 
 /// The writing end of the views and the journal.
 pub(crate) struct Publisher {

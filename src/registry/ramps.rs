@@ -1,7 +1,8 @@
 //! What slow start makes of the weights of a service, and who of its instances is new.
 //!
 //! New is who could not be answered in the view before and can now: registered, or back from what
-//! made it unusable. Nobody is new at the start of the process.
+//! made it unusable. Nobody is new at the start of the process, nor is who was there then and has
+//! had its first check since.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use crate::balance::ramps::{Ramps, Usable};
 use crate::balance::slow_start::WHOLE;
 use crate::model::{Balance, Millis};
-use crate::registry::view::{InstanceView, ServiceView};
+use crate::registry::instance::InstanceView;
+use crate::registry::view::ServiceView;
 
 /// Takes into `ramps` who is in `instances`, which are sorted by id. None of them is in panic.
 pub(crate) fn follow(
@@ -44,7 +46,8 @@ fn note_new(ramps: &mut Ramps, before: &ServiceView, instances: &[InstanceView],
         let id = &view.instance.id;
         while old.next_if(|(_, old)| old.instance.id < *id).is_some() {}
         let same = old.next_if(|(_, old)| old.instance.id == *id);
-        if !same.is_some_and(|(index, _)| before.answers(index)) {
+        let old = |(index, old): (u32, &InstanceView)| before.answers(index) || old.is_resumed();
+        if !same.is_some_and(old) {
             ramps.note(id, now);
         }
     }
