@@ -15,6 +15,7 @@ mod observed;
 mod outages;
 mod outcomes;
 mod protect;
+mod readers;
 mod upkeep;
 mod writes;
 

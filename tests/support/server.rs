@@ -265,6 +265,20 @@ pub(crate) fn free_addresses() -> (SocketAddr, SocketAddr) {
     }
 }
 
+/// Addresses for instances that listen: each on an address of its own, all on one port.
+pub(crate) fn free_instances(count: u8) -> Vec<SocketAddr> {
+    let pid = std::process::id().to_be_bytes();
+    loop {
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port is left");
+        let own = |i: u8| (Ipv4Addr::new(127, 128 + i, pid[2], pid[3]), port).into();
+        let addresses: Vec<SocketAddr> = (0..count).map(own).collect();
+        if addresses.iter().all(|address| TcpListener::bind(address).is_ok()) {
+            return addresses;
+        }
+    }
+}
+
 /// What a program wrote to a pipe, as text; empty without one.
 pub(crate) fn text(pipe: Option<impl Read>) -> String {
     let mut text = String::new();
