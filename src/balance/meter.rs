@@ -148,15 +148,16 @@ impl Meter {
     }
 
     /// How many requests come from one report to the next, where one is believed and says how many
-    /// it is sent, or how many it has and for how long.
+    /// it is sent, or how many it has and for how long. `None` before the second report, too.
     pub(super) fn between_reports(&self, now: Millis) -> Option<f64> {
+        let interval =
+            Some(self.interval.load(Ordering::Relaxed)).filter(|interval| *interval > 0)?;
         let connections = self.connections(now)?;
         let load = self.reported()?.load;
         // Little's law.
         let by_time = || Some(connections / (load.latency_ms? / 1000.0));
         let rate = load.qps.or_else(by_time).filter(|rate| rate.is_finite())?;
-        let interval = self.interval.load(Ordering::Relaxed).max(self.age(now));
-        Some(rate * Duration::from_millis(interval).as_secs_f64())
+        Some(rate * Duration::from_millis(interval.max(self.age(now))).as_secs_f64())
     }
 
     /// Milliseconds since the report; 0 before the first.
