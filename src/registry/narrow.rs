@@ -60,6 +60,11 @@ impl Looks {
         }
     }
 
+    /// How many more services may have their queries counted.
+    pub(crate) fn room(&self) -> usize {
+        COUNTED.saturating_sub(self.counted.len())
+    }
+
     /// Looks at the next services, when it is time.
     pub(crate) fn look(&mut self, views: &Views, now: Millis) {
         if now.since(self.looked) < LOOK_EVERY {
@@ -131,6 +136,10 @@ fn utilisation(instances: &[InstanceView], now: Millis) -> Option<f64> {
 
 /// What utilisation is taken for where nobody reports it: as high as one plans for.
 const PLANNED: f64 = 0.8;
+
+/// How many services have their queries counted at most, in tables of 12 KiB. Others are balanced
+/// without what is known of those behind their clients.
+pub(crate) const COUNTED: usize = 4_096;
 
 /// How often some services are looked at, and how many.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
