@@ -144,8 +144,8 @@ fn is_metadata(address: IpAddr) -> bool {
     v4.is_some_and(|v4| v4.is_link_local() || METADATA_V4.contains(&v4))
 }
 
-/// The IPv4 address that a translator would send to: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), and
-/// addresses that end in one (RFC 4291 section 2.5.5).
+/// The IPv4 address that a translator would send to: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), SIIT
+/// (RFC 2765), ISATAP (RFC 5214), and addresses that end in one (RFC 4291 section 2.5.5).
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
@@ -154,7 +154,9 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
             Some(v4(high, low))
         }
         [0x2002, high, low, ..] => Some(v4(high, low)),
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [.., 0 | 0x200, 0x5efe, high, low] => Some(v4(high, low)),
         _ => None,
     }
 }
@@ -234,6 +236,9 @@ mod tests {
             "64:ff9b:1::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "2001:db8::5efe:169.254.169.254",
+            "2001:db8::200:5efe:100.100.100.200",
         ] {
             let own = format!(r#"{{"addresses":["{address}"],"port":80}}"#);
 
