@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::balance::dynamic::Dynamic;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record,
-    Revision, ServiceName, Settings, SettingsPatch,
+    Actor, Change, Checks, Declared, Image, Instance, InstanceId, Label, Millis, OperatorState,
+    Record, Revision, ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::checks::adopted;
 use crate::registry::journal::{Event, EventKind, Reason};
@@ -19,9 +19,11 @@ use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::op::{Key, Op};
 use crate::registry::overload::Overload;
+use crate::registry::owners::Owners;
 use crate::registry::panic::Panicking;
 use crate::registry::renew::start_lease;
 use crate::registry::roster::Roster;
+use crate::registry::tokens::Tokens;
 use crate::registry::view::{InstanceView, Source, Vitals};
 
 /// Everything registered and declared.
@@ -35,6 +37,8 @@ pub(crate) struct State {
     pub(super) declared: Arc<Declared>,
     pub(super) operators: HashMap<(ServiceName, InstanceId), OperatorState>,
     pub(crate) leases: Leases,
+    owners: Owners,
+    pub(crate) tokens: Arc<Tokens>,
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
@@ -119,6 +123,8 @@ impl State {
             declared: Arc::default(),
             operators: HashMap::new(),
             leases: Leases::default(),
+            owners: Owners::default(),
+            tokens: Arc::new(image.tokens.into_iter().collect()),
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
@@ -166,6 +172,7 @@ impl State {
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
+            owner: record.owner.as_ref().map(|owner| self.owners.number(owner)),
             revision: self.revision,
             lapsed: false,
             vitals: Arc::new(Vitals::new()),
@@ -177,17 +184,17 @@ impl State {
     /// Applies `op` as part of the current revision. Says whether it changed anything.
     pub(crate) fn apply(&mut self, op: Op, now: Millis) -> bool {
         match op {
-            Op::Put { service, instance, generation, registers } => {
-                self.put(service, instance, generation, registers, now)
+            Op::Put { service, instance, generation, owner, registers } => {
+                self.put(service, instance, generation, owner.as_ref(), registers, now)
             }
-            Op::Renew { service, instance, generation } => {
+            Op::Renew { service, instance, generation, owner } => {
                 if self.has_registered(&service, &instance.id, generation) {
                     return self.renew(&service, &instance.id, now).unwrap_or_default();
                 }
                 // Its lease ended while this waited, or what it repeats was refused after all; what
                 // the store holds is this, and it must not hear otherwise.
                 self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
-                self.put(service, instance, generation, true, now)
+                self.put(service, instance, generation, owner.as_ref(), true, now)
             }
             Op::Remove { service, id } => self.remove(&service, &id, Reason::Deregistered, now),
             Op::Override { service, patch } => self.set_override(service, patch, now),
@@ -196,12 +203,27 @@ impl State {
                 self.lapses.take(&service);
                 self.forget(&service)
             }
+            // Nothing that anybody could follow.
+            Op::Token { id, token } => {
+                Arc::make_mut(&mut self.tokens).set(id, token);
+                false
+            }
         }
     }
 
     /// The instance as it is now.
     pub(crate) fn instance(&self, service: &str, id: &str) -> Option<&InstanceView> {
         self.services.get(service)?.instances.get(id)
+    }
+
+    /// Who owns it.
+    pub(crate) fn owner(&self, view: &InstanceView) -> Option<&Label> {
+        view.owner.map(|number| self.owners.name(number))
+    }
+
+    /// Whether `actor` may write it.
+    pub(crate) fn permits(&self, actor: &Actor, view: &InstanceView) -> bool {
+        actor.may_write(self.owner(view))
     }
 
     /// Whether the instance is there by the registration that got `generation`.
@@ -301,6 +323,7 @@ impl State {
                         record: Record {
                             instance: Arc::clone(&view.instance),
                             generation: view.generation,
+                            owner: self.owner(view).cloned(),
                         },
                     },
                     None => Change::Remove { service: service.clone(), id: id.clone() },
@@ -316,6 +339,7 @@ impl State {
                 id: id.clone(),
                 state: self.operator(service, id),
             },
+            Key::Token(id) => Change::Token { id: *id, token: self.tokens.get(*id).cloned() },
         }
     }
 
@@ -324,10 +348,12 @@ impl State {
         service: ServiceName,
         instance: Arc<Instance>,
         generation: u64,
+        owner: Option<&Label>,
         registers: bool,
         now: Millis,
     ) -> bool {
         let revision = self.revision;
+        let owner = owner.map(|owner| self.owners.number(owner));
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
         self.lapses.forget(&service, &instance.id);
@@ -343,6 +369,7 @@ impl State {
             instance,
             source: Source::Api,
             generation,
+            owner,
             revision,
             lapsed: false,
             observed,
@@ -447,6 +474,7 @@ mod tests {
             service: service.clone(),
             instance: Arc::new(instance),
             generation: 1,
+            owner: None,
             registers: true,
         };
         state.apply(put, Millis(0));

@@ -65,7 +65,7 @@ impl TestStore {
                 Change::Remove { service, id } => {
                     image.remove(&format!("{service}/{id}"));
                 }
-                Change::Override { .. } | Change::Operator { .. } => {}
+                Change::Override { .. } | Change::Operator { .. } | Change::Token { .. } => {}
             }
         }
         image.into_keys().collect()
@@ -460,7 +460,7 @@ async fn shutting_down_stores_what_waits_and_tells_the_revision() {
 async fn a_restart_gives_every_lease_one_full_ttl_and_never_repeats_a_revision() {
     let instance: Instance = at("10.0.0.1").build(id("web-1"), None, Admin::Enabled).unwrap();
     assert_eq!(instance.ttl, Some(LeaseTtl::new(Duration::from_secs(10)).unwrap()));
-    let record = crate::model::Record { instance: Arc::new(instance), generation: 3 };
+    let record = crate::model::Record { instance: Arc::new(instance), generation: 3, owner: None };
     let image = Image {
         revision: Revision(41),
         instances: vec![(service("web"), record)],

@@ -26,6 +26,7 @@ use crate::registry::checks::CheckView;
 use crate::registry::index::{Index, Owner, ServiceType};
 use crate::registry::lull::Lull;
 use crate::registry::observed::{Findings, Observed};
+use crate::registry::owners::OwnerNumber;
 use crate::registry::panic::Panic;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::ramps::Ramp;
@@ -51,6 +52,8 @@ pub struct InstanceView {
     pub source: Source,
     /// Handed out to the client that registered it; 0 for a declared one.
     pub generation: u64,
+    /// Who owns it; `None` where nobody had to say who they are, and of a declared one.
+    pub owner: Option<OwnerNumber>,
     /// The revision of its last change.
     pub revision: Revision,
     /// Its lease ended; only declared instances outlive that.
