@@ -148,8 +148,9 @@ fn resolving_shows_the_answer_and_the_reasons() {
 
     for line in [
         "web.service.local. 5 A 10.0.0.1",
-        "web-1 in 1 -",
-        "web-2 out 1 draining",
+        "ID ANSWER WEIGHT CHANCE LAST REASONS",
+        "web-1 in 1 100.0% - -",
+        "web-2 out 1 0.0% - draining",
         "balance round_robin, answer all, k 1",
     ] {
         assert!(printed.contains(line), "{line}:\n{printed}");

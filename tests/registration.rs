@@ -370,14 +370,24 @@ fn an_explanation_says_what_dns_would_say_and_why() {
 
     let reply = server.http.get("/v1/resolve?name=web.service.local&type=A");
 
+    let stages = |status: &str, answered: bool| {
+        json!({
+            "lease": true, "expires_in_ms": null, "status": status, "usable": answered,
+            "panic": false, "tier": 0, "active": answered,
+            "weight": { "static": 1, "balance": 1, "slow_start": 1, "locality": 1 },
+            "chance": if answered { 1.0 } else { 0.0 }, "last_handed_out_ms": null,
+        })
+    };
     let body = json!({
         "rcode": "NOERROR", "aa": true, "tc": false, "ttl": 5,
         "answers": [{ "name": "web.service.local.", "type": "A", "ttl": 5, "data": "10.0.0.1" }],
         "additional": [],
         "service": "web", "balance": "round_robin", "answer": "all", "k": 1,
         "instances": [
-            { "id": "a", "in": true, "reasons": [], "weight": 1 },
-            { "id": "b", "in": false, "reasons": ["critical"], "weight": 1 },
+            { "id": "a", "in": true, "reasons": [], "weight": 1,
+              "stages": stages("passing", true) },
+            { "id": "b", "in": false, "reasons": ["critical"], "weight": 1,
+              "stages": stages("critical", false) },
         ],
     });
     assert_eq!((reply.status, reply.body), (200, body));

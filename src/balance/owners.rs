@@ -41,15 +41,15 @@ impl Owners {
         Self { ranks, gauges, units, spread: None }
     }
 
-    /// As [`Owners::spread`].
+    /// With a key that is more than one unit may hold going to its first `replicas` units, by weight.
+    /// How much a key is comes from `stream`, which counts it.
     #[must_use]
     pub fn spreading(mut self, stream: Stream, replicas: u16) -> Self {
         self.spread(stream, replicas);
         self
     }
 
-    /// From now on a key that is more than one unit may hold goes to its first `replicas` units, in
-    /// proportion to weight. How much a key is comes from `stream`, which counts it.
+    /// As [`Owners::spreading`].
     pub(super) fn spread(&mut self, stream: Stream, replicas: u16) {
         let replicas = usize::from(replicas).min(self.units).min(MOST_REPLICAS);
         if replicas > 1 {
