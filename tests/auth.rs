@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "each test crate uses a part of it")]
 mod support;
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -38,6 +39,11 @@ impl Guarded {
     /// The side-port for who holds a new token.
     fn client(&self, spec: &Value) -> Http {
         self.server.http.with_token(self.made(spec)["token"].as_str().unwrap())
+    }
+
+    /// Where its configuration is.
+    fn file(&self) -> String {
+        self.server.folder().join("registry.toml").display().to_string()
     }
 
     fn made(&self, spec: &Value) -> Value {
@@ -269,4 +275,188 @@ fn what_nobody_owned_becomes_the_first_clients() {
     assert_eq!(refused(&other.put(WEB_1, &at("10.0.0.1"))), (409, "owned", None));
     assert_eq!(anyone.put(WEB_1, &at("10.0.0.9")).status, 200);
     assert_eq!(anyone.with_token("wrong").get(WEB_1).status, 401);
+}
+
+#[test]
+fn a_stale_generation_neither_renews_nor_revives() {
+    let server = Server::start("");
+    let put = |weight: u32| {
+        let body = json!({ "addresses": ["10.0.0.1"], "ttl": "2s", "weight": weight });
+        let reply = server.http.put(WEB_1, &body);
+        reply.body["generation"].as_u64().unwrap()
+    };
+    let first = put(1);
+    assert_eq!(put(1), first, "what changes nothing is the same registration");
+    let second = put(2);
+    let beat = |generation: u64| {
+        server.http.put(&format!("{WEB_1}/heartbeat"), &json!({ "generation": generation }))
+    };
+    assert_eq!(refused(&beat(first)), (409, "owned", None));
+    assert_eq!(beat(second).status, 200);
+    let url = server.url();
+    let renew = |generation: u64| {
+        let number = generation.to_string();
+        let words = ["heartbeat", "web", "web-1", "--server", &url, "--generation", &number];
+        signpost(&words, None).status.code()
+    };
+    assert_eq!((renew(first), renew(second)), (Some(1), Some(0)));
+
+    // It is gone in its time, whatever the stale one says meanwhile.
+    let item =
+        json!([{ "service": "web", "id": "web-1", "generation": first, "status": "warning" }]);
+    let mut results = Vec::new();
+    eventually(support::SOON, "the lease has ended", || {
+        let reply = server.http.post("/v1/heartbeats", Some(&item));
+        results.push(reply.body["results"][0]["result"].as_str().unwrap().to_owned());
+        (server.http.get(WEB_1).status == 404).then_some(())
+    });
+
+    assert!(
+        results.iter().all(|r| ["owned", "unknown-instance"].contains(&r.as_str())),
+        "{results:?}"
+    );
+    assert_eq!(refused(&beat(first)), (404, "unknown-instance", None));
+    assert_eq!(refused(&beat(second)), (404, "unknown-instance", None));
+}
+
+#[test]
+fn readers_may_be_let_in_without_a_token() {
+    let guarded = Guarded::start("[auth]\nrequired = true\nanonymous_read = true\n");
+    let anonymous = &guarded.server.http;
+    let registrar =
+        guarded.client(&json!({ "name": "a", "scopes": ["register"], "services": ["*"] }));
+
+    for path in ["/v1/services", "/metrics", "/v1/resolve?name=web.service.local&type=A"] {
+        assert_eq!(anonymous.get(path).status, 200, "{path}");
+        assert_eq!(registrar.get(path).status, 200, "{path}");
+        assert_eq!(refused(&anonymous.with_token("x").get(path)).0, 401, "{path}");
+    }
+    for path in ["/v1/tokens", "/debug/pprof/profile"] {
+        assert_eq!(refused(&anonymous.get(path)).0, 401, "{path}");
+    }
+    assert_eq!(refused(&anonymous.put(WEB_1, &at("10.0.0.1"))).0, 401);
+    assert_eq!(refused(&anonymous.post("/v1/reload", None)).0, 401);
+    // One without networks registers nowhere.
+    let reply = registrar.put(WEB_1, &at("10.0.0.1"));
+    assert_eq!(refused(&reply), (403, "forbidden", Some("addresses[0]")));
+}
+
+#[test]
+fn a_watch_ends_with_its_token() {
+    let guarded = Guarded::start(REQUIRED);
+    let made = guarded.made(&json!({ "name": "w", "scopes": ["read"] }));
+    let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let mut stream = std::net::TcpStream::connect(guarded.server.http.address).unwrap();
+    stream.set_read_timeout(Some(support::SOON)).unwrap();
+    let head = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+    stream.write_all(format!("GET /v1/watch HTTP/1.0\r\n{head}\r\n").as_bytes()).unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(stream);
+    while !said.ends_with("\n\n") || !said.contains("event: reset") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    guarded.admin.register("web", "seen", &at("10.0.0.1"));
+    while !said.contains("\"seen\"") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+
+    assert_eq!(guarded.admin.delete(&format!("/v1/tokens/{id}")).status, 204);
+    guarded.admin.register("web", "unseen", &at("10.0.0.2"));
+
+    lines.read_to_string(&mut said).unwrap();
+    assert!(!said.contains("unseen"), "{said}");
+}
+
+#[test]
+fn a_token_is_seen_by_nobody_but_who_made_it() {
+    let mut guarded = Guarded::start(REQUIRED);
+    let made = guarded.made(&shop("shop"));
+    let token = made["token"].as_str().unwrap().to_owned();
+    let client = guarded.server.http.with_token(&token);
+    assert_eq!(client.put(WEB_1, &at("10.0.0.1")).status, 201);
+    let wrong = format!("{}x", &token[..72]);
+
+    let mut seen = format!("{:?}", guarded.admin.get("/v1/tokens"));
+    for reply in [
+        client.put("/v1/services/db/instances/a", &at("10.0.0.1")),
+        client.get("/v1/tokens"),
+        client.get(&format!("/v1/{token}")),
+        guarded.server.http.with_token(&wrong).get("/v1/services"),
+        guarded.admin.get("/metrics"),
+        guarded.admin.get(WEB_1),
+        guarded.admin.get("/v1/services/web"),
+    ] {
+        seen += &format!("{reply:?}").replace(&format!("/v1/{token} does not exist"), "");
+    }
+    seen += &guarded.server.log();
+    assert!(guarded.server.log().contains("token made"), "{}", guarded.server.log());
+    assert_eq!(guarded.server.terminate().code(), Some(0));
+    let file = guarded.server.folder().join("data/registry.redb");
+    seen += &String::from_utf8_lossy(&std::fs::read(file).unwrap());
+
+    for secret in [&token[9..], &wrong[9..], &guarded.root[9..]] {
+        assert!(!seen.contains(secret));
+    }
+    assert!(seen.contains("shop-*"), "the tokens are there");
+}
+
+#[test]
+fn tokens_are_made_listed_and_revoked_by_commands() {
+    let guarded = Guarded::start(REQUIRED);
+    let url = guarded.server.url();
+    let run = |words: &[&str], token: &str| {
+        let output = signpost(&[words, &["--server", &url]].concat(), Some(token));
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let root = guarded.root.as_str();
+    let create = ["token", "create", "shop", "--scope", "register", "--service", "web"];
+
+    let (code, token, said) = run(&[&create[..], &["--network", "10.0.0.0/8"]].concat(), root);
+    let token = token.trim();
+    assert_eq!((code, token.len()), (0, 73), "{said}");
+    assert!(said.contains("of shop is made; it is not shown again"), "{said}");
+    let register = ["register", "web", "web-1", "--address", "10.0.0.1", "--port", "80"];
+    assert_eq!(run(&register, token).0, 0);
+    let (code, listed, _) = run(&["token", "list"], root);
+    assert_eq!((code, listed.lines().count()), (0, 3), "{listed}");
+    let row = listed.lines().find(|line| line.contains("shop")).unwrap();
+    let id = row.split_whitespace().next().unwrap();
+    assert_eq!(run(&["token", "revoke", id], root).0, 0);
+    assert_eq!(run(&["token", "revoke", id], root).0, 3);
+
+    let (code, _, said) = run(&["heartbeat", "web", "web-1"], token);
+    assert_eq!(code, 1);
+    assert!(said.contains("SIGNPOST_TOKEN") && !said.contains(token), "{said}");
+    let offline = signpost(
+        &["token", "create", "x", "--scope", "admin", "--offline", "--config", &guarded.file()],
+        None,
+    );
+    let said = String::from_utf8(offline.stderr).unwrap();
+    assert_eq!(offline.status.code(), Some(1));
+    assert!(said.contains("is in use by another signpost"), "{said}");
+}
+
+#[test]
+fn beyond_loopback_somebody_has_to_say_who_they_are() {
+    let config = "[dns]\nlisten = [\"{dns}\"]\n[http]\nlisten = [\"0.0.0.0:{port}\"]\n";
+    let (code, log) = Server::builder(&config.replace("{port}", "0")).without_flags().fail();
+    assert_eq!(code, Some(1));
+    assert!(log.contains("auth.required = true"), "{log}");
+
+    let server = Server::builder("[auth]\nrequired = true\n").http_everywhere().start();
+
+    assert_eq!(refused(&server.http.get("/v1/services")).0, 401);
+    assert!(server.log().contains("tokens cross the network in clear"), "{}", server.log());
+}
+
+#[test]
+fn what_authentication_there_is_changes_by_a_restart_alone() {
+    let server = Server::start("");
+    server.write_config(REQUIRED);
+
+    let reply = server.http.post("/v1/reload", None);
+
+    assert_eq!(reply.body["needs_restart"], json!(["auth.required"]));
+    assert_eq!(server.http.get("/v1/services").status, 200);
 }

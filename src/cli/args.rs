@@ -68,6 +68,9 @@ pub(super) enum Command {
     Heartbeat {
         #[command(flatten)]
         target: Target,
+        /// Only as the registration that got this number; a later one is not renewed
+        #[arg(long, value_name = "G")]
+        generation: Option<u64>,
         #[command(flatten)]
         client: ClientArgs,
     },

@@ -79,8 +79,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         Some(Command::Deregister { target, client }) => {
             on(client, |client, output| instance::deregister(client, output, &target))
         }
-        Some(Command::Heartbeat { target, client }) => {
-            on(client, |client, output| instance::heartbeat(client, output, &target))
+        Some(Command::Heartbeat { target, generation, client }) => {
+            on(client, |client, output| instance::heartbeat(client, output, &target, generation))
         }
         Some(Command::Drain { target, client }) => {
             on(client, |client, output| instance::drain(client, output, &target))

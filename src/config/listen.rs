@@ -122,11 +122,15 @@ impl Listen {
 
     /// Without authentication the side-port lets anyone who reaches it change the registry.
     fn check_side_port(&self, document: &mut Document<'_>, flags: &Flags) {
-        if self.allow_insecure || self.authentication.required {
-            return;
-        }
-        for (i, socket) in self.http.iter().enumerate() {
-            if socket.ip().to_canonical().is_loopback() {
+        let beyond = |socket: &SocketAddr| !socket.ip().to_canonical().is_loopback();
+        for (i, socket) in self.http.iter().enumerate().filter(|(_, socket)| beyond(socket)) {
+            if self.authentication.required {
+                let message =
+                    format!("{socket} is beyond loopback: tokens cross the network in clear");
+                let hint = "keep it on loopback, behind a proxy with TLS";
+                document.warn(&KeyPath::of("http.listen").index(i), &message, Some(hint));
+            }
+            if self.allow_insecure || self.authentication.required {
                 continue;
             }
             let message =

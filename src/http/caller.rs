@@ -1,6 +1,7 @@
 //! Who calls, as far as they have proved it, and what they may write.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -75,6 +76,20 @@ impl Caller {
         );
         let field = format!("{within}addresses[{i}]");
         Err(Problem::of(ProblemKind::Forbidden, field, &reason))
+    }
+}
+
+/// The token that a call was made with; `None` without one.
+pub(crate) struct Shown(pub(crate) Option<Arc<Token>>);
+
+impl FromRequestParts<Arc<App>> for Shown {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(match parts.extensions.get::<Caller>() {
+            Some(Caller::Known(token)) => Self(Some(Arc::clone(token))),
+            Some(Caller::Anyone) | None => Self(None),
+        })
     }
 }
 

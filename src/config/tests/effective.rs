@@ -203,6 +203,19 @@ fn allow_insecure_opens_the_side_port() {
 }
 
 #[test]
+fn authentication_opens_the_side_port_with_a_warning() {
+    let text = "[http]\nlisten = [\"0.0.0.0:8054\", \"127.0.0.1:8054\"]\n[auth]\nrequired = true";
+
+    let config = config(text);
+
+    assert!(config.boot.authentication.required);
+    let warning = "/nonexistent/registry.toml:2:11: http.listen[0]: 0.0.0.0:8054 is beyond loopback: \
+                   tokens cross the network in clear\n  hint: keep it on loopback, behind a proxy \
+                   with TLS";
+    assert_eq!(config.warnings, [warning]);
+}
+
+#[test]
 fn flags_replace_the_lists_of_the_file() {
     let text = "[dns]\nlisten = [\"0.0.0.0:53\"]\n[http]\nlisten = [\"0.0.0.0:80\"]";
     let flags =
