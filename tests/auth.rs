@@ -275,6 +275,11 @@ fn what_nobody_owned_becomes_the_first_clients() {
     assert_eq!(refused(&other.put(WEB_1, &at("10.0.0.1"))), (409, "owned", None));
     assert_eq!(anyone.put(WEB_1, &at("10.0.0.9")).status, 200);
     assert_eq!(anyone.with_token("wrong").get(WEB_1).status, 401);
+    // And nobody makes themselves one for when it is needed.
+    for (method, body) in [("POST", Some(shop("x"))), ("GET", None)] {
+        let reply = anyone.call(method, "/v1/tokens", body.as_ref()).unwrap();
+        assert_eq!(refused(&reply), (401, "unauthorized", None), "{method}");
+    }
 }
 
 #[test]

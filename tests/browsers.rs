@@ -9,6 +9,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -253,5 +254,23 @@ fn nobody_registers_where_secrets_are() {
     ] {
         let reply = server.http.put(WEB_1, &json!({ "addresses": [address] }));
         assert_eq!(reply.problem(), (400, "invalid", Some("addresses[0]")), "{address}");
+    }
+}
+
+#[test]
+fn http2_is_guarded_alike() {
+    let server = Server::start("");
+    let url = format!("{}/v1/reload", server.url());
+    for (head, status) in [
+        ("x: y", "200"),
+        ("host: evil.example", "403"),
+        ("origin: http://evil.example", "403"),
+        ("sec-fetch-site: cross-site", "403"),
+    ] {
+        let words = ["--http2-prior-knowledge", "-s", "-o", "/dev/null", "-w", "%{http_code}"];
+        let mut curl = Command::new("curl");
+        let said = curl.args(words).args(["-X", "POST", "-H", head, &url]).output().unwrap();
+
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), status, "{head}");
     }
 }

@@ -25,12 +25,12 @@ pub(crate) async fn run(
     Json(Batch { deregister, register }): Json<Batch>,
 ) -> Result<Response, Problem> {
     for (i, item) in deregister.iter().enumerate() {
-        caller.check_service(&item.service, &format!("deregister[{i}]."))?;
+        caller.check_service(&item.service, format_args!("deregister[{i}]."))?;
     }
     for (i, item) in register.iter().enumerate() {
-        let within = format!("register[{i}].");
-        caller.check_service(&item.service, &within)?;
-        caller.check_addresses(&item.addresses, &within)?;
+        let within = format_args!("register[{i}].");
+        caller.check_service(&item.service, within)?;
+        caller.check_addresses(&item.addresses, within)?;
     }
     let deregister = deregister.into_iter().map(|item| (item.service, item.id)).collect();
     let register = register.into_iter().map(Registration::into_parts).collect();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -48,7 +49,11 @@ impl Caller {
 
     /// Refuses writes of instances of `service` that [`Self::may_write`] does not allow; `within` is
     /// where the service is named, before the name of its field.
-    pub(crate) fn check_service(&self, service: &ServiceName, within: &str) -> Result<(), Problem> {
+    pub(crate) fn check_service(
+        &self,
+        service: &ServiceName,
+        within: impl Display,
+    ) -> Result<(), Problem> {
         let Self::Known(token) = self else { return Ok(()) };
         if token.may_write(service) {
             return Ok(());
@@ -62,7 +67,7 @@ impl Caller {
     pub(crate) fn check_addresses(
         &self,
         addresses: &[Address],
-        within: &str,
+        within: impl Display,
     ) -> Result<(), Problem> {
         let Self::Known(token) = self else { return Ok(()) };
         let Some(i) = addresses.iter().position(|address| !token.may_register(*address)) else {
@@ -99,7 +104,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match parts.extensions.get::<Self>() {
             Some(caller) => Ok(caller.clone()),
-            // Of those who let themselves be seen nowhere nothing is written.
+            // Who may read all the same.
             None if app.access.authentication.required => Err(Problem::unauthorized()),
             None => Ok(Self::Anyone),
         }

@@ -90,8 +90,8 @@ fn check_page(headers: &HeaderMap, authority: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Who makes the call; `None`: who had to say so, and did not. A token that is given must hold, also where none is needed: who gives one
-/// would not learn otherwise that it does not.
+/// Who makes the call; `None`: who had to say so, and did not. A token that is given must hold, also
+/// where none is needed: who gives one would not learn otherwise that it does not.
 fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     let required = app.access.authentication.required;
     let mut given = headers.get_all(AUTHORIZATION).iter();
@@ -118,10 +118,11 @@ fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> R
         Need::Nothing => return Ok(()),
         Need::Read => Scope::Read,
         Need::Register => Scope::Register,
-        Need::Admin => Scope::Admin,
+        Need::Admin | Need::Proof => Scope::Admin,
     };
     let anonymous = policy.anonymous_read && need == Need::Read;
     match caller {
+        Some(Caller::Anyone) if need == Need::Proof => Err(Problem::unauthorized()),
         Some(Caller::Anyone) => Ok(()),
         None if anonymous => Ok(()),
         None => Err(Problem::unauthorized()),

@@ -54,6 +54,9 @@ pub(crate) enum Need {
     Register,
     /// To change what is everybody's.
     Admin,
+    /// To say who others are: an admin, who proved it, also where nobody else has to. Or whoever comes
+    /// by before authentication is required could make a token for afterwards.
+    Proof,
 }
 
 routes! {
@@ -68,8 +71,8 @@ routes! {
     Batch "/v1/batch" Read Register,
     Watch "/v1/watch" Read Admin,
     Resolve "/v1/resolve" Read Admin,
-    Tokens "/v1/tokens" Admin Admin,
-    Token "/v1/tokens/{id}" Admin Admin,
+    Tokens "/v1/tokens" Proof Proof,
+    Token "/v1/tokens/{id}" Proof Proof,
     Reload "/v1/reload" Admin Admin,
     Health "/healthz" Nothing Admin,
     Ready "/readyz" Nothing Admin,

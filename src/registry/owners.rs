@@ -1,6 +1,6 @@
 //! Who owns instances: names as numbers, since an instance has four bytes for it and no more.
 //!
-//! As many as there were tokens of different names; only the state numbers them.
+//! As many as tokens had different names, which an admin makes; only the state numbers them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -26,7 +26,9 @@ impl Owners {
         }
         self.names.push(name.clone());
         let number = u32::try_from(self.names.len()).ok().and_then(NonZeroU32::new);
-        let number = OwnerNumber(number.expect("fewer names than instances, and one at least"));
+        let number = OwnerNumber(
+            number.expect("one name at least, and nobody makes tokens of four billion"),
+        );
         self.numbers.insert(name.clone(), number);
         number
     }
@@ -40,6 +42,7 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::view::InstanceView;
 
     #[test]
     fn a_name_keeps_its_number() {
@@ -51,6 +54,12 @@ mod tests {
         assert_eq!(numbers[0], numbers[2]);
         assert_ne!(numbers[0], numbers[1]);
         assert_eq!(numbers.map(|number| owners.name(number)), [&web, &shop, &web]);
+    }
+
+    #[test]
+    fn an_owner_takes_nothing_of_the_memory() {
+        // Two flags leave six bytes of a word.
         assert_eq!(size_of::<Option<OwnerNumber>>(), 4);
+        assert_eq!(size_of::<InstanceView>(), 6 * size_of::<usize>());
     }
 }
