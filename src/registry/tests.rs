@@ -10,6 +10,7 @@ mod narrow;
 mod near;
 mod observed;
 mod outcomes;
+mod owners;
 mod protect;
 mod upkeep;
 
