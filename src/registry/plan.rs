@@ -3,6 +3,8 @@
 //! Writes of one batch see each other in order, although none is applied before the batch is
 //! durable: what the earlier ones will have done is kept in an overlay on the state.
 
+mod tokens;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -289,22 +291,6 @@ impl<'s> Planner<'s> {
                 Ok(Some(Op::Remove { service, id }))
             }
         }
-    }
-
-    fn add_token(&mut self, token: Arc<Token>) -> Result<Vec<Op>, Refusal> {
-        let max = self.policy.limits.tokens;
-        if self.state.tokens.len() + self.overlay.tokens >= max {
-            return Err(Refusal::Limit { name: "tokens", max });
-        }
-        self.overlay.tokens += 1;
-        Ok(vec![Op::Token { id: token.id(), token: Some(token) }])
-    }
-
-    fn revoke_token(&self, id: TokenId) -> Result<Vec<Op>, Refusal> {
-        if self.state.tokens.get(id).is_none() {
-            return Err(Refusal::UnknownToken(id));
-        }
-        Ok(vec![Op::Token { id, token: None }])
     }
 
     fn set_override(
