@@ -6,9 +6,9 @@ use crate::model::{
     Change, Instance, InstanceId, Label, OperatorState, Record, ServiceName, SettingsPatch, Token,
     TokenId,
 };
+use crate::registry::instance::Source;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::Source;
 
 /// One thing that a change does.
 #[derive(Debug, Clone)]

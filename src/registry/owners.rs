@@ -42,7 +42,7 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::view::InstanceView;
+    use crate::registry::instance::InstanceView;
 
     #[test]
     fn a_name_keeps_its_number() {

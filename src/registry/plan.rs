@@ -13,10 +13,10 @@ use crate::model::{
     LeaseTtl, Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
     Token, TokenId,
 };
+use crate::registry::instance::Source;
 use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::Source;
 
 /// What the registry is held to; all of it may change by a reload.
 #[derive(Debug, Clone, PartialEq)]
