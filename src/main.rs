@@ -15,6 +15,10 @@ fn main() -> ExitCode {
             // Nobody may be reading it.
             drop(writeln!(std::io::stdout(), "{checked}"));
         })),
+        Next::CreateToken(file, spec) => match server::create_token(file, spec) {
+            Ok((secret, token)) => cli::show_token(&secret, &token),
+            Err(error) => failed(&error),
+        },
         Next::Exit(exit) => exit,
     };
     exit.into()
@@ -30,7 +34,10 @@ fn options(args: ServeArgs) -> Options {
 }
 
 fn report(result: Result<(), ServeError>) -> Exit {
-    let Err(error) = result else { return Exit::Done };
+    result.map_or_else(|error| failed(&error), |()| Exit::Done)
+}
+
+fn failed(error: &dyn Error) -> Exit {
     let mut text = format!("signpost: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -41,6 +41,15 @@ pub(super) enum ClientError {
     /// Not what a signpost server of this version says.
     #[error("cannot {action} at {server}: {reason}")]
     Unexpected { server: String, action: String, reason: String },
+    #[error("cannot read the token in {}: {error}", file.display())]
+    TokenFile {
+        file: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    /// What is given can be none.
+    #[error("{given} holds no token")]
+    NoToken { given: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
     #[error("cannot write {}: {error}", file.display())]
@@ -71,6 +80,8 @@ impl ClientError {
             | Self::Unreachable { .. }
             | Self::NoReply { .. }
             | Self::Unexpected { .. }
+            | Self::TokenFile { .. }
+            | Self::NoToken { .. }
             | Self::Output(_)
             | Self::Plot { .. } => Exit::Failed,
         }
@@ -104,6 +115,9 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
+            Self::TokenFile { .. } | Self::NoToken { .. } => {
+                line("\"signpost token create\" makes one");
+            }
             Self::Output(_) | Self::Plot { .. } => {}
         }
         report
@@ -130,6 +144,9 @@ impl Problem {
             "static-instance" | "static-service" => {
                 Some("it is declared in the server's configuration file: change it there")
             }
+            "unauthorized" => Some(
+                "set SIGNPOST_TOKEN, or SIGNPOST_TOKEN_FILE; \"signpost token create\" makes a token",
+            ),
             "unavailable" | "storage-full" => Some("the server's log says more; try again"),
             _ => None,
         }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
+use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{InstanceId, Limits, Revision, ServiceName};
@@ -22,6 +23,7 @@ use crate::resolve::Resolution;
 pub struct App {
     pub(crate) registry: Registry,
     pub(crate) limits: Arc<ArcSwap<Limits>>,
+    pub(crate) access: Arc<Access>,
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -31,12 +33,13 @@ pub struct App {
 }
 
 impl App {
-    /// A side-port to `registry`, held to `limits` as they are at each moment. Everything that
-    /// waits ends when `shutdown` turns true.
+    /// A side-port to `registry` for who has `access`, held to `limits` as they are at each moment.
+    /// Everything that waits ends when `shutdown` turns true.
     #[must_use]
     pub fn new(
         registry: Registry,
         limits: Arc<ArcSwap<Limits>>,
+        access: Arc<Access>,
         hooks: Hooks,
         metrics: Arc<Metrics>,
         shutdown: watch::Receiver<bool>,
@@ -44,7 +47,17 @@ impl App {
         // Clients of the side-port often share an address: that of a proxy, or this machine's.
         let connections = Connections::new(limits.load().connections, usize::MAX);
         let (watchers, asides) = (AtomicUsize::new(0), Semaphore::new(ASIDES));
-        Arc::new(Self { registry, limits, hooks, metrics, shutdown, connections, watchers, asides })
+        Arc::new(Self {
+            registry,
+            limits,
+            access,
+            hooks,
+            metrics,
+            shutdown,
+            connections,
+            watchers,
+            asides,
+        })
     }
 
     /// A place among those who may watch or wait, until it is dropped.

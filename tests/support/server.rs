@@ -33,6 +33,7 @@ pub(crate) struct Builder {
     http: SocketAddr,
     folder: TempDir,
     flags: bool,
+    everywhere: bool,
     arguments: Vec<String>,
     wrapper: Vec<String>,
 }
@@ -51,7 +52,8 @@ impl Server {
         let config = config.replace("{http}", &http.to_string());
         let folder = tempfile::tempdir().unwrap();
         let (arguments, wrapper) = (Vec::new(), Vec::new());
-        Builder { config, dns, http, folder, flags: true, arguments, wrapper }
+        let (flags, everywhere) = (true, false);
+        Builder { config, dns, http, folder, flags, everywhere, arguments, wrapper }
     }
 
     /// The URL of its side-port.
@@ -213,6 +215,12 @@ impl Builder {
         self
     }
 
+    /// Answers HTTP on all addresses of this machine; it is called by the one it has.
+    pub(crate) fn http_everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self
+    }
+
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -237,7 +245,9 @@ impl Builder {
         let mut arguments = vec!["serve".to_owned(), format!("--config={}", file.display())];
         if self.flags {
             arguments.push(format!("--dns={}", self.dns));
-            arguments.push(format!("--http={}", self.http));
+            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.http.port()));
+            let http = if self.everywhere { everywhere } else { self.http };
+            arguments.push(format!("--http={http}"));
         }
         arguments.extend(self.arguments);
         let Self { dns, http, folder, wrapper, .. } = self;

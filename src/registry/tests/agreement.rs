@@ -198,6 +198,7 @@ fn stored(store: &TestStore) -> Found {
             Change::Operator { service, id, state } => {
                 found.operators.insert((service, id), state);
             }
+            Change::Token { .. } => panic!("nobody made a token"),
         }
     }
     found

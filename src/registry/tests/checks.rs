@@ -177,7 +177,10 @@ async fn defaults_of_the_file_hold_for_what_was_stored() {
     let records = store.commits.lock().unwrap().clone().into_iter().flat_map(|c| c.changes);
     let instances = records.filter_map(|change| match change {
         Change::Put { service, record } => Some((service, record)),
-        Change::Remove { .. } | Change::Override { .. } | Change::Operator { .. } => None,
+        Change::Remove { .. }
+        | Change::Override { .. }
+        | Change::Operator { .. }
+        | Change::Token { .. } => None,
     });
     let mut instances: Vec<_> = instances.collect();
     instances.sort_by(|(one, _), (other, _)| one.cmp(other));

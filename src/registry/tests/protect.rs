@@ -420,7 +420,8 @@ async fn a_restart_gives_suspects_a_fresh_lease() {
     sleep(10.2).await;
     let mut drained = registry.views().service("web").unwrap().instances.to_vec();
     let instances = drained.drain(..).map(|view| {
-        let record = crate::model::Record { instance: view.instance, generation: view.generation };
+        let (instance, generation) = (view.instance, view.generation);
+        let record = crate::model::Record { instance, generation, owner: None };
         (service("web"), record)
     });
     let image = Image { instances: instances.collect(), ..Image::default() };
