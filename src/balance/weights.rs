@@ -43,7 +43,7 @@ pub fn srv_weights(weights: &[u32], max: u16, out: &mut Vec<u16>) {
 ///
 /// What was reported stays until the next reports. Where more requests come until then than all of
 /// the idle capacity holds, who looked idle would be the fullest: then weights go only part of the
-/// way from an even utilisation to the one reported ([`pull`]). What was handed out since is no
+/// way from an even utilisation to the one reported. What was handed out since is no
 /// older than this moment, and always counts in full.
 ///
 /// Scaled so that the largest is 65535. `out` is cleared first.
