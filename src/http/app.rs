@@ -28,6 +28,8 @@ pub struct App {
     pub(crate) connections: Connections,
     watchers: AtomicUsize,
     asides: Semaphore,
+    /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
+    pub(crate) snapshots: Arc<Semaphore>,
 }
 
 impl App {
@@ -44,7 +46,17 @@ impl App {
         // Clients of the side-port often share an address: that of a proxy, or this machine's.
         let connections = Connections::new(limits.load().connections, usize::MAX);
         let (watchers, asides) = (AtomicUsize::new(0), Semaphore::new(ASIDES));
-        Arc::new(Self { registry, limits, hooks, metrics, shutdown, connections, watchers, asides })
+        Arc::new(Self {
+            registry,
+            limits,
+            hooks,
+            metrics,
+            shutdown,
+            connections,
+            watchers,
+            asides,
+            snapshots: Arc::new(Semaphore::new(1)),
+        })
     }
 
     /// A place among those who may watch or wait, until it is dropped.
@@ -105,6 +117,8 @@ pub struct Hooks {
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// What takes profiles; `None` in a build that takes none.
     pub profiler: Option<Box<Profiler>>,
+    /// The apex that snapshots are of.
+    pub zone: String,
 }
 
 /// Tells of an instance what hides it, if anything does.

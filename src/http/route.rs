@@ -50,4 +50,5 @@ routes! {
     Ready "/readyz",
     Metrics "/metrics",
     Profile "/debug/pprof/profile",
+    Snapshot "/v1/snapshot",
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
+use crate::registry::capture::Capture;
 use crate::registry::narrow::Narrow;
 use crate::registry::observed::Finding;
 use crate::registry::outliers::Outcomes;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<Reloaded, Refusal>>,
     },
     Cover(Vec<Network>, oneshot::Sender<Result<(), Refusal>>),
+    Capture(oneshot::Sender<Result<Capture, Refusal>>),
     ShutDown(oneshot::Sender<Revision>),
 }
 

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod by_name;
+mod capture;
 mod checks;
 mod clock;
 mod command;
@@ -50,6 +51,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use addresses::Addresses;
 pub use by_name::Pinned;
+pub use capture::Capture;
 pub use checks::{CheckView, Latest};
 pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
@@ -275,6 +277,14 @@ impl Registry {
     /// Only when the server is shutting down.
     pub async fn cover(&self, ranges: Vec<Network>) -> Result<(), Refusal> {
         self.ask(|reply| Command::Cover(ranges, reply)).await
+    }
+
+    /// Everything durable as of one revision, to be read at leisure.
+    ///
+    /// # Errors
+    /// Only when the server is shutting down.
+    pub async fn capture(&self) -> Result<Capture, Refusal> {
+        self.ask(Command::Capture).await
     }
 
     /// Puts a new policy in force. `statics_changed` tells that static records, which the registry

@@ -295,14 +295,8 @@ impl State {
         match key {
             Key::Instance(service, id) => {
                 let view = self.instance(service.as_str(), id.as_str());
-                match view.filter(|view| view.source == Source::Api) {
-                    Some(view) => Change::Put {
-                        service: service.clone(),
-                        record: Record {
-                            instance: Arc::clone(&view.instance),
-                            generation: view.generation,
-                        },
-                    },
+                match view.and_then(InstanceView::record) {
+                    Some(record) => Change::Put { service: service.clone(), record },
                     None => Change::Remove { service: service.clone(), id: id.clone() },
                 }
             }

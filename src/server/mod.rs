@@ -298,6 +298,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
         profiler: profile::profiler(),
+        zone: parts.zone.clone(),
     };
     let limits = Arc::clone(&parts.limits);
     App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())

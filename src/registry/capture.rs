@@ -1,0 +1,52 @@
+//! Everything durable as of one revision, to be read at leisure. The engine hands it out between two
+//! changes at the cost of its services, not of its instances: views never change.
+
+use std::sync::Arc;
+
+use crate::model::{InstanceId, OperatorState, Record, Revision, ServiceName, SettingsPatch};
+use crate::registry::state::State;
+use crate::registry::view::{InstanceView, Source};
+
+/// Everything durable as of one revision.
+#[derive(Debug)]
+pub struct Capture {
+    /// Every change up to this is in it, none after.
+    pub revision: Revision,
+    /// Overrides of settings, in no order.
+    pub overrides: Vec<(ServiceName, Arc<SettingsPatch>)>,
+    /// What operators said of declared instances, in no order.
+    pub operators: Vec<(ServiceName, InstanceId, OperatorState)>,
+    /// The instances of each service by id, declared ones too; services in no order.
+    pub services: Vec<(ServiceName, Arc<[InstanceView]>)>,
+}
+
+impl State {
+    /// All that is durable, as it is now.
+    pub(crate) fn capture(&mut self) -> Capture {
+        let operators = self.operators.iter();
+        let mut capture = Capture {
+            revision: self.revision,
+            overrides: Vec::new(),
+            operators: operators.map(|((s, id), state)| (s.clone(), id.clone(), *state)).collect(),
+            services: Vec::with_capacity(self.services.len()),
+        };
+        for (name, service) in &mut self.services {
+            if let Some(overrides) = &service.overrides {
+                capture.overrides.push((name.clone(), Arc::clone(overrides)));
+            }
+            if !service.instances.is_empty() {
+                capture.services.push((name.clone(), service.instances.show()));
+            }
+        }
+        capture
+    }
+}
+
+impl InstanceView {
+    /// What is stored of it; of a declared one nothing is.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        let (instance, generation) = (Arc::clone(&self.instance), self.generation);
+        (self.source == Source::Api).then_some(Record { instance, generation })
+    }
+}
