@@ -43,6 +43,14 @@ pub(super) enum ClientError {
     Unexpected { server: String, action: String, reason: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
+    #[error("cannot save a snapshot in {}: {error}", file.display())]
+    Snapshot {
+        file: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    #[error("{} is there already", file.display())]
+    Exists { file: PathBuf },
     #[error("cannot write {}: {error}", file.display())]
     Plot {
         file: PathBuf,
@@ -72,6 +80,8 @@ impl ClientError {
             | Self::NoReply { .. }
             | Self::Unexpected { .. }
             | Self::Output(_)
+            | Self::Snapshot { .. }
+            | Self::Exists { .. }
             | Self::Plot { .. } => Exit::Failed,
         }
     }
@@ -104,7 +114,8 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
-            Self::Output(_) | Self::Plot { .. } => {}
+            Self::Exists { .. } => line("name another file, or let --force replace it"),
+            Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
         }
         report
     }

@@ -15,10 +15,11 @@ mod replies;
 mod resolve;
 mod server_url;
 mod simulate;
+mod snapshot;
 mod table;
 mod values;
 
-pub use args::{LogFormat, ServeArgs};
+pub use args::{LogFormat, RestoreArgs, ServeArgs};
 pub use error::Exit;
 
 use std::ffi::OsString;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use crate::cli::args::{Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat};
+use crate::cli::args::{Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, SnapshotCommand};
 use crate::cli::client::Client;
 use crate::cli::error::ClientError;
 
@@ -39,6 +40,8 @@ pub enum Next {
     Serve(ServeArgs),
     /// Check this file.
     Check(PathBuf),
+    /// Restore a snapshot. A `config` of `None` means the built-in defaults.
+    Restore(RestoreArgs),
     /// Nothing; this is how it ended. What there was to say is printed.
     Exit(Exit),
 }
@@ -60,6 +63,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         Some(Command::Serve(args)) => return Next::Serve(with_default_file(args)),
         Some(Command::Check { file }) => return Next::Check(file),
         Some(Command::Simulate(args)) => return Next::Exit(simulate::simulate(&args)),
+        Some(Command::Snapshot { command: SnapshotCommand::Restore(args) }) => {
+            let config = args.config.or_else(default_file);
+            return Next::Restore(RestoreArgs { config, ..args });
+        }
+        Some(Command::Snapshot { command: SnapshotCommand::Save { file, force, client } }) => {
+            on(client, |client, output| snapshot::save(client, output, &file, force))
+        }
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Ls { service: None, client }) => on(client, ls::services),
         Some(Command::Ls { service: Some(service), client }) => {
@@ -104,18 +114,22 @@ fn on(
 /// built-in defaults apply.
 fn with_default_file(mut args: ServeArgs) -> ServeArgs {
     if args.config.is_none() {
-        let file = Path::new(DEFAULT_FILE);
-        // A file that is there but cannot be read is the loader's to refuse.
-        let absent = file.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
-        if absent {
+        args.config = default_file();
+        if args.config.is_none() {
             output::print_error(
                 "signpost: no registry.toml here, serving with built-in defaults\n",
             );
-        } else {
-            args.config = Some(file.to_owned());
         }
     }
     args
+}
+
+/// The file of the current folder, when there is one.
+fn default_file() -> Option<PathBuf> {
+    let file = Path::new(DEFAULT_FILE);
+    // A file that is there but cannot be read is the loader's to refuse.
+    let absent = file.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    (!absent).then(|| file.to_owned())
 }
 
 /// Into memory first: the generator panics when its writer fails.

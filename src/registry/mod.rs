@@ -62,7 +62,7 @@ pub use narrow::Narrow;
 pub use observed::{Ejected, Finding, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use panic::Panic;
-pub use plan::{Names, Policy};
+pub use plan::{Misfit, Names, Policy};
 pub use pools::{Selected, Selector};
 pub use ramps::Weighing;
 pub use refusal::Refusal;

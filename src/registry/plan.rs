@@ -3,6 +3,8 @@
 //! Writes of one batch see each other in order, although none is applied before the batch is
 //! durable: what the earlier ones will have done is kept in an overlay on the state.
 
+mod restored;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
 use crate::registry::view::Source;
+
+pub use restored::Misfit;
 
 /// What the registry is held to; all of it may change by a reload.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,6 +12,7 @@ mod persist;
 mod priority;
 mod profile;
 mod reload;
+mod restore;
 mod still;
 mod zone;
 
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 pub use check::{Checked, check};
 pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use restore::{RestoreError, RestoreOptions, Restored, restore};
 pub use still::still;
 pub use zone::ServedError;
 
