@@ -8,7 +8,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use support::server::Server;
-use support::{at, now};
+use support::{SOON, at, eventually, needs, now};
 
 /// Runs `signpost snapshot` with `words` in the server's folder: exit code, stdout, stderr.
 fn snapshot(server: &Server, words: &[&str]) -> (i32, String, String) {
@@ -417,6 +419,50 @@ fn a_save_replaces_no_file_unless_forced_and_leaves_none_when_it_fails() {
 }
 
 #[test]
+fn a_save_that_is_cut_short_leaves_no_file() {
+    let mut server = furnished();
+    done(&server, &["save", "whole.jsonl"]);
+    let text = fs::read_to_string(server.folder().join("whole.jsonl")).unwrap();
+    server.kill();
+    let cut = &text[..text.len() / 2];
+    let listener = TcpListener::bind(server.http.address).unwrap();
+
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 16]).unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{cut}").unwrap();
+        });
+        failed(&server, &["save", "backup.jsonl"])
+    });
+
+    assert!(said.contains("what it sends is not a whole snapshot: line "), "{said}");
+    let names = fs::read_dir(server.folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(names.iter().all(|name| !name.contains("backup.jsonl")), "{names:?}");
+}
+
+#[test]
+fn what_root_restores_belongs_to_the_owner_of_the_folder() {
+    let mut server = furnished();
+    done(&server, &["save", "backup.jsonl"]);
+    server.terminate();
+    let folder = data(&server);
+    if std::os::unix::fs::chown(&folder, Some(12_345), Some(12_345)).is_err() {
+        needs::skipped("only root may give files away");
+        return;
+    }
+
+    done(&server, &["restore", "--replace", "backup.jsonl"]);
+
+    for entry in fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap();
+        assert_eq!(file.metadata().unwrap().uid(), 12_345, "{}", file.path().display());
+    }
+    server.start_again();
+}
+
+#[test]
 fn a_snapshot_goes_through_pipes() {
     let mut server = furnished();
     let before = shown(&server);
@@ -448,6 +494,17 @@ fn a_hundred_thousand_instances_are_saved_while_others_register() {
     };
     let items: Vec<Value> = (0..100_000).map(item).collect();
     server.http.batch(&items);
+
+    // Who does not read is in the way of nobody but another who saves.
+    let mut idle = TcpStream::connect(server.http.address).unwrap();
+    idle.write_all(b"GET /v1/snapshot HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    idle.read_exact(&mut [0; 1]).unwrap();
+    let busy = failed(&server, &["save", "backup.jsonl"]);
+    assert!(busy.contains("another snapshot is being taken"), "{busy}");
+    drop(idle);
+    eventually(SOON, "there is a place again", || {
+        (snapshot(&server, &["save", "first.jsonl"]).0 == 0).then_some(())
+    });
 
     let mut slowest = std::time::Duration::ZERO;
     let said = std::thread::scope(|scope| {

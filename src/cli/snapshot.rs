@@ -100,12 +100,16 @@ impl Unfinished {
     fn finish(mut self, target: &Path, force: bool) -> io::Result<()> {
         self.file.sync_all()?;
         let Some(path) = &self.path else { return Ok(()) };
-        if force {
-            fs::rename(path, target)?;
-            self.path = None;
-        } else {
-            // Unlike a rename this refuses to replace; the other name goes with `self`.
-            fs::hard_link(path, target)?;
+        // Unlike a rename a link refuses to replace; its other name goes with `self`.
+        let linked = if force { Err(ErrorKind::Other.into()) } else { fs::hard_link(path, target) };
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+            // As here where file systems have no links.
+            Err(_) => {
+                fs::rename(path, target)?;
+                self.path = None;
+            }
         }
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()

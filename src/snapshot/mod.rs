@@ -6,6 +6,8 @@
 //! Only the form: no I/O of its own, no clock. `http` writes it, `cli` keeps it, `server` reads it.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::sync::Arc;
