@@ -373,7 +373,7 @@ fn an_explanation_says_what_dns_would_say_and_why() {
     let stages = |status: &str, answered: bool| {
         json!({
             "lease": true, "expires_in_ms": null, "status": status, "usable": answered,
-            "panic": false, "tier": 0, "active": answered,
+            "health": if answered { json!([]) } else { json!(["critical"]) }, "panic": false, "tier": 0, "active": answered,
             "weight": { "static": 1, "balance": 1, "slow_start": 1, "locality": 1 },
             "chance": if answered { 1.0 } else { 0.0 }, "last_handed_out_ms": null,
         })

@@ -7,7 +7,9 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use signpost::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, Weight};
+use signpost::model::{
+    AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, SlowStart, Weight,
+};
 use signpost::simulate::compare::{Job, Runner, Trial};
 use signpost::simulate::outcome::Figures;
 use signpost::simulate::plan::{
@@ -79,6 +81,7 @@ fn service(balance: Balance, ttl: u64) -> Service {
         answer: Auto,
         max_answers: MaxAnswers::default(),
         ttl: RecordTtl::new(Duration::from_secs(ttl)).unwrap(),
+        slow_start: SlowStart::default(),
     }
 }
 
@@ -308,11 +311,132 @@ fn the_dead_are_asked_for_until_their_lease_is_over_and_no_longer() {
 }
 
 #[test]
+fn who_cannot_reach_the_registry_is_missed_only_if_its_lease_is_short() {
+    let mut plan = cached(loaded(plan(60_000), 0.4), 200);
+    plan.scenario = Scenario::Partition;
+    plan.fleet.service_time = millis(100);
+    let watched = |trial: &Trial, from: f64, to: f64| {
+        let seconds = &trial.outcomes[0].watched;
+        let at = |second: f64| whole(plan.seconds() * 0.4 + second);
+        seconds[at(from)..at(to)].iter().sum::<f64>() / (to - from)
+    };
+    for (lease, expected) in [(15, 0.0), (90, 0.5)] {
+        let mut plan = plan.clone();
+        plan.fleet.lease = millis(lease * 1_000);
+        let [trial] = trials(&plan, &[1], [service(RoundRobin, 5)]);
+
+        // From when every lease is over and forgotten, to when they are back.
+        let gone = watched(&trial, 22.0, 30.0);
+        assert!((gone - expected).abs() < 0.03, "lease {lease}: {gone}");
+        let back = watched(&trial, 40.0, 60.0);
+        assert!((back - 0.5).abs() < 0.03, "lease {lease}: {back}");
+        assert_eq!(median(&trial, |f| f.stale), 0.0, "they are there all the time");
+    }
+}
+
+#[test]
+fn who_is_drained_is_missed_by_nobody_whose_cache_obeys() {
+    let mut plan = cached(plan(60_000), 200);
+    plan.scenario = Scenario::ScaleIn;
+    plan.fleet.service_time = millis(100);
+    // Those who stay can carry it.
+    let [obeyed] = trials(&plan, &[1], [service(RoundRobin, 5)]);
+    assert_eq!(median(&obeyed, |f| f.stale), 0.0);
+    assert_eq!(obeyed.figure(|f| f.stale_s), None);
+
+    plan.caches.min_ttl = millis(30_000);
+    let [kept] = trials(&plan, &[1], [service(RoundRobin, 5)]);
+    assert!(median(&kept, |f| f.stale) > 100.0);
+    let stale = kept.figure(|f| f.stale_s).unwrap().median;
+    assert!((15.0..=31.0).contains(&stale), "{stale}");
+}
+
+#[test]
+fn churn_moves_only_what_it_must_of_a_hash() {
+    let mut plan = cached(plan(100_000), 400);
+    plan.caches.zipf = 0.0;
+    plan.fleet.service_time = millis(100);
+    let moves = |plan: &Plan| {
+        let services = [service(ConsistentHash, 5), service(Random, 5)];
+        trials(plan, &[1], services).map(|trial| median(&trial, |f| f.moves))
+    };
+    let [steady, _] = moves(&plan);
+    assert_eq!(steady, 0.0);
+
+    plan.scenario = Scenario::Churn;
+    let [hash, random] = moves(&plan);
+
+    // A tenth of the keys moves away a minute, and as many to those that are new.
+    let minutes = plan.seconds() * 0.6 / 60.0;
+    let requests = 100_000.0 * (1.0 - 0.4 * 0.6);
+    let bound = 400.0 * 0.2 * minutes / requests;
+    assert!(hash > 0.5 * bound && hash < 1.5 * bound, "{hash}, {bound}");
+    assert!(random > 0.8);
+}
+
+#[test]
+fn the_new_start_slowly_where_that_is_asked_for() {
+    let mut plan = plan(100_000);
+    plan.scenario = Scenario::ScaleOut;
+    plan.fleet.service_time = millis(100);
+    let slow_start = SlowStart::new(Duration::from_secs(60)).unwrap();
+    let fault = whole(plan.seconds() * 0.4);
+
+    for balance in [RoundRobin, WeightedRoundRobin, Random, LeastConnections] {
+        let usual = service(balance, 0);
+        let [at_once, slowly] = trials(&plan, &[1], [usual, Service { slow_start, ..usual }]);
+
+        let share = |trial: &Trial, from: usize, to: usize| {
+            let seconds = &trial.outcomes[0].watched[fault + from..fault + to];
+            seconds.iter().sum::<f64>() / (to - from) as f64
+        };
+        assert!((share(&at_once, 3, 30) - 0.5).abs() < 0.05, "{balance:?}");
+        assert!(share(&slowly, 3, 10) < 0.25, "{balance:?}");
+        assert!((share(&slowly, 65, 90) - 0.5).abs() < 0.05, "{balance:?}");
+    }
+}
+
+#[test]
+fn clients_that_sort_addresses_themselves_undo_weights_and_turns_alike() {
+    let mut plan = loaded(plan(40_000), 0.3);
+    plan.clients.stub = Stub::Nearest;
+    plan.fleet.service_time = millis(100);
+    let turns = service(RoundRobin, 0);
+    let [whole, one] = trials(
+        &plan,
+        &[1],
+        [Service { answer: All, ..turns }, Service { answer: Single, ..turns }],
+    );
+
+    assert!(median(&whole, |f| f.jain) < 0.8);
+    assert!(median(&one, |f| f.jain) > 0.999);
+}
+
+#[test]
+fn an_answer_is_as_large_as_its_records() {
+    let plan = plan(5_000);
+    let [eight, one] = trials(
+        &plan,
+        &[1],
+        [service(RoundRobin, 0), Service { answer: Single, ..service(RoundRobin, 0) }],
+    );
+
+    // As dig shows them for web.service.local.
+    assert_eq!(median(&eight, |f| f.answer_bytes), 12.0 + 23.0 + 11.0 + 8.0 * 16.0);
+    assert_eq!(median(&one, |f| f.answer_bytes), 62.0);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let plan = cached(plan(5_000), 20);
     let once = || trials(&plan, &[7], [service(LeastConnections, 5), dynamic(1)]);
 
     assert_eq!(once(), once());
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seconds of a run")]
+fn whole(seconds: f64) -> usize {
+    seconds as usize
 }
 
 fn signpost(line: &str) -> Output {

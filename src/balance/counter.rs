@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::Rng;
 
-use crate::balance::pool::Lane;
+use crate::balance::selector::Lane;
 
 /// The counters of a pool, on a cache line of their own, so that turns taken by one worker do not
 /// slow reads of the pool by others.

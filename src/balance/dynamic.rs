@@ -143,7 +143,7 @@ impl Speed {
 fn speed(report: &Reported) -> Option<f64> {
     let (qps, cpu) = (report.load.qps?, report.load.cpu?);
     let failed = report.load.eps.unwrap_or(0.0) / qps;
-    (qps > 0.0 && cpu >= IDLE).then(|| qps / (cpu + failed))
+    (qps > 0.0 && cpu >= IDLE).then(|| (qps / (cpu + failed)).clamp(SPEEDS.0, SPEEDS.1))
 }
 
 /// The mean of speeds, of which none counts as more than ten times faster or slower than the
@@ -175,6 +175,9 @@ const BLACKOUT: Duration = Duration::from_secs(10);
 
 /// How often weights are published at most.
 const PUBLISH_EVERY: Duration = Duration::from_secs(5);
+
+/// No speed is so small or large that sums and ratios of several are none.
+const SPEEDS: (f64, f64) = (1e-6, 1e9);
 
 /// Utilisation under which speed is noise.
 const IDLE: f64 = 0.05;
@@ -332,6 +335,45 @@ mod tests {
             let ratio = f64::from(*weight) / 1000.0 / expected;
             assert!((0.95..1.06).contains(&ratio), "{weights:?}");
         }
+    }
+
+    #[test]
+    fn absurd_reports_move_nobody_else() {
+        for absurd in [
+            load(1e300, 0.05),
+            load(f64::MAX, 1e300),
+            load(f64::MIN_POSITIVE, f64::MAX),
+            Load { eps: Some(f64::MAX), ..load(f64::MIN_POSITIVE, 1.0) },
+            load(0.0, 0.0),
+        ] {
+            let (mut dynamic, members) = (Dynamic::new(), members(&[1; 6]));
+            let honest = load(100.0, 0.5);
+
+            // Two of them: they may not make the mean absurd either.
+            let loads = [absurd, absurd, honest, honest, honest, honest];
+            let weights = run(&mut dynamic, &members, &loads, 0..300).unwrap();
+
+            let ratio = |i: usize| f64::from(weights[i]) / f64::from(weights[2]);
+            assert_eq!(weights[2..], [weights[2]; 4], "{absurd:?}");
+            assert!((0.08..12.0).contains(&ratio(0)), "{absurd:?}: {weights:?}");
+        }
+        // Nobody says anything of sense.
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
+        let loads = [load(f64::MAX, 0.05), load(f64::MAX, 0.05)];
+        let weights = run(&mut dynamic, &members, &loads, 0..300).unwrap();
+        assert_eq!(weights, [1_000, 1_000]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_changes_nothing() {
+        let (mut dynamic, members) = (Dynamic::new(), members(&[1, 1]));
+        let loads = [load(100.0, 0.5), load(300.0, 0.5)];
+        run(&mut dynamic, &members, &loads, 0..60);
+        let before = members.iter().map(|(id, w, _)| dynamic.current(id, *w)).collect::<Vec<_>>();
+
+        assert_eq!(run(&mut dynamic, &members, &loads, 30..31), None);
+        let after = members.iter().map(|(id, w, _)| dynamic.current(id, *w)).collect::<Vec<_>>();
+        assert_eq!(before, after);
     }
 
     /// A fleet of `speeds` under `rate` requests per second for `seconds`, whose reports come every

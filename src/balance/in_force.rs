@@ -103,9 +103,12 @@ impl Reports {
         self.last = now;
     }
 
-    /// Whether to look at them now. Without news, weights still move as reports fade and go stale.
-    pub fn look(&mut self, now: Millis) -> bool {
-        let look = self.last >= self.looked || now.since(self.looked) >= LOOK_AGAIN;
+    /// Whether to look at those of so many instances now. Without news, weights still move as reports
+    /// fade and go stale; where instances are very many, their weights follow more slowly.
+    pub fn look(&mut self, instances: usize, now: Millis) -> bool {
+        let since = now.since(self.looked);
+        let work = EACH.saturating_mul(u32::try_from(instances).unwrap_or(u32::MAX));
+        let look = (self.last >= self.looked && since >= work) || since >= LOOK_AGAIN.max(work);
         if look {
             self.looked = now;
         }
@@ -122,3 +125,46 @@ impl Reports {
 
 /// How often weights are computed anew although no report came.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The time between two looks for each instance: many times what building one takes.
+const EACH: Duration = Duration::from_micros(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often reports are looked at in ten seconds of looks every 200 ms, when one comes as often.
+    fn looks(instances: usize) -> usize {
+        let mut reports = Reports::since(Millis(0));
+        let look = |tick: &u64| {
+            let now = Millis(tick * 200);
+            reports.note(now);
+            reports.look(instances, Millis(now.0 + 100))
+        };
+        (1..=50).filter(look).count()
+    }
+
+    #[test]
+    fn very_many_instances_are_looked_at_more_seldom() {
+        assert_eq!([1, 1_000, 4_000, 10_000, 50_000].map(looks), [50, 50, 50, 17, 3]);
+    }
+
+    #[test]
+    fn without_news_one_looks_again_until_reports_are_stale() {
+        let mut reports = Reports::since(Millis(1_000));
+
+        let mut looks = Vec::new();
+        for now in (5..1_000).map(|tick| Millis(tick * 200)) {
+            if reports.over(now) {
+                break;
+            }
+            if reports.look(10, now) {
+                looks.push(now);
+            }
+        }
+
+        // Once more after the last, which may have come in the same millisecond.
+        assert_eq!(looks[..3], [Millis(1_000), Millis(1_200), Millis(6_200)]);
+        assert_eq!((looks.len(), looks[19]), (20, Millis(91_200)));
+    }
+}

@@ -92,7 +92,7 @@ impl Meter {
     pub fn report(&self, load: Load, now: Millis) {
         self.last.store(Some(Arc::new(Reported { load, at: now })));
         self.gauge.store(pack(load.connections, load.capacity), Ordering::Relaxed);
-        let latency = cast::single(load.latency_ms.unwrap_or(f64::NAN));
+        let latency = load.latency_ms.map_or(f32::NAN, bounded);
         self.latency.store(latency.to_bits(), Ordering::Relaxed);
         let period = lasting(self.age(now));
         if period > 0.0 {
@@ -211,7 +211,7 @@ impl Fading {
 
     fn add(&self, share: u64, now: Millis) {
         let seen = Handed(self.0.load(Ordering::Relaxed));
-        if seen.tick() != tick(now) {
+        if seen.age(now) > 0 {
             // Once per tick: fade, then add. Losing the race only loses this one share.
             let faded = Handed::new(cast::whole(seen.amount(now)) + share, now);
             let relaxed = Ordering::Relaxed;
@@ -239,9 +239,15 @@ impl Handed {
         self.0 >> Self::BITS
     }
 
-    fn amount(self, now: Millis) -> f64 {
+    /// How many ticks ago it was; none when the time of whoever wrote it is ahead.
+    fn age(self, now: Millis) -> u64 {
         let ticks = tick(now).wrapping_sub(self.tick()) & TICKS;
-        let fade = usize::try_from(ticks).ok().and_then(|t| FADED.get(t)).unwrap_or(&0.0);
+        if ticks > TICKS - AHEAD { 0 } else { ticks }
+    }
+
+    fn amount(self, now: Millis) -> f64 {
+        let ticks = usize::try_from(self.age(now)).ok();
+        let fade = ticks.and_then(|ticks| FADED.get(ticks)).unwrap_or(&0.0);
         (self.0 & Self::MOST) as f64 * fade
     }
 
@@ -264,8 +270,13 @@ fn tick(now: Millis) -> u64 {
 }
 
 fn pack(connections: Option<f64>, capacity: Option<f64>) -> u64 {
-    let bits = |number: Option<f64>| u64::from(cast::single(number.unwrap_or(f64::NAN)).to_bits());
+    let bits = |number: Option<f64>| u64::from(number.map_or(f32::NAN, bounded).to_bits());
     bits(connections) << 32 | bits(capacity)
+}
+
+/// No number that is reported may be so large that sums and ratios of several are none.
+fn bounded(number: f64) -> f32 {
+    cast::single(number.min(MOST))
 }
 
 fn unpack(gauge: u64) -> (Option<f64>, Option<f64>) {
@@ -277,6 +288,12 @@ fn unpack(gauge: u64) -> (Option<f64>, Option<f64>) {
 }
 
 const TICKS: u64 = (1 << 20) - 1;
+
+/// How many ticks the time of one thread may be ahead of another's.
+const AHEAD: u64 = 64;
+
+/// The largest number that is reported.
+const MOST: f64 = 1e12;
 
 /// The most that is added at once: a million requests.
 const LARGEST: u64 = (ONE as u64) << 20;
@@ -343,6 +360,39 @@ mod tests {
 
         meter.report(load(Some(30.0), None), Millis(10_300));
         assert_eq!(meter.handed_out(Millis(10_300)), 0.0);
+    }
+
+    #[test]
+    fn a_worker_whose_time_is_a_little_older_loses_nothing() {
+        let meter = Meter::new();
+        (0..10).for_each(|_| meter.hand_out(ONE, Millis(10_240)));
+
+        // One batch of queries is answered as of one moment, which may be before that tick.
+        assert_eq!(meter.handed_out(Millis(10_239)), 10.0);
+        meter.hand_out(ONE, Millis(10_239));
+        assert_eq!(meter.handed_out(Millis(10_240)), 11.0);
+    }
+
+    #[test]
+    fn numbers_out_of_all_proportion_stay_numbers() {
+        let meter = Meter::new();
+        let all = |n: f64| Load {
+            connections: Some(n),
+            capacity: Some(n),
+            latency_ms: Some(n),
+            ..Load::default()
+        };
+
+        for absurd in [0.0, f64::MIN_POSITIVE, 1e300, f64::MAX] {
+            meter.report(all(absurd), Millis(0));
+            meter.hand_out(ONE, Millis(0));
+            let known = [
+                meter.connections(Millis(0)).unwrap(),
+                meter.capacity(1),
+                meter.in_flight(Millis(0)).unwrap(),
+            ];
+            assert!(known.iter().all(|n| n.is_finite() && *n >= 0.0), "{absurd}: {known:?}");
+        }
     }
 
     #[test]

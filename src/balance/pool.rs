@@ -5,18 +5,14 @@ use rand::Rng;
 use crate::balance::cast;
 use crate::balance::consistent_hash::Rendezvous;
 use crate::balance::dice;
-use crate::balance::gauges::Gauges;
-use crate::balance::least_connections::LeastConnections;
 use crate::balance::meter::LazyMeter;
+use crate::balance::mode::{alike, mode};
 use crate::balance::owners::{Owners, lasting, seat};
-use crate::balance::random::Random;
 use crate::balance::rate::Estimate;
 use crate::balance::room::Room;
-use crate::balance::round_robin::RoundRobin;
+use crate::balance::selector::{Lane, Needs, Selector};
 use crate::balance::traffic::Stream;
 use crate::balance::units::Units;
-use crate::balance::weighted_round_robin::WeightedRoundRobin;
-use crate::balance::weights::equal;
 use crate::model::{AnswerMode, Balance, Millis};
 
 /// One instance of a pool, as the selector sees it.
@@ -81,15 +77,6 @@ pub struct Pool {
     stream: Option<Stream>,
 }
 
-#[derive(Debug)]
-enum Selector {
-    RoundRobin(RoundRobin),
-    Random(Random),
-    WeightedRoundRobin(WeightedRoundRobin),
-    LeastConnections(Box<(LeastConnections, Gauges)>),
-    ConsistentHash(Box<Owners>),
-}
-
 /// What an answer is of the algorithm.
 #[derive(Debug)]
 enum Shape {
@@ -101,16 +88,6 @@ enum Shape {
     Front,
     /// Those that rank first for the client.
     Sticky(Rendezvous),
-}
-
-/// Which counter an order takes its turn from. Clients ask for addresses and for SRV in step: with
-/// one counter for both, addresses would see every other turn only.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Lane {
-    /// Address answers.
-    Answers,
-    /// Orders of every unit.
-    Orders,
 }
 
 impl Pool {
@@ -146,24 +123,18 @@ impl Pool {
                 Shape::Sticky(Rendezvous::new(seats, n))
             }
         };
-        let sampled = matches!(shape, Shape::Sample);
-        let selector = match balance {
-            Balance::RoundRobin => Selector::RoundRobin(RoundRobin::new(&units, rng)),
-            Balance::Random => Selector::Random(Random::new(&units, sampled, rng)),
-            Balance::WeightedRoundRobin => {
-                Selector::WeightedRoundRobin(WeightedRoundRobin::new(&units, sampled, rng))
-            }
-            Balance::LeastConnections => {
-                let one = matches!(shape, Shape::One);
-                let sampled = sampled || (cached && one);
-                let gauges = Gauges::new(&members, n, |member| lasting(member, balance));
-                let selector = LeastConnections::new(&units, &gauges, cached, sampled, k, rng);
-                Selector::LeastConnections(Box::new((selector, gauges)))
-            }
-            Balance::ConsistentHash => {
-                Selector::ConsistentHash(Box::new(Owners::new(&members, n, balance)))
-            }
-        };
+        let selector = Selector::new(
+            Needs {
+                members: &members,
+                units: &units,
+                balance,
+                cached,
+                one: matches!(shape, Shape::One),
+                sampled: matches!(shape, Shape::Sample),
+                k,
+            },
+            rng,
+        );
         Self { units: n, mode, cached, k, room, selector, shape, stream: None }
     }
 
@@ -261,13 +232,13 @@ impl Pool {
         match &self.shape {
             Shape::One => {
                 let behind = self.asked_by(ask);
-                out.extend(self.one(ask, behind, rng));
+                out.extend(self.selector.one(ask, behind, rng));
             }
             Shape::Sample => {
                 let behind = self.asked_by(ask);
-                self.sample(k, ask, behind, rng, out);
+                self.selector.sample(k, ask, behind, rng, out);
             }
-            Shape::Front => self.front(k, Lane::Answers, ask, rng, out),
+            Shape::Front => self.selector.front(k, Lane::Answers, ask, rng, out),
             Shape::Sticky(ranks) => {
                 self.asked_by(ask);
                 ranks.top(ask.client, k, out);
@@ -284,19 +255,13 @@ impl Pool {
         if self.units == 0 {
             return;
         }
-        self.front(self.units, Lane::Orders, ask, rng, out);
+        self.selector.front(self.units, Lane::Orders, ask, rng, out);
     }
 
     /// Who owns a key, where the algorithm itself goes by that.
     #[must_use]
     pub fn owners(&self) -> Option<&Owners> {
-        match &self.selector {
-            Selector::ConsistentHash(owners) => Some(owners),
-            Selector::RoundRobin(_)
-            | Selector::Random(_)
-            | Selector::WeightedRoundRobin(_)
-            | Selector::LeastConnections(_) => None,
-        }
+        self.selector.owners()
     }
 
     /// Counts a query, and says what is known of those behind the client where that is used.
@@ -306,52 +271,8 @@ impl Pool {
             return Estimate::default();
         };
         let gaps = stream.note(ask.client, ask.now);
-        match &self.selector {
-            Selector::LeastConnections(_) => stream.estimate(gaps),
-            // It makes no difference to these.
-            Selector::RoundRobin(_)
-            | Selector::Random(_)
-            | Selector::WeightedRoundRobin(_)
-            | Selector::ConsistentHash(_) => Estimate::default(),
-        }
-    }
-
-    fn one(&self, ask: &Ask, behind: Estimate, rng: &mut impl Rng) -> Option<u32> {
-        match &self.selector {
-            Selector::RoundRobin(turns) => turns.one(ask),
-            Selector::Random(random) => random.one(rng),
-            Selector::WeightedRoundRobin(turns) => turns.one(ask),
-            Selector::LeastConnections(least) => least.0.one(&least.1, ask, behind, rng),
-            Selector::ConsistentHash(owners) => owners.owner(ask.client, ask),
-        }
-    }
-
-    fn sample(
-        &self,
-        k: usize,
-        ask: &Ask,
-        behind: Estimate,
-        rng: &mut impl Rng,
-        out: &mut Vec<u32>,
-    ) {
-        match &self.selector {
-            Selector::RoundRobin(turns) => turns.sample(k, ask, rng, out),
-            Selector::Random(random) => random.sample(k, rng, out),
-            Selector::WeightedRoundRobin(turns) => turns.sample(k, ask, rng, out),
-            Selector::LeastConnections(least) => least.0.sample(k, &least.1, ask, behind, rng, out),
-            Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
-        }
-    }
-
-    #[inline]
-    fn front(&self, k: usize, lane: Lane, ask: &Ask, rng: &mut impl Rng, out: &mut Vec<u32>) {
-        match &self.selector {
-            Selector::RoundRobin(turns) => turns.front(k, lane, ask, rng, out),
-            Selector::Random(random) => random.front(k, rng, out),
-            Selector::WeightedRoundRobin(turns) => turns.front(k, lane, ask, rng, out),
-            Selector::LeastConnections(least) => least.0.front(k, &least.1, ask, rng, out),
-            Selector::ConsistentHash(owners) => owners.rank(ask.client, k, ask, out),
-        }
+        // It makes no difference to others.
+        if self.selector.counts_load() { stream.estimate(gaps) } else { Estimate::default() }
     }
 }
 
@@ -365,34 +286,6 @@ fn needed(share: f64, n: usize, utilisation: f64) -> usize {
     cast::index(cast::whole(bearing * 2.0)).min(n)
 }
 
-/// What an answer is.
-///
-/// | answer | algorithm | ttl | small and alike | mode |
-/// |---|---|---|---|---|
-/// | auto | consistent_hash | | | single |
-/// | auto | other | 0 | | ordered |
-/// | auto | other | over 0 | yes | all |
-/// | auto | other | over 0 | no | subset |
-/// | any other | | | | as set |
-fn mode(answer: AnswerMode, balance: Balance, cached: bool, small_and_alike: bool) -> AnswerMode {
-    match answer {
-        AnswerMode::Auto if balance == Balance::ConsistentHash => AnswerMode::Single,
-        AnswerMode::Auto if !cached => AnswerMode::Ordered,
-        AnswerMode::Auto if small_and_alike => AnswerMode::All,
-        AnswerMode::Auto => AnswerMode::Subset,
-        AnswerMode::All
-        | AnswerMode::Subset
-        | AnswerMode::StickySubset
-        | AnswerMode::Ordered
-        | AnswerMode::Single => answer,
-    }
-}
-
-/// Whether weights make no difference.
-fn alike(balance: Balance, units: &Units) -> bool {
-    balance == Balance::RoundRobin || equal(units.weights())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -401,46 +294,6 @@ mod tests {
     use super::*;
     use crate::balance::testing::{ANSWERS, BALANCES, Stand, ask, pool, rng, spec};
     use crate::balance::traffic::{Asked, Traffic};
-
-    fn resolved(spec: PoolSpec<'_>) -> (AnswerMode, usize) {
-        let pool = Pool::new(spec, &mut rng(1));
-        (pool.mode(), pool.k())
-    }
-
-    #[test]
-    fn auto_is_resolved_by_algorithm_ttl_and_weights() {
-        use AnswerMode::{All, Auto, Ordered, Single, Subset};
-        use Balance::{ConsistentHash, LeastConnections, Random, RoundRobin, WeightedRoundRobin};
-        for (balance, weights, direct, cached) in [
-            (ConsistentHash, &[1; 3][..], (Single, 1), (Single, 1)),
-            (RoundRobin, &[1, 2, 3], (Ordered, 3), (All, 3)),
-            (RoundRobin, &[1; 9], (Ordered, 8), (Subset, 8)),
-            (Random, &[10, 11, 10], (Ordered, 3), (All, 3)),
-            (Random, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
-            (WeightedRoundRobin, &[1, 2, 3], (Ordered, 3), (Subset, 2)),
-            (WeightedRoundRobin, &[1; 20], (Ordered, 8), (Subset, 8)),
-            (LeastConnections, &[4, 4, 0], (Ordered, 3), (Subset, 2)),
-            (LeastConnections, &[99, 1], (Ordered, 2), (Subset, 1)),
-        ] {
-            let uncached = PoolSpec { cached: false, ..spec(balance, Auto, weights) };
-
-            assert_eq!(resolved(uncached), direct, "{balance:?} {weights:?}");
-            assert_eq!(resolved(spec(balance, Auto, weights)), cached, "{balance:?} {weights:?}");
-        }
-    }
-
-    #[test]
-    fn records_of_several_addresses_lower_k() {
-        let mut subset = spec(Balance::RoundRobin, AnswerMode::Subset, &[1; 10]);
-        subset.records = vec![1, 3, 1, 1, 1, 2, 1, 1, 1, 1];
-        assert_eq!(resolved(subset.clone()), (AnswerMode::Subset, 5));
-
-        // All is all, and never less than one.
-        subset.answer = AnswerMode::All;
-        assert_eq!(resolved(subset.clone()), (AnswerMode::All, 10));
-        (subset.answer, subset.max_answers) = (AnswerMode::Ordered, 2);
-        assert_eq!(resolved(subset), (AnswerMode::Ordered, 1));
-    }
 
     #[test]
     fn an_answer_is_chosen_to_fit_the_message() {

@@ -8,7 +8,8 @@ use rand::Rng;
 use crate::balance::cast;
 use crate::balance::counter::{Counter, Counters};
 use crate::balance::dice;
-use crate::balance::pool::{Ask, Lane};
+use crate::balance::pool::Ask;
+use crate::balance::selector::Lane;
 use crate::balance::units::Units;
 
 /// The turns of a pool.

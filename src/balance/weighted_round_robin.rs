@@ -3,10 +3,11 @@
 use rand::Rng;
 
 use crate::balance::counter::Counters;
-use crate::balance::pool::{Ask, Lane};
+use crate::balance::pool::Ask;
 use crate::balance::pps::Lines;
 use crate::balance::random::Lot;
 use crate::balance::schedule::Schedule;
+use crate::balance::selector::Lane;
 use crate::balance::units::Units;
 
 /// The `weighted_round_robin` algorithm.

@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn who_says_that_it_can_hold_everything_leaves_something_to_others() {
+        let meters = meters(&[Some(10.0), Some(20.0), None]);
+        let boast = Load { connections: Some(1.0), capacity: Some(1e300), ..Load::default() };
+        meters[0].report(boast, Millis(0));
+
+        let weights = idle(&[1, 1, 1], &meters, Millis(0));
+
+        assert_eq!(weights[0], 65535, "{weights:?}");
+        assert!(weights.iter().all(|weight| *weight > 0), "only who is full has none: {weights:?}");
+    }
+
+    #[test]
     fn what_was_handed_out_counts_as_long_as_it_lasts() {
         let meters = meters(&[Some(0.0), Some(0.0), Some(0.0)]);
         let brief = Load { connections: Some(0.0), latency_ms: Some(100.0), ..Load::default() };

@@ -151,6 +151,10 @@ pub(super) struct CandidateReply {
 /// What became of it, stage by stage.
 #[derive(Debug, Deserialize)]
 pub(super) struct StagesReply {
+    #[serde(default)]
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) health: Vec<String>,
     pub(super) chance: Option<f64>,
     pub(super) last_handed_out_ms: Option<u64>,
     pub(super) weight: WeightsReply,

@@ -75,7 +75,7 @@ fn instances(reply: &ResolveReply, layout: Layout) -> String {
             weight(instance),
             chance(instance),
             last(instance),
-            layout.list(&instance.reasons),
+            layout.list(notes(instance)),
         ]
     });
     layout.table(["ID", "ANSWER", "WEIGHT", "CHANCE", "LAST", "REASONS"], rows)
@@ -102,6 +102,16 @@ fn last(instance: &CandidateReply) -> String {
     last.map_or_else(|| "-".to_owned(), |ago| if ago < 1_000 { "0s".to_owned() } else { span(ago) })
 }
 
+/// Why it is not in the answer, or what is the matter with one that is in all the same.
+fn notes(instance: &CandidateReply) -> Vec<String> {
+    let Some(stages) = instance.stages.as_ref().filter(|_| instance.included) else {
+        return instance.reasons.clone();
+    };
+    let suspect = Some(&stages.status).filter(|status| *status == "suspect");
+    let though = stages.health.iter().map(|reason| format!("though {reason}"));
+    though.chain(suspect.cloned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +128,11 @@ mod tests {
                 "instances":[{"id":"web-1","in":true,"reasons":[],"weight":1,
                               "stages":{"chance":0.255,"last_handed_out_ms":2999,"weight":
                                 {"static":3,"balance":1,"slow_start":1,"locality":1}}},
-                             {"id":"web-2","in":false,"reasons":["draining"],"weight":1}]}"#,
+                             {"id":"web-2","in":false,"reasons":["draining"],"weight":1},
+                             {"id":"web-3","in":true,"reasons":[],"weight":1,
+                              "stages":{"chance":null,"last_handed_out_ms":null,"weight":
+                                {"static":1,"balance":1,"slow_start":1,"locality":1},
+                                "status":"suspect","health":["ejected","check tcp critical"]}}]}"#,
         )
         .unwrap();
 
@@ -133,7 +147,9 @@ mod tests {
              ;; web: balance round_robin, answer all, k 1\n\
              ID     ANSWER  WEIGHT  CHANCE  LAST  REASONS\n\
              web-1  in      3>1     25.5%   2s    -\n\
-             web-2  out     1       -       -     draining\n"
+             web-2  out     1       -       -     draining\n\
+             web-3  in      1       -       -     \
+             though ejected,though check tcp critical,suspect\n"
         );
     }
 

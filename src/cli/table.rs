@@ -78,8 +78,10 @@ impl Layout {
         for column in table.column_iter_mut() {
             column.set_padding((0, GAP));
         }
+        let natural: u16 = table.column_max_content_widths().into_iter().map(|w| w + GAP).sum();
         match self {
-            Self::Terminal(width) => {
+            // The last column's gap is at the end of a line, and cut.
+            Self::Terminal(width) if natural > width.saturating_add(GAP) => {
                 table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
                 let minima = words.map(|word| word + GAP);
                 // Where there is no room for whole words they are broken, too.
@@ -88,7 +90,7 @@ impl Layout {
                     table.set_constraints(minima.map(whole));
                 }
             }
-            Self::Lines => {
+            Self::Terminal(_) | Self::Lines => {
                 table.set_content_arrangement(ContentArrangement::Disabled);
             }
         }
@@ -168,6 +170,15 @@ mod tests {
              web-1  10.0.0.1,  passing\n       \
              10.0.0.2\n"
         );
+    }
+
+    #[test]
+    fn what_fits_is_not_broken() {
+        let row = ["a_word_of_very_many_letters".to_owned(), "1".to_owned(), "x".to_owned()];
+
+        let table = Layout::Terminal(33).rows([row]);
+
+        assert_eq!(table, "a_word_of_very_many_letters  1  x\n");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::AbortHandle;
+
 use crate::health::schedule::Ticket;
 use crate::health::trend::Trend;
 use crate::model::{Check, Instance, InstanceId, Millis, ServiceName};
-use crate::registry::{CheckView, Finding, InstanceView, Latest, Observation};
+use crate::registry::{Basis, CheckView, InstanceView, Latest, Observation};
 
 /// One check of one instance.
 pub(super) struct Job {
@@ -20,19 +22,31 @@ pub(super) struct Job {
     pub(super) trend: Trend,
     /// Whether it was never done.
     pub(super) first: bool,
+    /// The probe that is under way, or was last.
+    pub(super) asking: Option<AbortHandle>,
+}
+
+/// Nobody waits for what is no longer wanted, so it keeps no place.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(asking) = &self.asking {
+            asking.abort();
+        }
+    }
 }
 
 impl Job {
     /// What the registry is to be told: the state, since `now`.
     pub(super) fn observation(&self, now: Millis) -> Observation {
-        let finding = Finding::Check(CheckView {
+        let check = CheckView {
             check: Arc::clone(&self.check),
             state: self.trend.state(),
+            basis: Basis::Known,
             since: now,
             latest: Arc::clone(&self.latest),
-        });
+        };
         let (service, id) = (self.service.clone(), self.instance.id.clone());
-        Observation { service, id, generation: self.generation, finding }
+        Observation { service, id, generation: self.generation, check }
     }
 }
 
@@ -94,7 +108,8 @@ impl Jobs {
             } else if let Some(job) = self.jobs.get_mut(&ticket) {
                 job.instance = Arc::clone(&view.instance);
                 job.generation = view.generation;
-                if job.trend.state() != check.state {
+                let told = job.trend.is_decided() == (check.basis == Basis::Known);
+                if job.trend.state() != check.state || !told {
                     news.untold.push(ticket);
                 }
             }
@@ -133,8 +148,9 @@ impl Jobs {
             instance: Arc::clone(&view.instance),
             check: Arc::clone(&check.check),
             latest: Arc::clone(&check.latest),
-            trend: Trend::new(check.state),
+            trend: Trend::new(check.state, check.basis == Basis::Known),
             first: true,
+            asking: None,
         };
         self.jobs.insert(ticket, job);
         ticket

@@ -2,8 +2,8 @@
 //! registry when the answer is another.
 //!
 //! One task does it all: it follows the journal for what is to be checked, starts probes that are
-//! due, never more than `health.concurrency` at a time, and hands on changes of state. It observes
-//! and decides nothing: what a state means for answers is the registry's business.
+//! due, never more than `health.concurrency` at a time and services in turn, and hands on changes of
+//! state. It observes and decides nothing: what a state means for answers is the registry's business.
 
 mod grpc;
 mod grpc_message;
@@ -14,6 +14,7 @@ mod probe;
 mod schedule;
 mod stats;
 mod trend;
+mod turns;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,7 @@ pub use stats::HealthStats;
 use crate::health::jobs::{Jobs, News};
 use crate::health::outcome::Outcome;
 use crate::health::schedule::{Schedule, Ticket};
+use crate::health::turns::Turns;
 use crate::model::{HealthPolicy, Means, Millis, Revision, ServiceName};
 use crate::registry::{EventKind, InstanceView, Observation, Refusal, Registry};
 
@@ -44,6 +46,7 @@ pub struct Health {
     rng: SmallRng,
     jobs: Jobs,
     schedule: Schedule,
+    turns: Turns,
     running: JoinSet<Outcome>,
     started: HashMap<Id, Started>,
     /// What the registry is to be told, and when it was told last.
@@ -58,7 +61,9 @@ pub struct Health {
 }
 
 /// A probe that is under way.
+#[derive(Clone)]
 struct Started {
+    service: ServiceName,
     ticket: Ticket,
     due: Millis,
     at: Millis,
@@ -82,6 +87,7 @@ impl Health {
             rng: SmallRng::from_rng(&mut rand::rng()),
             jobs: Jobs::default(),
             schedule: Schedule::default(),
+            turns: Turns::default(),
             running: JoinSet::new(),
             started: HashMap::new(),
             changes: Vec::new(),
@@ -157,8 +163,9 @@ impl Health {
             }
         }
         // Those who come and go all day must not fill the memory.
-        if self.schedule.len() > 2 * self.jobs.len() + SPARE {
+        if self.schedule.len() + self.turns.waiting() > 2 * self.jobs.len() + SPARE {
             self.schedule.retain(|ticket| self.jobs.has(ticket));
+            self.turns.retain(|ticket| self.jobs.has(ticket));
         }
         events.len() >= PAGE
     }
@@ -210,7 +217,7 @@ impl Health {
         let show = |gauge: &AtomicU64, number: usize| gauge.store(number as u64, Relaxed);
         show(&self.stats.checks, self.jobs.len());
         show(&self.stats.running, self.running.len());
-        show(&self.stats.queued, self.schedule.waiting());
+        show(&self.stats.queued, self.turns.waiting());
     }
 }
 

@@ -4,7 +4,7 @@
 //! time of its own within the interval. Pure: time and chance are arguments.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -19,8 +19,6 @@ pub(super) struct Ticket(pub(super) u64);
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     heap: BinaryHeap<Reverse<(Millis, Ticket)>>,
-    /// Those that were due and have to wait for others to end.
-    waiting: VecDeque<(Millis, Ticket)>,
     /// Nothing new begins before.
     free: Millis,
 }
@@ -50,36 +48,23 @@ impl Schedule {
 
     /// What is due, the first due first, and when it was.
     pub(super) fn pop(&mut self, now: Millis) -> Option<(Millis, Ticket)> {
-        self.wait(now);
-        self.waiting.pop_front()
+        self.heap.peek().filter(|Reverse((at, _))| *at <= now)?;
+        self.heap.pop().map(|Reverse(due)| due)
     }
 
-    /// Moves what is due to those that wait.
-    pub(super) fn wait(&mut self, now: Millis) {
-        while self.heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            self.waiting.extend(self.heap.pop().map(|Reverse(due)| due));
-        }
-    }
-
-    /// How many are due and wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// When the next is due; `None` when there is none. Those that wait do not count.
+    /// When the next is due; `None` when there is none.
     pub(super) fn next(&self) -> Option<Millis> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
     /// How many tickets there are.
     pub(super) fn len(&self) -> usize {
-        self.heap.len() + self.waiting.len()
+        self.heap.len()
     }
 
     /// Drops all that `keep` does not want.
     pub(super) fn retain(&mut self, keep: impl Fn(Ticket) -> bool) {
         self.heap.retain(|Reverse((_, ticket))| keep(*ticket));
-        self.waiting.retain(|(_, ticket)| keep(*ticket));
     }
 }
 

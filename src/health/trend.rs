@@ -8,7 +8,7 @@ use crate::model::{Probe, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Trend {
     state: Status,
-    /// Whether any result has counted, or none is needed.
+    /// Whether any result has counted, or none is needed; else the first decides.
     decided: bool,
     /// Since it came up, or since the last calm.
     failures: u8,
@@ -19,10 +19,14 @@ pub(super) struct Trend {
 }
 
 impl Trend {
-    /// Before any result. An `initial` state of critical lets the first result decide.
-    pub(super) fn new(initial: Status) -> Self {
-        let decided = initial != Status::Critical;
-        Self { state: initial, decided, failures: 0, successes: 0, falls: 0 }
+    /// One in this state, which was `decided` or waits for a first result.
+    pub(super) fn new(state: Status, decided: bool) -> Self {
+        Self { state, decided, failures: 0, successes: 0, falls: 0 }
+    }
+
+    /// Whether it waits for no first result.
+    pub(super) fn is_decided(&self) -> bool {
+        self.decided
     }
 
     /// The state.
@@ -30,7 +34,7 @@ impl Trend {
         self.state
     }
 
-    /// Takes a result in, and tells whether the state is another by it.
+    /// Takes a result in, and tells whether the state is another by it, or is decided by it.
     ///
     /// | state | result | then |
     /// |---|---|---|
@@ -40,14 +44,14 @@ impl Trend {
     /// | warning | passing | passing after `rise` in a row |
     /// | critical | success | up after `rise` in a row, twice as many for each fall shortly before |
     pub(super) fn note(&mut self, result: Status, probe: &Probe) -> bool {
-        let before = self.state;
+        let before = (self.state, self.decided);
         if result == Status::Critical {
             self.fail(probe.fall);
         } else {
             self.succeed(result, probe.rise);
         }
         self.decided = true;
-        self.state != before
+        (self.state, self.decided) != before
     }
 
     fn fail(&mut self, fall: u8) {
@@ -123,9 +127,9 @@ mod tests {
     /// The states after each of `results`: `.` passing, `~` warning, `x` critical.
     fn states(initial: Status, rise: u8, fall: u8, results: &str) -> String {
         let probe = probe(rise, fall);
-        let mut trend = Trend::new(initial);
+        let mut trend = Trend::new(initial, initial != Status::Critical);
         let state = |result: char| {
-            let before = trend.state();
+            let before = (trend.state(), trend.is_decided());
             let changed = trend.note(
                 match result {
                     '.' => Status::Passing,
@@ -134,7 +138,7 @@ mod tests {
                 },
                 &probe,
             );
-            assert_eq!(changed, trend.state() != before);
+            assert_eq!(changed, (trend.state(), true) != before);
             match trend.state() {
                 Status::Passing => '.',
                 Status::Warning => '~',

@@ -12,47 +12,53 @@ use crate::health::outcome::Outcome;
 use crate::health::schedule::{Ticket, next_time};
 use crate::health::trend::Trend;
 use crate::health::{Health, Started, count, probe};
-use crate::model::{DurationText, LeaseTtl, Means, Millis, Status};
+use crate::model::{DurationText, HealthPolicy, LeaseTtl, Means, Millis, Status};
 
 impl Health {
     /// Does what is due, as far as there may be more probes.
     pub(super) fn start_due(&mut self, now: Millis) {
-        let policy = self.policy.borrow().clone();
-        while self.running.len() < policy.concurrency {
-            let Some((due, ticket)) = self.schedule.pop(now) else { break };
+        while let Some((due, ticket)) = self.schedule.pop(now) {
             // What is no longer checked is still in the schedule.
             let Some(job) = self.jobs.job(ticket) else { continue };
-            let check = Arc::clone(&job.check);
-            let probe = match &check.means {
-                Means::Probe(probe) => probe,
+            match &job.check.means {
+                Means::Probe(_) => self.turns.wait(&job.service, due, ticket),
                 Means::Heartbeat(ttl) => {
-                    self.look(ticket, *ttl, now);
-                    continue;
+                    let ttl = *ttl;
+                    self.look(ticket, ttl, now);
                 }
-            };
-            let late = u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
-            self.stats.lag_ms.fetch_max(late, Relaxed);
-            let started = Started { ticket, due, at: now };
-            // Once more, since settings and instances may have changed.
-            let target = match policy.target(probe, &job.instance) {
-                Ok(target) => target,
-                Err(refused) => {
-                    let outcome = Outcome::critical(format!("not asked: {}", refused.reason));
-                    self.settle(&started, outcome, now);
-                    continue;
-                }
-            };
-            let host = host(job, &self.zone, target);
-            let asking = Arc::clone(&check);
-            let task = self.running.spawn(async move {
-                match &asking.means {
-                    Means::Probe(probe) => probe::ask(probe, target, &host).await,
-                    Means::Heartbeat(_) => Outcome::Unable("nothing to ask".into()),
-                }
-            });
-            self.started.insert(task.id(), started);
+            }
         }
-        self.schedule.wait(now);
+        let policy = self.policy.borrow().clone();
+        while let Some((service, due, ticket)) = self.turns.next(policy.concurrency) {
+            let started = Started { service, ticket, due, at: now };
+            if !self.start(&started, &policy) {
+                self.turns.end(&started.service);
+            }
+        }
+    }
+
+    /// Starts a probe, and says whether it is under way.
+    fn start(&mut self, started: &Started, policy: &HealthPolicy) -> bool {
+        let Some(job) = self.jobs.job(started.ticket) else { return false };
+        let check = Arc::clone(&job.check);
+        let Some(probe) = check.probe() else { return false };
+        let late = started.at.since(started.due).as_millis();
+        self.stats.lag_ms.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Relaxed);
+        // Once more, since settings and instances may have changed.
+        let target = match policy.target(probe, &job.instance) {
+            Ok(target) => target,
+            Err(refused) => {
+                let outcome = Outcome::critical(format!("not asked: {}", refused.reason));
+                self.settle(started, outcome, started.at);
+                return false;
+            }
+        };
+        let host = host(job, &self.zone, target);
+        let probe = probe.clone();
+        let task = self.running.spawn(async move { probe::ask(&probe, target, &host).await });
+        job.asking = Some(task.clone());
+        self.started.insert(task.id(), started.clone());
+        true
     }
 
     /// Looks whether heartbeats come.
@@ -74,7 +80,7 @@ impl Health {
             (false, None) => "no heartbeat yet".to_owned(),
         };
         job.latest.say(&output);
-        job.trend = Trend::new(state);
+        job.trend = Trend::new(state, job.latest.at().is_some());
         if state != before {
             log_change(job, &output);
             count(&self.stats.changes);
@@ -89,6 +95,7 @@ impl Health {
             Err(error) => (error.id(), Outcome::Unable(error.to_string())),
         };
         let Some(started) = self.started.remove(&id) else { return };
+        self.turns.end(&started.service);
         self.stats.duration.observe(now.since(started.at).as_secs_f64());
         // Time that this process did not have is not the fault of who was asked.
         let outcome = if started.at < self.stopped {
@@ -99,32 +106,37 @@ impl Health {
         self.settle(&started, outcome, now);
     }
 
-    /// Makes of a outcome what it makes of the check's state, and of when it is due again.
+    /// Makes of an outcome what it makes of the check's state, and of when it is due again.
     fn settle(&mut self, started: &Started, outcome: Outcome, now: Millis) {
         // What is no longer checked.
         let Some(job) = self.jobs.job(started.ticket) else { return };
         let check = Arc::clone(&job.check);
         let Means::Probe(probe) = &check.means else { return };
-        let first = std::mem::replace(&mut job.first, false);
-        let at = next_time(probe, started.due, now, first, &mut self.rng);
-        self.schedule.add(at, started.ticket);
         match outcome {
             Outcome::Said(status, output) => {
+                let first = std::mem::replace(&mut job.first, false);
+                let at = next_time(probe, started.due, now, first, &mut self.rng);
+                self.schedule.add(at, started.ticket);
                 count(&self.stats.probes);
                 if status == Status::Critical {
                     count(&self.stats.failures);
                 }
                 job.latest.set(now, &output);
-                if job.trend.note(status, probe) {
+                let before = job.trend.state();
+                let news = job.trend.note(status, probe);
+                if job.trend.state() != before {
                     // That all is well at first is no news.
                     if !first || status == Status::Critical {
                         log_change(job, &output);
                     }
                     count(&self.stats.changes);
+                }
+                if news {
                     self.changes.push(job.observation(now));
                 }
             }
             Outcome::Unable(why) => {
+                self.schedule.add(now + (probe.interval / 4).max(TRY_AGAIN), started.ticket);
                 count(&self.stats.unable);
                 job.latest.say(&format!("not asked: {why}"));
                 if now.since(self.lacked) > TELL_AGAIN || self.lacked == Millis(0) {
@@ -153,5 +165,7 @@ fn host(job: &Job, zone: &str, target: SocketAddr) -> String {
 
 /// How soon a heartbeat that came late is noticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How soon at the earliest is tried again what this machine could not do.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often a want of this machine is logged.
 const TELL_AGAIN: Duration = Duration::from_secs(60);

@@ -70,7 +70,7 @@ pub struct Probe {
     pub port: CheckPort,
     /// From one probe to the next: 1s-1h.
     pub interval: Duration,
-    /// How long a probe may take; less than `interval`.
+    /// How long a probe may take: at most 1m, less than `interval`.
     pub timeout: Duration,
     /// Each interval is longer or shorter by up to this; at most half of it.
     pub jitter: Duration,

@@ -125,8 +125,9 @@ fn probe(form: CheckForm) -> Result<Probe, SpecError> {
         return Err(out_of_range("interval", interval, "1s-1h"));
     }
     let timeout = form.timeout.map_or_else(|| TIMEOUT.min(interval / 2), |text| text.0);
-    if timeout < Duration::from_millis(10) || timeout >= interval {
-        return Err(out_of_range("timeout", timeout, "10ms up to less than the interval"));
+    if timeout < Duration::from_millis(10) || timeout >= interval || timeout > LONGEST {
+        let allowed = "10ms-1m, less than the interval";
+        return Err(out_of_range("timeout", timeout, allowed));
     }
     let jitter = form.jitter.map_or(interval / 10, |text| text.0);
     if jitter > interval / 2 {
@@ -224,6 +225,8 @@ impl From<Check> for CheckForm {
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// A probe that waits has a place that others wait for.
+const LONGEST: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

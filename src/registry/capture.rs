@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::model::{InstanceId, OperatorState, Record, Revision, ServiceName, SettingsPatch};
+use crate::registry::instance::{InstanceView, Source};
 use crate::registry::state::State;
-use crate::registry::view::{InstanceView, Source};
 
 /// Everything durable as of one revision.
 #[derive(Debug)]

@@ -7,10 +7,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::{Check, Checks, Instance, Means, Millis, ServiceName, Settings, Status};
+use crate::model::{Check, Checks, Instance, Means, Millis, Probe, ServiceName, Settings, Status};
+use crate::registry::instance::InstanceView;
 use crate::registry::observed::Observed;
-use crate::registry::state::{Service, State};
-use crate::registry::view::InstanceView;
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 /// A check of an instance and what it says.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct CheckView {
     pub check: Arc<Check>,
     /// What results have made of it.
     pub state: Status,
+    /// Whether they have.
+    pub basis: Basis,
     /// Since when.
     pub since: Millis,
     /// The last result. One and the same for as long as results belong together: another address
@@ -26,15 +29,43 @@ pub struct CheckView {
     pub latest: Arc<Latest>,
 }
 
+/// What the state of a check rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// On nothing: the instance is new, and left out until its first result.
+    Awaited,
+    /// On nothing: the instance was there before this process, and is left out until its first
+    /// result.
+    Resumed,
+    /// On results, or on its being well until there are some.
+    Known,
+}
+
 impl CheckView {
-    fn new(check: &Arc<Check>, now: Millis) -> Self {
+    /// One without results, which is in `state`; `waits` is its basis while it is critical.
+    fn new(check: &Arc<Check>, state: Status, waits: Basis, now: Millis) -> Self {
+        let basis = if state == Status::Critical { waits } else { Basis::Known };
         let latest = Arc::new(Latest::default());
-        let view = Self { check: Arc::clone(check), state: check.initial, since: now, latest };
+        let view = Self { check: Arc::clone(check), state, basis, since: now, latest };
         // Who is to be heard of first has not been.
-        if check.initial != Status::Critical {
+        if state != Status::Critical {
             view.hear(now);
         }
         view
+    }
+
+    /// Whether `instance` is out by this alone until it has a first result of this kind.
+    fn waits(&self, basis: Basis) -> bool {
+        self.state == Status::Critical && self.basis == basis
+    }
+
+    /// What is known by this of `check`, which asks the same: everything, but its results are its
+    /// own, so that it is done as it says from now on.
+    fn handed_on(&self, check: &Arc<Check>) -> Self {
+        if self.check == *check {
+            return self.clone();
+        }
+        Self { check: Arc::clone(check), latest: Arc::new(self.latest.copy()), ..self.clone() }
     }
 
     /// Takes note of a heartbeat that was read `at` this time.
@@ -48,7 +79,8 @@ impl CheckView {
 
 impl PartialEq for CheckView {
     fn eq(&self, other: &Self) -> bool {
-        self.state == other.state && Arc::ptr_eq(&self.latest, &other.latest)
+        (self.state, self.basis) == (other.state, other.basis)
+            && Arc::ptr_eq(&self.latest, &other.latest)
     }
 }
 
@@ -79,6 +111,11 @@ impl Latest {
         self.say(output);
     }
 
+    fn copy(&self) -> Self {
+        let output = Mutex::new(self.output());
+        Self { at: AtomicU64::new(self.at.load(Ordering::Relaxed)), output }
+    }
+
     /// Notes what is to be said, without a result.
     pub fn say(&self, output: &str) {
         let visible = output.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -96,13 +133,37 @@ impl Service {
     }
 }
 
+/// Why an instance gets its checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// This process begins.
+    Start,
+    /// It is registered or declared as something else than before.
+    Registration,
+    /// Something else changes, mostly settings.
+    Change,
+}
+
+impl InstanceView {
+    /// Whether nobody knows yet how it is, since it is new.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.checks().iter().any(|view| view.waits(Basis::Awaited))
+    }
+
+    /// Whether nobody knows yet how it is, since this process is new.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.checks().iter().any(|view| view.waits(Basis::Resumed))
+    }
+}
+
 impl State {
     /// Gives each instance of `service` the checks that it is to have now.
     pub(super) fn adopt_checks(&mut self, service: &ServiceName, now: Millis) {
         let Some(entry) = self.services.get(service) else { return };
         let checks = entry.checks(&self.defaults);
+        let occasion = self.occasion(Occasion::Change);
         let adopt = |view: &InstanceView| {
-            let observed = adopted(Some(view), &view.instance, checks, false, now);
+            let observed = adopted(Some(view), &view.instance, checks, occasion, now);
             (observed != view.observed).then(|| (view.instance.id.clone(), observed))
         };
         let mut adopted: Vec<_> = entry.instances.iter().filter_map(adopt).collect();
@@ -112,44 +173,69 @@ impl State {
             self.observe(service, &id, now, |observed| observed.checks = checks);
         }
     }
+
+    /// `occasion`, but for what the start of the process makes of it.
+    pub(super) fn occasion(&self, occasion: Occasion) -> Occasion {
+        if self.begun { occasion } else { Occasion::Start }
+    }
 }
 
 /// What is found out about `instance`, which takes the place of `before` in a service with these
-/// checks: as before, but for its checks and, if it `registers`, what was found out about another.
-/// They are its own, and of those of its service the ones with
-/// other names. What is known of a check stays while the same is asked at the same place.
+/// checks: as before, but for its checks and, where it is registered, what was found out about
+/// another. They are its own, and of those of its service the ones with other names.
+///
+/// | check | begins |
+/// |---|---|
+/// | asks the same at the same place | as it was |
+/// | is new for an instance that is as before, of which no check is critical | passing |
+/// | any other | by its `initial` |
 pub(crate) fn adopted(
     before: Option<&InstanceView>,
     instance: &Instance,
     of_service: &[Arc<Check>],
-    registers: bool,
+    occasion: Occasion,
     now: Millis,
 ) -> Option<Arc<Observed>> {
+    let registers = occasion == Occasion::Registration;
     let observed = before.and_then(|view| view.observed_after(registers));
     let known = observed.as_deref().map_or(&[][..], |observed| &observed.checks);
     let own = instance.checks();
     if known.is_empty() && own.is_empty() && of_service.is_empty() {
         return observed;
     }
-    let same = |check: &Arc<Check>| {
-        let known = known.iter().find(|view| view.check == *check);
-        known.filter(|_| before.is_some_and(|b| asks_the_same(check, &b.instance, instance)))
+    let well = known.iter().all(|view| view.state != Status::Critical);
+    let stays = before.is_some_and(|before| *before.instance == *instance);
+    let new = |check: &Arc<Check>| {
+        let (initial, waits) = match occasion {
+            // Who has answered so far does not stop because it is asked for the first time.
+            Occasion::Change if stays && well => (Status::Passing, Basis::Known),
+            Occasion::Change | Occasion::Registration => (check.initial, Basis::Awaited),
+            Occasion::Start => (check.initial, Basis::Resumed),
+        };
+        CheckView::new(check, initial, waits, now)
+    };
+    let view = |check: &Arc<Check>| {
+        let known = known.iter().find(|view| view.check.name == check.name);
+        let same = known.zip(before).filter(|(view, before)| {
+            asks_the_same((&view.check, &before.instance), (check, instance))
+        });
+        same.map_or_else(|| new(check), |(view, _)| view.handed_on(check))
     };
     let others = of_service.iter().filter(|check| own.iter().all(|o| o.name != check.name));
-    let view = |check| same(check).cloned().unwrap_or_else(|| CheckView::new(check, now));
     let checks: Box<[CheckView]> = own.iter().chain(others).map(view).collect();
     let mut new = observed.as_deref().cloned().unwrap_or_default();
     new.checks = checks;
     (new != Observed::default()).then(|| Arc::new(new))
 }
 
-/// Whether `check` finds the same in the place of both.
-fn asks_the_same(check: &Check, one: &Instance, other: &Instance) -> bool {
-    match &check.means {
-        Means::Heartbeat(_) => true,
-        Means::Probe(probe) => {
-            probe.target_address(one) == probe.target_address(other)
-                && probe.target_port(one).ok() == probe.target_port(other).ok()
+/// Whether a check of one instance finds what that of the other does.
+fn asks_the_same(one: (&Check, &Instance), other: (&Check, &Instance)) -> bool {
+    match (&one.0.means, &other.0.means) {
+        (Means::Heartbeat(_), Means::Heartbeat(_)) => true,
+        (Means::Probe(a), Means::Probe(b)) => {
+            let place = |probe: &Probe, of| (probe.target_address(of), probe.target_port(of).ok());
+            a.question == b.question && place(a, one.1) == place(b, other.1)
         }
+        (Means::Heartbeat(_), Means::Probe(_)) | (Means::Probe(_), Means::Heartbeat(_)) => false,
     }
 }

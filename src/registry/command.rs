@@ -9,13 +9,13 @@ use crate::model::{
     Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
 };
 use crate::registry::capture::Capture;
+use crate::registry::checks::CheckView;
+use crate::registry::instance::InstanceView;
 use crate::registry::narrow::Narrow;
-use crate::registry::observed::Finding;
 use crate::registry::outliers::Outcomes;
 use crate::registry::plan::{Policy, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
-use crate::registry::view::InstanceView;
 
 /// A batch for the store, and where to say what became of it.
 #[derive(Debug)]
@@ -101,17 +101,17 @@ pub enum Renewed {
     Owned,
 }
 
-/// What was found out about an instance.
+/// What a check of an instance says now.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// The service.
     pub service: ServiceName,
     /// The instance.
     pub id: InstanceId,
-    /// The registration that it was found out about; of a later one nothing is known by it.
+    /// The registration that was checked; of a later one nothing is known by it.
     pub generation: u64,
-    /// What was found.
-    pub finding: Finding,
+    /// The check.
+    pub check: CheckView,
 }
 
 /// What a reload did.

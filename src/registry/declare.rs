@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName};
-use crate::registry::checks::adopted;
+use crate::registry::checks::{Occasion, adopted};
+use crate::registry::instance::{InstanceView, Source, Vitals};
 use crate::registry::journal::{EventKind, Reason};
 use crate::registry::op::Key;
 use crate::registry::renew::start_lease;
-use crate::registry::state::{Service, State};
-use crate::registry::view::{InstanceView, Source, Vitals};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 impl State {
     /// What the operator said of a declared instance.
@@ -118,6 +119,8 @@ impl State {
     fn declare_instance(&mut self, service: &ServiceName, declared: &Instance, now: Millis) {
         let revision = self.revision;
         let instance = operated(declared, self.operator(service, &declared.id));
+        let (change, register) =
+            (self.occasion(Occasion::Change), self.occasion(Occasion::Registration));
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str());
         if before.is_some_and(|v| v.source == Source::File && *v.instance == instance) {
@@ -129,18 +132,14 @@ impl State {
         }
         let same_lease =
             before.filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
+        let checks = entry.checks(&self.defaults);
+        let occasion = if same_lease.is_some() { change } else { register };
         let view = InstanceView {
             source: Source::File,
             generation: 0,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
-            observed: adopted(
-                before,
-                &instance,
-                entry.checks(&self.defaults),
-                same_lease.is_none(),
-                now,
-            ),
+            observed: adopted(before, &instance, checks, occasion, now),
             vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };

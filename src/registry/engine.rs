@@ -31,7 +31,7 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
-use crate::registry::view::Views;
+use crate::registry::views::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
 pub struct Engine {
@@ -82,7 +82,7 @@ impl Engine {
         let mut state = State::new(parts.image, parts.policy.forget_after, now);
         state.declare(&parts.policy.declared, now);
         // Zero is never.
-        state.withdraw_unusable(now.max(Millis(1)));
+        state.begin(now.max(Millis(1)));
         let generation = state.revision.0;
         let mut engine = Self {
             told: state.revision,
@@ -269,16 +269,15 @@ impl Engine {
         self.state.prune_deadlines();
     }
 
-    /// Takes in findings as one revision, which is in force when this returns.
+    /// Takes in what checks say as one revision, which is in force when this returns.
     fn observe(&mut self, observations: Vec<Observation>, now: Millis) {
         let before = self.state.revision;
         self.state.revision = before.next();
         let mut changed = false;
-        for Observation { service, id, generation, finding } in observations {
+        for Observation { service, id, generation, check } in observations {
             let view = self.state.instance(service.as_str(), id.as_str());
             if view.is_some_and(|view| view.generation == generation) {
-                changed |=
-                    self.state.observe(&service, &id, now, |observed| finding.note(observed));
+                changed |= self.state.observe(&service, &id, now, |observed| observed.note(check));
             }
         }
         if changed {
@@ -311,7 +310,11 @@ impl Engine {
 
     fn publish(&mut self, now: Millis) {
         self.state.settle_overloads(now);
-        self.settle_outcomes(now);
+        // Who has too much to do is out for as long as others are not, and the other way round. Each
+        // of them is ejected and taken back at most once, so this ends.
+        while self.settle_outcomes(now) {
+            self.state.settle_overloads(now);
+        }
         let built = self.publisher.publish(&mut self.state, now);
         count(&self.stats.views_built, built);
         self.stats.instances.store(self.state.instances as u64, Relaxed);

@@ -9,8 +9,10 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use crate::model::{Address, InstanceId, Network, Protocol, ServiceName};
+use crate::registry::instance::InstanceView;
 use crate::registry::shown::Shown;
-use crate::registry::view::{InstanceView, ServiceView, Views};
+use crate::registry::view::ServiceView;
+use crate::registry::views::Views;
 
 /// A service, and a protocol that the main port of an instance of it has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

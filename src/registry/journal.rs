@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::model::{InstanceId, Revision, ServiceName, Settings};
-use crate::registry::view::InstanceView;
+use crate::registry::instance::InstanceView;
 
 /// One change, as watchers are told of it.
 #[derive(Debug, Clone)]

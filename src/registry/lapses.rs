@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::model::{InstanceId, LeaseTtl, Millis, ServiceName};
-use crate::registry::view::{InstanceView, Source};
+use crate::registry::instance::{InstanceView, Source};
 
 /// What ended, by service and instance.
 #[derive(Default)]

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use crate::model::{Admin, Label, Locality, LocalityPolicy};
+use crate::registry::instance::InstanceView;
 use crate::registry::pools::Stock;
 use crate::registry::selection::Selection;
 use crate::registry::vantage::Vantage;
-use crate::registry::view::{InstanceView, index};
+use crate::registry::view::index;
 
 /// Whose selection it is.
 #[derive(Debug)]

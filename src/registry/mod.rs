@@ -12,9 +12,11 @@ mod command;
 mod declare;
 mod engine;
 mod index;
+mod instance;
 mod journal;
 mod lapses;
 mod leases;
+mod load;
 mod locality;
 mod lull;
 mod narrow;
@@ -33,6 +35,7 @@ mod renew;
 mod reply;
 mod roster;
 mod selection;
+mod service;
 mod shown;
 mod state;
 mod targets;
@@ -41,6 +44,7 @@ mod tests;
 mod totals;
 mod vantage;
 mod view;
+mod views;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,14 +56,15 @@ use tokio::sync::{mpsc, oneshot};
 pub use addresses::Addresses;
 pub use by_name::Pinned;
 pub use capture::Capture;
-pub use checks::{CheckView, Latest};
+pub use checks::{Basis, CheckView, Latest};
 pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
 pub use engine::Engine;
 pub use index::{Owner, ServiceType};
+pub use instance::{InstanceView, Source, Vitals};
 pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
-pub use observed::{Ejected, Finding, Findings, Observed, Suspect};
+pub use observed::{Ejected, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
 pub use panic::Panic;
 pub use plan::{Misfit, Names, Policy};
@@ -68,7 +73,8 @@ pub use ramps::Weighing;
 pub use refusal::Refusal;
 pub use selection::{Family, PortChoice, Selection};
 pub use targets::{Target, Targets};
-pub use view::{InstanceView, ServiceView, Source, Views, Vitals};
+pub use view::ServiceView;
+pub use views::Views;
 
 use crate::model::{
     Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
@@ -240,7 +246,7 @@ impl Registry {
         self.ask(|reply| Command::Renew(renewals, reply)).await
     }
 
-    /// Takes in what was found out about instances; of those that are gone nothing. All of it is one
+    /// Takes in what checks of instances say; of those that are gone nothing. All of it is one
     /// revision, and none when nothing is different from before.
     ///
     /// # Errors

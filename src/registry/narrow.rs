@@ -17,8 +17,10 @@ use crate::balance::meter::REPORT_TTL;
 use crate::balance::pool::Pool;
 use crate::model::{Load, Millis, ServiceName};
 use crate::registry::command::EngineStats;
+use crate::registry::instance::InstanceView;
 use crate::registry::selection::Family;
-use crate::registry::view::{InstanceView, ServiceView, Views};
+use crate::registry::view::ServiceView;
+use crate::registry::views::Views;
 
 /// How many instances an answer of each such service needs.
 #[derive(Debug, Default)]
@@ -56,6 +58,11 @@ impl Looks {
         } else if !self.counted.contains(service) {
             self.counted.insert(service.clone());
         }
+    }
+
+    /// How many more services may have their queries counted.
+    pub(crate) fn room(&self) -> usize {
+        COUNTED.saturating_sub(self.counted.len())
     }
 
     /// Looks at the next services, when it is time.
@@ -129,6 +136,10 @@ fn utilisation(instances: &[InstanceView], now: Millis) -> Option<f64> {
 
 /// What utilisation is taken for where nobody reports it: as high as one plans for.
 const PLANNED: f64 = 0.8;
+
+/// How many services have their queries counted at most, in tables of 12 KiB. Others are balanced
+/// without what is known of those behind their clients.
+pub(crate) const COUNTED: usize = 4_096;
 
 /// How often some services are looked at, and how many.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::model::{CheckKind, InstanceId, Millis, ServiceName, Status};
 use crate::registry::checks::CheckView;
+use crate::registry::instance::InstanceView;
 use crate::registry::journal::EventKind;
 use crate::registry::outliers::Cause;
 use crate::registry::state::State;
-use crate::registry::view::InstanceView;
 
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,6 +65,22 @@ impl Observed {
         });
         let ejected = self.ejected.map(|_| "ejected");
         [overloaded, ejected].into_iter().chain(checks).flatten()
+    }
+
+    /// Puts `news` of a check in the place of what was known of it. One that was replaced meanwhile is
+    /// not there.
+    pub(crate) fn note(&mut self, news: CheckView) {
+        let known = self.checks.iter_mut().find(|view| Arc::ptr_eq(&view.latest, &news.latest));
+        if let Some(view) = known.filter(|view| **view != news) {
+            *view = news;
+        }
+    }
+
+    /// What checks say, without what else was found out.
+    #[must_use]
+    pub(crate) fn of_checks(&self) -> Option<Arc<Self>> {
+        let checks = Self { checks: self.checks.clone(), ..Self::default() };
+        (checks != Self::default()).then(|| Arc::new(checks))
     }
 
     /// What is left of this when the instance is registered anew, as something else than before: what
@@ -158,32 +174,6 @@ impl State {
         entry.note_withdrawal(was, &view, now);
         self.note(service, EventKind::Put(view));
         true
-    }
-}
-
-/// One finding, to be told to the registry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Finding {
-    /// Whether it is overloaded.
-    Overloaded(bool),
-    /// What one of its checks says now.
-    Check(CheckView),
-}
-
-impl Finding {
-    /// Puts this in the place of what was found before.
-    pub(crate) fn note(self, observed: &mut Observed) {
-        match self {
-            Self::Overloaded(overloaded) => observed.overloaded = overloaded,
-            Self::Check(news) => {
-                // One that was replaced meanwhile is not there.
-                let same = |view: &&mut CheckView| Arc::ptr_eq(&view.latest, &news.latest);
-                let checks = observed.checks.iter_mut().find(same);
-                if let Some(view) = checks.filter(|view| view.state != news.state) {
-                    *view = news;
-                }
-            }
-        }
     }
 }
 

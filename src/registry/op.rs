@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::model::{
     Change, Instance, InstanceId, OperatorState, Record, ServiceName, SettingsPatch,
 };
+use crate::registry::instance::Source;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::Source;
 
 /// One thing that a change does.
 #[derive(Debug, Clone)]

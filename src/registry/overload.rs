@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::balance::meter::REPORT_TTL;
 use crate::model::{InstanceId, Load, Millis, ServiceName, Tier};
+use crate::registry::instance::InstanceView;
 use crate::registry::observed::OVERLOADED;
 use crate::registry::state::State;
-use crate::registry::view::InstanceView;
 
 /// The overloaded instances of one service.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::model::{Admin, InstanceId, PanicMode, Settings, Share, Tier};
-use crate::registry::view::InstanceView;
+use crate::registry::instance::InstanceView;
 
 /// A panic as readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Panicking {
     /// |---|---|---|
     /// | closed | | no |
     /// | open, last_good | usable | yes |
-    /// | open, last_good | lapsed, not enabled, or of another tier | no |
+    /// | open, last_good | lapsed, not enabled, of another tier, or new and not yet checked | no |
     /// | open | any other | yes |
     /// | last_good | any other that was answered before, or nobody is left who was | yes |
     /// | last_good | any other | no |
@@ -92,7 +92,8 @@ impl Panicking {
 
     fn may(&self, view: &InstanceView) -> bool {
         let instance = &view.instance;
-        !view.lapsed && instance.admin == Admin::Enabled && instance.tier == self.tier
+        let there = !view.lapsed && instance.admin == Admin::Enabled && !view.is_awaited();
+        there && instance.tier == self.tier
     }
 
     fn had(&self, id: &InstanceId) -> bool {
@@ -100,7 +101,8 @@ impl Panicking {
     }
 }
 
-/// The enabled instances of the active tier, by weight.
+/// The enabled instances of the active tier, by weight. One that is new and was not yet checked is
+/// neither healthy nor the contrary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tally {
     tier: Tier,
@@ -111,7 +113,8 @@ struct Tally {
 impl Tally {
     /// Counts the lowest tier with a usable instance; without any, the lowest with an enabled one.
     fn of(instances: &[InstanceView]) -> Option<Self> {
-        let enabled = || instances.iter().filter(|v| v.instance.admin == Admin::Enabled);
+        let counts = |v: &&InstanceView| v.instance.admin == Admin::Enabled && !v.is_awaited();
+        let enabled = || instances.iter().filter(counts);
         let tier = |view: &InstanceView| view.instance.tier;
         let usable = enabled().filter(|view| view.usable()).map(tier).min();
         let active = usable.or_else(|| enabled().map(tier).min())?;
@@ -150,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::model::{InstanceSpec, Revision};
-    use crate::registry::view::{Source, Vitals};
+    use crate::registry::instance::{Source, Vitals};
 
     fn share(share: f64) -> Share {
         Share::new(share).unwrap()

@@ -12,10 +12,10 @@ use crate::model::{
     Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl,
     Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
 };
+use crate::registry::instance::Source;
 use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::Source;
 
 pub use restored::Misfit;
 

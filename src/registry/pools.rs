@@ -17,10 +17,10 @@ use crate::balance::owners::Owners;
 use crate::balance::pool::{Member, Pool, PoolSpec};
 use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::model::{AnswerMode, Balance, Instance, RecordTtl, Settings};
+use crate::registry::instance::InstanceView;
 use crate::registry::panic::Panic;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::vantage::Weighed;
-use crate::registry::view::InstanceView;
 
 /// Which instances a name asks for, before health and tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,14 @@
 use std::sync::Arc;
 
 use crate::model::{InstanceId, LeaseTtl, Limits, Millis, ServiceName, Settings, Share};
+use crate::registry::checks::{Occasion, adopted};
+use crate::registry::instance::{InstanceView, Source};
 use crate::registry::journal::{EventKind, Reason};
-use crate::registry::observed::Suspect;
+use crate::registry::observed::{Observed, Suspect};
 use crate::registry::op::Key;
 use crate::registry::renew::end_lease_at;
-use crate::registry::state::{Service, State};
-use crate::registry::view::{InstanceView, Source};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 
 /// What decides, beside the settings of services.
 #[derive(Clone, Copy)]
@@ -174,7 +176,7 @@ impl State {
                 // A declared one is still there; another has come in the place of the others.
                 Some(there) if there.lapsed => self.suspect(service, &id, suspect, until),
                 Some(_) => {}
-                None => self.take_back(service, view, suspect, until, limits),
+                None => self.take_back(service, view, suspect, until, limits, now),
             }
         }
     }
@@ -200,6 +202,7 @@ impl State {
         suspect: Suspect,
         until: Millis,
         limits: &Limits,
+        now: Millis,
     ) {
         let entry = self.services.entry(service.clone()).or_default();
         let full = self.instances >= limits.instances
@@ -208,6 +211,10 @@ impl State {
             return;
         }
         view.revision = self.revision;
+        // What clients and its load said of it went with it, and other checks may have come.
+        view.observed = view.observed.as_deref().and_then(Observed::of_checks);
+        let checks = entry.checks(&self.defaults);
+        view.observed = adopted(Some(&view), &view.instance, checks, Occasion::Change, now);
         set_suspect(&mut view, suspect);
         end_lease_at(&mut self.leases, service, &view, Some(until));
         entry.instances.insert(view.clone());

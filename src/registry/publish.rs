@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::balance::in_force::{Reports, Seat, in_force, moved};
+use crate::balance::ramps::Ramps;
 use crate::balance::slow_start;
 use crate::balance::traffic::Traffic;
 use crate::model::{
@@ -16,13 +17,16 @@ use crate::model::{
 };
 use crate::registry::command::EngineStats;
 use crate::registry::index::Indexer;
+use crate::registry::instance::InstanceView;
 use crate::registry::journal::Journal;
 use crate::registry::narrow::Looks;
 use crate::registry::panic::{Panic, Panicking};
-use crate::registry::ramps::{Ramp, Ramps};
-use crate::registry::state::{Service, State};
+use crate::registry::ramps::{Ramp, follow};
+use crate::registry::service::Service;
+use crate::registry::state::State;
 use crate::registry::totals::Totals;
-use crate::registry::view::{InstanceView, Parts, ServiceView, Views};
+use crate::registry::view::{Parts, ServiceView};
+use crate::registry::views::Views;
 
 /// The writing end of the views and the journal.
 pub(crate) struct Publisher {
@@ -126,23 +130,30 @@ impl Publisher {
     pub(crate) fn reweigh(&mut self, state: &mut State, now: Millis) {
         let grown = self.ramping.iter().filter(|(_, (_, next))| *next <= now);
         let mut reweighed: Vec<ServiceName> = grown.map(|(name, _)| name.clone()).collect();
+        let mut room = self.looks.room();
         self.reporting.retain(|name, reports| {
-            if !reports.look(now) {
+            let Some(service) = state.services.get_mut(name) else { return false };
+            if !reports.look(service.instances.len(), now) {
                 return true;
             }
-            let Some(service) = state.services.get_mut(name) else { return false };
             let instances = service.instances.show();
             let published = self.views.service(name.as_str());
             let settings = service.settings(&state.defaults);
             // Queries are counted from the first report on.
-            let uncounted =
-                service.traffic.is_none() && depends_on_traffic(&settings, instances.len());
+            let uncounted = service.traffic.is_none()
+                && depends_on_traffic(&settings, instances.len())
+                && room > 0;
+            room -= usize::from(uncounted);
+            // And until they have gone stale.
+            let over = reports.over(now);
+            let forgotten = over && service.traffic.is_some();
             let published = published.as_ref().map(|view| view.balanced());
             let (seats, dynamic) = (seats(&instances), &mut service.dynamic);
-            if moved(settings.balance, settings.ttl, &seats, dynamic, published, now) || uncounted {
+            let moved = moved(settings.balance, settings.ttl, &seats, dynamic, published, now);
+            if moved || uncounted || forgotten {
                 reweighed.push(name.clone());
             }
-            !reports.over(now)
+            !over
         });
         for name in reweighed {
             state.touch(&name);
@@ -182,7 +193,7 @@ impl Publisher {
         let reports = self.reporting.contains_key(name);
         if !reports || !depends_on_traffic(&settings, instances.len()) {
             service.traffic = None;
-        } else if service.traffic.is_none() {
+        } else if service.traffic.is_none() && self.looks.room() > 0 {
             service.traffic = Some(Arc::new(Traffic::new(ttl, self.rng.next_u64())));
         }
         let parts = Parts {
@@ -213,11 +224,12 @@ impl Publisher {
         // Keys that move to a new instance bit by bit would move twice.
         let window = settings.slow_start.window();
         let window = window.filter(|_| settings.balance != Balance::ConsistentHash)?;
-        ramps.follow(before?, instances, settings.balance, window, now);
+        follow(&mut ramps, before?, instances, settings.balance, window, now);
         let next = ramps.next(window, now)?;
-        let factors = ramps.factors(instances, window, now);
+        let factor = |view: &InstanceView| ramps.factor(&view.instance.id, window, now);
+        let factors = instances.iter().map(factor).collect();
         self.ramping.insert(name.clone(), (ramps, next));
-        factors
+        Some(factors)
     }
 }
 

@@ -1,96 +1,54 @@
-//! Who of a service is new, and so starts slowly.
+//! What slow start makes of the weights of a service, and who of its instances is new.
 //!
 //! New is who could not be answered in the view before and can now: registered, or back from what
-//! made it unusable. Nobody is new at the start of the process. The publisher keeps one of these
-//! for each service with a slow start.
+//! made it unusable. Nobody is new at the start of the process, nor is who was there then and has
+//! had its first check since.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::slow_start::{WHOLE, factor, next_step};
-use crate::model::{Balance, InstanceId, Millis, Tier};
-use crate::registry::view::{InstanceView, ServiceView};
+use crate::balance::ramps::{Ramps, Usable};
+use crate::balance::slow_start::WHOLE;
+use crate::model::{Balance, Millis};
+use crate::registry::instance::InstanceView;
+use crate::registry::view::ServiceView;
 
-/// The new instances of one service, and since when they are.
-#[derive(Debug, Default)]
-pub(crate) struct Ramps(BTreeMap<InstanceId, Millis>);
-
-impl Ramps {
-    /// Takes in who is in `instances`, which are sorted by id. None of them is in panic.
-    ///
-    /// Those of a tier that is new for more than half of its weight are new no longer: the others
-    /// could not carry what is kept from them.
-    pub(crate) fn follow(
-        &mut self,
-        before: &ServiceView,
-        instances: &Arc<[InstanceView]>,
-        balance: Balance,
-        window: Duration,
-        now: Millis,
-    ) {
-        if !Arc::ptr_eq(&before.instances, instances) || before.panic.is_some() {
-            self.note_new(before, instances, now);
-        }
-        let usable = |id: &InstanceId| {
-            let found = instances.binary_search_by(|view| view.instance.id.cmp(id));
-            found.is_ok_and(|at| instances[at].usable())
-        };
-        self.0.retain(|id, since| factor(*since, now, window) < WHOLE && usable(id));
-        if self.0.is_empty() {
-            return;
-        }
-        let mut tiers: BTreeMap<Tier, (u64, u64)> = BTreeMap::new();
-        for view in instances.iter().filter(|view| view.usable()) {
-            let weight = match balance {
-                Balance::RoundRobin => 1,
-                Balance::Random
-                | Balance::WeightedRoundRobin
-                | Balance::LeastConnections
-                | Balance::ConsistentHash => u64::from(view.instance.weight.get()),
-            };
-            let (new, all) = tiers.entry(view.instance.tier).or_default();
-            *new += if self.0.contains_key(&view.instance.id) { weight } else { 0 };
-            *all += weight;
-        }
-        tiers.retain(|_, (new, all)| *new * 2 > *all);
-        if !tiers.is_empty() {
-            for view in instances.iter().filter(|view| tiers.contains_key(&view.instance.tier)) {
-                self.0.remove(&view.instance.id);
-            }
-        }
+/// Takes into `ramps` who is in `instances`, which are sorted by id. None of them is in panic.
+pub(crate) fn follow(
+    ramps: &mut Ramps,
+    before: &ServiceView,
+    instances: &Arc<[InstanceView]>,
+    balance: Balance,
+    window: Duration,
+    now: Millis,
+) {
+    if !Arc::ptr_eq(&before.instances, instances) || before.panic.is_some() {
+        note_new(ramps, before, instances, now);
     }
+    let weight = |view: &InstanceView| match balance {
+        Balance::RoundRobin => 1,
+        Balance::Random
+        | Balance::WeightedRoundRobin
+        | Balance::LeastConnections
+        | Balance::ConsistentHash => u64::from(view.instance.weight.get()),
+    };
+    let usable = instances.iter().filter(|view| view.usable()).map(|view| Usable {
+        id: &view.instance.id,
+        tier: view.instance.tier,
+        weight: weight(view),
+    });
+    ramps.settle(usable, window, now);
+}
 
-    /// What each instance has of its weight, in thousandths; `None` when all have all of it.
-    pub(crate) fn factors(
-        &self,
-        instances: &[InstanceView],
-        window: Duration,
-        now: Millis,
-    ) -> Option<Box<[u16]>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let of = |view: &InstanceView| {
-            self.0.get(&view.instance.id).map_or(WHOLE, |since| factor(*since, now, window))
-        };
-        Some(instances.iter().map(of).collect())
-    }
-
-    /// When a weight grows next; `None` when none does.
-    pub(crate) fn next(&self, window: Duration, now: Millis) -> Option<Millis> {
-        (!self.0.is_empty()).then(|| next_step(now, window))
-    }
-
-    fn note_new(&mut self, before: &ServiceView, instances: &[InstanceView], now: Millis) {
-        let mut old = (0..).zip(&*before.instances).peekable();
-        for view in instances.iter().filter(|view| view.usable()) {
-            let id = &view.instance.id;
-            while old.next_if(|(_, old)| old.instance.id < *id).is_some() {}
-            let same = old.next_if(|(_, old)| old.instance.id == *id);
-            if !same.is_some_and(|(index, _)| before.answers(index)) {
-                self.0.insert(id.clone(), now);
-            }
+fn note_new(ramps: &mut Ramps, before: &ServiceView, instances: &[InstanceView], now: Millis) {
+    let mut old = (0..).zip(&*before.instances).peekable();
+    for view in instances.iter().filter(|view| view.usable()) {
+        let id = &view.instance.id;
+        while old.next_if(|(_, old)| old.instance.id < *id).is_some() {}
+        let same = old.next_if(|(_, old)| old.instance.id == *id);
+        let old = |(index, old): (u32, &InstanceView)| before.answers(index) || old.is_resumed();
+        if !same.is_some_and(old) {
+            ramps.note(id, now);
         }
     }
 }

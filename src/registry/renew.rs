@@ -3,10 +3,10 @@
 //! What their end does is `protect`'s.
 
 use crate::model::{InstanceId, Millis, ServiceName};
+use crate::registry::instance::InstanceView;
 use crate::registry::journal::EventKind;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::state::State;
-use crate::registry::view::InstanceView;
 
 impl State {
     /// Restarts the lease, counted from `from`. Says whether that is a change, as it is of an

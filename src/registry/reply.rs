@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
 use crate::registry::command::{Renewal, Renewed, Written};
+use crate::registry::instance::InstanceView;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::InstanceView;
 
 /// Who waits for a write, and for what.
 #[derive(Debug)]

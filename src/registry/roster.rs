@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::InstanceId;
-use crate::registry::view::InstanceView;
+use crate::registry::instance::InstanceView;
 
 /// Instances by id.
 #[derive(Default)]
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Admin, InstanceSpec, Revision};
-    use crate::registry::view::{Source, Vitals};
+    use crate::registry::instance::{Source, Vitals};
 
     fn view(id: u8, revision: u64) -> InstanceView {
         let spec: InstanceSpec = serde_json::from_str(r#"{"addresses":["10.0.0.1"]}"#).unwrap();

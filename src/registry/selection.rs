@@ -13,10 +13,11 @@ use crate::balance::pool::Member;
 use crate::balance::traffic::Asked;
 use crate::model::{AnswerMode, Instance, Locality, PortName, Protocol, SrvTiers};
 use crate::registry::addresses::{Addresses, Kept};
+use crate::registry::instance::InstanceView;
 use crate::registry::locality::Outlook;
 use crate::registry::pools::{Selector, Stock, member};
 use crate::registry::targets::Targets;
-use crate::registry::view::{InstanceView, index};
+use crate::registry::view::index;
 
 /// Which port SRV is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

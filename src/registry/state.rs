@@ -7,22 +7,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::balance::dynamic::Dynamic;
-use crate::balance::traffic::Traffic;
 use crate::model::{
-    Change, Checks, Declared, Image, Instance, InstanceId, Millis, OperatorState, Record, Revision,
-    ServiceName, Settings, SettingsPatch,
+    Change, Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName, Settings,
+    SettingsPatch,
 };
-use crate::registry::checks::adopted;
+use crate::registry::checks::{Occasion, adopted};
+use crate::registry::instance::{InstanceView, Source, Vitals};
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::op::{Key, Op};
 use crate::registry::overload::Overload;
-use crate::registry::panic::Panicking;
 use crate::registry::renew::start_lease;
-use crate::registry::roster::Roster;
-use crate::registry::view::{InstanceView, Source, Vitals};
+use crate::registry::service::Service;
 
 /// Everything registered and declared.
 pub(crate) struct State {
@@ -30,7 +27,7 @@ pub(crate) struct State {
     pub(crate) services: HashMap<ServiceName, Service, foldhash::fast::RandomState>,
     pub(crate) instances: usize,
     pub(crate) defaults: Settings,
-    forget_after: Duration,
+    pub(super) forget_after: Duration,
     /// What the file says, without what operators say.
     pub(super) declared: Arc<Declared>,
     pub(super) operators: HashMap<(ServiceName, InstanceId), OperatorState>,
@@ -47,133 +44,11 @@ pub(crate) struct State {
     pub(super) recovering: BTreeSet<ServiceName>,
     /// Whether too many leases of the registry ended together, and too few came back since.
     pub(super) widespread: bool,
-}
-
-/// One service and its instances.
-#[derive(Default)]
-pub(crate) struct Service {
-    pub(crate) revision: Revision,
-    /// What the file gives; `None` when the file does not declare it.
-    pub(crate) declared: Option<Box<SettingsPatch>>,
-    /// The override by API; `None` when there is none.
-    pub(crate) overrides: Option<Arc<SettingsPatch>>,
-    pub(crate) instances: Roster,
-    /// What loads reported make of weights; `None` until one was reported.
-    pub(crate) dynamic: Option<Box<Dynamic>>,
-    /// What queries show of its traffic; `None` where nothing depends on it.
-    pub(crate) traffic: Option<Arc<Traffic>>,
-    /// When it lost its last instance or was made without one.
-    pub(crate) empty_since: Millis,
-    /// `None` while health is believed.
-    pub(crate) panic: Option<Box<Panicking>>,
-    /// Until when caches may hold answers of a longer ttl than the service has now.
-    pub(crate) held_until: Millis,
-}
-
-impl Service {
-    /// Whether it stays known without instances.
-    pub(crate) fn is_declared(&self) -> bool {
-        self.declared.is_some() || self.overrides.is_some()
-    }
-
-    /// Whether nothing but time keeps it known.
-    fn is_idle(&self) -> bool {
-        self.instances.is_empty() && !self.is_declared()
-    }
-
-    /// Whether an instance of it may be answered, as readers were told last.
-    pub(crate) fn answers(&self, view: &InstanceView) -> bool {
-        self.panic.as_ref().map_or_else(|| view.usable(), |panic| panic.answers(view))
-    }
-
-    /// Notes that from `now` on `view` is not answered, if it `was`.
-    pub(crate) fn note_withdrawal(&self, was: bool, view: &InstanceView, now: Millis) {
-        if was && !self.answers(view) {
-            view.vitals.withdraw(now);
-        }
-    }
-
-    /// Notes that its settings were these until `now`.
-    pub(crate) fn note_settings(&mut self, before: &Settings, after: &Settings, now: Millis) {
-        if before.ttl > after.ttl {
-            self.held_until = self.held_until.max(now + before.ttl.get());
-        }
-    }
-
-    /// The settings in force: override, else file, else defaults, key by key.
-    pub(crate) fn settings(&self, defaults: &Settings) -> Settings {
-        let layers = [self.declared.as_deref(), self.overrides.as_deref()];
-        layers.into_iter().flatten().fold(defaults.clone(), |below, patch| below.patched(patch))
-    }
+    /// Whether all is there that was there before this process.
+    pub(super) begun: bool,
 }
 
 impl State {
-    /// The state that `image` stores, before anything is declared. Leases start at `now`.
-    pub(crate) fn new(image: Image, forget_after: Duration, now: Millis) -> Self {
-        let mut state = Self {
-            revision: image.revision.next(),
-            services: HashMap::default(),
-            instances: 0,
-            defaults: Settings::default(),
-            forget_after,
-            declared: Arc::default(),
-            operators: HashMap::new(),
-            leases: Leases::default(),
-            unstored: BTreeSet::new(),
-            events: Vec::new(),
-            touched: BTreeSet::new(),
-            overloads: BTreeMap::new(),
-            lapses: Lapses::default(),
-            recovering: BTreeSet::new(),
-            widespread: false,
-        };
-        state.operators.extend(image.operators.into_iter().map(|(s, i, o)| ((s, i), o)));
-        for (service, patch) in image.overrides {
-            state.apply(Op::Override { service, patch: Some(patch) }, now);
-        }
-        state.load(image.instances, now);
-        state
-    }
-
-    /// Takes in what is stored, which is in the order of names. Nobody watches yet, and so there
-    /// are no events.
-    fn load(&mut self, instances: Vec<(ServiceName, Record)>, now: Millis) {
-        let mut rest = instances.into_iter().peekable();
-        while let Some((service, first)) = rest.next() {
-            let others = std::iter::from_fn(|| rest.next_if(|(other, _)| *other == service));
-            let records = std::iter::once(first).chain(others.map(|(_, record)| record));
-            let checks = self.services.get(&service).map(|entry| entry.checks(&self.defaults));
-            let checks = checks.cloned().unwrap_or_default();
-            let loaded = |record| self.loaded(&service, record, &checks, now);
-            let views: Vec<InstanceView> = records.map(loaded).collect();
-            self.instances += views.len();
-            let entry = self.services.entry(service.clone()).or_default();
-            entry.revision = self.revision;
-            entry.instances = views.into();
-            self.touched.insert(service);
-        }
-    }
-
-    fn loaded(
-        &mut self,
-        service: &ServiceName,
-        record: Record,
-        checks: &Checks,
-        now: Millis,
-    ) -> InstanceView {
-        let view = InstanceView {
-            observed: adopted(None, &record.instance, checks, false, now),
-            instance: record.instance,
-            source: Source::Api,
-            generation: record.generation,
-            revision: self.revision,
-            lapsed: false,
-            vitals: Arc::new(Vitals::new()),
-        };
-        start_lease(&mut self.leases, service, &view, now);
-        view
-    }
-
     /// Applies `op` as part of the current revision. Says whether it changed anything.
     pub(crate) fn apply(&mut self, op: Op, now: Millis) -> bool {
         match op {
@@ -213,13 +88,6 @@ impl State {
     ) -> bool {
         let view = self.instance(service.as_str(), id.as_str());
         view.is_some_and(|view| view.generation == generation)
-    }
-
-    /// Counts who is not answered as taken out at `now`: before a restart they may have been in
-    /// answers.
-    pub(crate) fn withdraw_unusable(&self, now: Millis) {
-        let views = self.services.values().flat_map(|service| service.instances.iter());
-        views.filter(|view| !view.usable()).for_each(|view| view.vitals.withdraw(now));
     }
 
     /// Sets how long an undeclared service without instances stays known, from when it lost its
@@ -331,7 +199,8 @@ impl State {
         let vitals =
             before.as_ref().map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals));
         let checks = entry.checks(&self.defaults);
-        let observed = adopted(before.as_ref(), &instance, checks, registers, now);
+        let occasion = if registers { Occasion::Registration } else { Occasion::Change };
+        let observed = adopted(before.as_ref(), &instance, checks, occasion, now);
         self.instances += usize::from(before.is_none());
         let view = InstanceView {
             instance,
@@ -428,7 +297,7 @@ const SPARE_DEADLINES: usize = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Admin, InstanceSpec, LeaseTtl};
+    use crate::model::{Admin, Image, InstanceSpec, LeaseTtl};
 
     #[test]
     fn a_renewal_is_no_change_of_the_instance() {

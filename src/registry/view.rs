@@ -1,176 +1,30 @@
 //! What readers see: one immutable view a service, published as a whole whenever it changes.
 //!
-//! Readers never wait: a lookup is one wait-free map read. What changes without a new view (the
-//! end of a lease, load) lives in atomics that all views of an instance share.
+//! A view never changes. What changes without a new one (the end of a lease, load) lives in atomics
+//! that all views of an instance share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rand::Rng;
 
 use crate::balance::hash::instance_hash;
-use crate::balance::meter::{LazyMeter, Meter};
 use crate::balance::owners::Owners;
 use crate::balance::pool::Ask;
 use crate::balance::traffic::Traffic;
 use crate::model::{
-    Admin, Instance, InstanceId, Load, Locality, Millis, PortName, Protocol, Revision, ServiceName,
-    Settings, SettingsPatch, SrvTiers, Status,
+    Instance, InstanceId, Locality, Millis, PortName, Protocol, Revision, ServiceName, Settings,
+    SettingsPatch, SrvTiers,
 };
 use crate::registry::addresses::Addresses;
-use crate::registry::by_name::{ByName, Pinned};
-use crate::registry::checks::CheckView;
-use crate::registry::index::{Index, Owner, ServiceType};
+use crate::registry::instance::InstanceView;
 use crate::registry::lull::Lull;
-use crate::registry::observed::{Findings, Observed};
+use crate::registry::observed::Findings;
 use crate::registry::panic::Panic;
 use crate::registry::pools::{Pools, Selected, Selector, Stock};
 use crate::registry::ramps::Ramp;
 use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
-
-/// Who says that an instance exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Registered by API.
-    Api,
-    /// Declared in the configuration file.
-    File,
-}
-
-/// An instance as it is now. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct InstanceView {
-    /// Its fields; for a declared one with the operator's admin and status in their place.
-    pub instance: Arc<Instance>,
-    /// Who says that it exists.
-    pub source: Source,
-    /// Handed out to the client that registered it; 0 for a declared one.
-    pub generation: u64,
-    /// The revision of its last change.
-    pub revision: Revision,
-    /// Its lease ended; only declared instances outlive that.
-    pub lapsed: bool,
-    /// What this server found out about it; `None` when that is nothing.
-    pub observed: Option<Arc<Observed>>,
-    /// What changes without a new view.
-    pub vitals: Arc<Vitals>,
-}
-
-impl InstanceView {
-    /// Whether it may be answered.
-    #[must_use]
-    pub fn usable(&self) -> bool {
-        !self.lapsed
-            && self.instance.admin == Admin::Enabled
-            && self.instance.status != Status::Critical
-            && self.observed.iter().all(|observed| observed.reasons().next().is_none())
-    }
-
-    /// Why it is not usable; empty when it is.
-    #[must_use]
-    pub fn reasons(&self) -> Vec<&'static str> {
-        let admin = match self.instance.admin {
-            Admin::Enabled => None,
-            Admin::Draining => Some("draining"),
-            Admin::Disabled => Some("disabled"),
-        };
-        let status = (self.instance.status == Status::Critical).then_some("critical");
-        let lease = self.lapsed.then_some("lease expired");
-        let found = self.observed.iter().flat_map(|observed| observed.reasons());
-        [lease, admin, status].into_iter().flatten().chain(found).collect()
-    }
-
-    /// Its checks and what they say.
-    #[must_use]
-    pub fn checks(&self) -> &[CheckView] {
-        self.observed.as_deref().map_or(&[], |observed| &observed.checks)
-    }
-
-    /// Takes note of a heartbeat that was read `at` this time.
-    pub(crate) fn hear(&self, at: Millis) {
-        self.checks().iter().for_each(|view| view.hear(at));
-    }
-
-    /// Makes the last heartbeat one that came `at` this time, if any came.
-    pub(crate) fn hear_again(&self, at: Millis) {
-        let heard = self.checks().iter().filter(|view| view.latest.at().is_some());
-        heard.for_each(|view| view.hear(at));
-    }
-
-    /// What is left of its lease; `None` when it has none.
-    #[must_use]
-    pub fn remaining(&self, now: Millis) -> Option<Duration> {
-        self.vitals.deadline().map(|deadline| deadline.since(now))
-    }
-
-    /// Its last load report.
-    #[must_use]
-    pub fn load(&self) -> Option<Load> {
-        self.vitals.meter.reported().map(|report| report.load)
-    }
-}
-
-/// The part of an instance that heartbeats move: shared by all its views, read without waiting.
-#[derive(Debug)]
-pub struct Vitals {
-    deadline: AtomicU64,
-    scheduled: AtomicU64,
-    withdrawn: AtomicU64,
-    pub(crate) meter: LazyMeter,
-}
-
-impl Vitals {
-    pub(crate) fn new() -> Self {
-        let never = || AtomicU64::new(Millis::NEVER.0);
-        Self {
-            deadline: never(),
-            scheduled: never(),
-            withdrawn: AtomicU64::new(0),
-            meter: LazyMeter::default(),
-        }
-    }
-
-    /// Its load, and what was handed out since it was reported.
-    #[must_use]
-    pub fn meter(&self) -> &Arc<Meter> {
-        self.meter.meter()
-    }
-
-    /// When the lease ends; `None` without one.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Millis> {
-        let deadline = Millis(self.deadline.load(Ordering::Relaxed));
-        (deadline != Millis::NEVER).then_some(deadline)
-    }
-
-    pub(crate) fn set_deadline(&self, deadline: Option<Millis>) {
-        self.deadline.store(deadline.unwrap_or(Millis::NEVER).0, Ordering::Relaxed);
-    }
-
-    /// When it was last taken out of the answers; zero when it never was in any.
-    pub(crate) fn withdrawn(&self) -> Millis {
-        Millis(self.withdrawn.load(Ordering::Relaxed))
-    }
-
-    /// Notes that from `now` on it is not answered.
-    pub(crate) fn withdraw(&self, now: Millis) {
-        self.withdrawn.store(now.0, Ordering::Relaxed);
-    }
-
-    /// When the timer looks at this lease next. Only the engine reads and writes it.
-    pub(crate) fn scheduled(&self) -> Millis {
-        Millis(self.scheduled.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set_scheduled(&self, at: Millis) {
-        self.scheduled.store(at.0, Ordering::Relaxed);
-    }
-}
 
 /// A service as it is now.
 #[derive(Debug)]
@@ -440,90 +294,6 @@ pub(crate) struct Parts {
     pub(crate) panic: Option<Box<Panic>>,
     pub(crate) ramp: Option<Box<Ramp>>,
     pub(crate) traffic: Option<Arc<Traffic>>,
-}
-
-/// The views of all services. Readers look up by name; only the engine publishes.
-#[derive(Debug)]
-pub struct Views {
-    services: ByName,
-    index: Index,
-    revision: AtomicU64,
-}
-
-impl Views {
-    pub(crate) fn new() -> Self {
-        Self { services: ByName::default(), index: Index::default(), revision: AtomicU64::new(0) }
-    }
-
-    /// Calls `read` with the view of the service `name`, without waiting and without touching a
-    /// shared reference count. `read` must not block.
-    pub fn read<R>(&self, name: &str, read: impl FnOnce(Option<&ServiceView>) -> R) -> R {
-        read(self.pin().view(name.as_bytes()))
-    }
-
-    /// The views for several lookups.
-    #[must_use]
-    pub fn pin(&self) -> Pinned<'_> {
-        self.services.pin()
-    }
-
-    /// The view of the service `name`, to keep.
-    #[must_use]
-    pub fn service(&self, name: &str) -> Option<Arc<ServiceView>> {
-        self.services.get(name.as_bytes())
-    }
-
-    /// All views, in no order. Each is consistent; together they are only nearly of one time.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<ServiceView>> {
-        self.services.all()
-    }
-
-    /// Calls `read` with the types of service that there are, sorted; of very many the first, more
-    /// than a reply can hold.
-    pub fn read_types<R>(&self, read: impl FnOnce(&[ServiceType]) -> R) -> R {
-        self.index.types(read)
-    }
-
-    /// Calls `read` with the instances that have `address`, usable or not, sorted; of very many the
-    /// first, more than a reply can hold; none when it is in no range that is looked up. They may be gone from their service's view by now.
-    pub fn read_owners<R>(&self, address: IpAddr, read: impl FnOnce(&[Owner]) -> R) -> R {
-        self.index.owners(address, read)
-    }
-
-    /// How many services are known.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.services.len()
-    }
-
-    /// Whether no service is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The registry's revision: every change up to it is visible.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        Revision(self.revision.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(crate) fn publish(&self, view: ServiceView) {
-        self.services.insert(view);
-    }
-
-    pub(crate) fn forget(&self, name: &ServiceName) {
-        self.services.remove(name);
-    }
-
-    pub(crate) fn set_revision(&self, revision: Revision) {
-        self.revision.store(revision.0, Ordering::Release);
-    }
 }
 
 /// Among how many instances the first lease to end is looked for.

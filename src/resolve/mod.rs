@@ -304,7 +304,7 @@ impl Asker<'_> {
     }
 
     /// As [`Asker::ask`], for a pool that may count who asks.
-    #[inline]
+    #[inline(always)]
     fn ask_of(&self, view: &ServiceView, pool: &Pool, fit: usize) -> Ask {
         let by_client = by_client(view, pool.mode());
         let ask = self.ask(fit, by_client);
@@ -342,18 +342,26 @@ fn by_client(view: &ServiceView, mode: AnswerMode) -> bool {
 
 /// min(service ttl, shortest remaining lease) in whole seconds, rounded down, at least 1 unless the
 /// service's ttl is 0.
-#[inline]
+#[inline(always)]
 fn ttl(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis) -> u32 {
     let configured = view.settings.ttl;
     if configured == RecordTtl::ZERO {
-        return 0;
+        0
+    } else if view.leases_outlast_records(now) {
+        seconds(configured.get())
+    } else {
+        seconds(shortest(view, instances, now))
     }
-    let seconds = |ttl: Duration| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1);
-    if view.leases_outlast_records(now) {
-        return seconds(configured.get());
-    }
+}
+
+#[inline(never)]
+fn shortest(view: &ServiceView, instances: impl IntoIterator<Item = u32>, now: Millis) -> Duration {
     let leases = instances.into_iter().map(|i| &view.instances[i as usize]);
     // A declared instance whose lease is over is still there; nothing of it runs out.
     let leases = leases.filter(|v| !v.lapsed).filter_map(|v| v.remaining(now));
-    seconds(leases.fold(configured.get(), Duration::min))
+    leases.fold(view.settings.ttl.get(), Duration::min)
+}
+
+fn seconds(ttl: Duration) -> u32 {
+    u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1)
 }

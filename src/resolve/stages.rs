@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::{Millis, Status};
+use crate::model::Millis;
 use crate::registry::ServiceView;
 
 /// What each stage made of one instance.
@@ -14,10 +14,12 @@ pub struct Stages {
     pub lease: bool,
     /// What is left of the lease, in milliseconds; `None` without one.
     pub expires_in_ms: Option<u64>,
-    /// What it says of itself.
-    pub status: Status,
+    /// What it says of itself, or "suspect" where its lease ended with too many others.
+    pub status: &'static str,
     /// Whether it may be answered by lease, operator and health. A panic does not change this.
     pub usable: bool,
+    /// Why it may not; empty when it may.
+    pub health: Vec<&'static str>,
     /// Whether it may be answered in spite of health, or not at all, since the service is in panic.
     pub panic: bool,
     /// Its tier.
@@ -64,8 +66,9 @@ impl Stages {
         Self {
             lease: !own.lapsed,
             expires_in_ms: own.remaining(now).map(millis),
-            status: own.instance.status,
+            status: own.suspect().map_or(own.instance.status.as_str(), |_| "suspect"),
             usable: own.usable(),
+            health: own.reasons(),
             panic: view.panic.is_some() && view.answers(index) != own.usable(),
             tier: own.instance.tier.get(),
             active,

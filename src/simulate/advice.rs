@@ -20,6 +20,8 @@ pub struct Advice {
     pub reasons: Vec<String>,
     /// Each algorithm at other TTLs.
     pub by_ttl: Vec<Trial>,
+    /// What is advised at other TTLs, where that is none of these.
+    pub advised_by_ttl: Vec<Trial>,
     /// The algorithm with other numbers of instances in an answer.
     pub by_max_answers: Vec<Trial>,
 }
@@ -46,31 +48,52 @@ pub fn advise(plan: &Plan, trials: &[Trial], runner: &Runner<'_>) -> Option<Advi
         service.max_answers = chosen.service.max_answers;
         reasons.push(of_spread(plan, chosen, &others));
     }
+    // What looked clever may only have made up for answers that hold too few.
+    if service != best.service {
+        let as_wide = |asked: &Service| Service { max_answers: service.max_answers, ..*asked };
+        let simpler = asked.iter().filter(|asked| simplicity(asked) < simplicity(&service));
+        let wide: Vec<Service> = simpler.chain([&service]).map(as_wide).collect();
+        let trials = sweep(&shorter, runner, wide);
+        if let Some(simplest) = self::best(&trials).filter(|trial| trial.service != service) {
+            let needless = of_weights(&service);
+            reasons.retain(|reason| Some(reason) != needless.as_ref());
+            reasons.push(of_simpler(simplest, &trials));
+            service = simplest.service;
+            reasons.extend(of_weights(&service));
+        }
+    }
     if plan.clients.stub.srv() {
         reasons.push(SRV.to_owned());
     }
 
-    let at_ttls = sweep(&shorter, runner, at_each_ttl(&shorter, service));
+    let services = at_each_ttl(&shorter, service);
+    let advised_by_ttl = if service == best.service {
+        Vec::new()
+    } else {
+        sweep(&shorter, runner, services.iter().copied())
+    };
+    let at_ttls = by_ttl.iter().chain(&advised_by_ttl);
+    let at_ttls = at_ttls.filter(|trial| services.contains(&trial.service));
     let seconds = |service: &Service| i64::try_from(service.ttl.get().as_secs()).unwrap_or(0);
     // Many a cache keeps what says 0 for seconds: nothing should depend on it unasked.
     let lasting = |trial: &&Trial| trial.service.ttl > RecordTtl::ZERO;
     let unasked = service.ttl > RecordTtl::ZERO && plan.caches.resolvers > 0;
     let (at_some, at_none): (Vec<Trial>, Vec<Trial>) =
-        at_ttls.iter().cloned().partition(|trial| !unasked || lasting(&trial));
+        at_ttls.cloned().partition(|trial| !unasked || lasting(&trial));
     if let Some((chosen, mut others)) = choose(&at_some, &service, seconds) {
         others.extend(&at_none);
         service.ttl = chosen.service.ttl;
         reasons.push(of_ttl(plan, chosen, &others));
     }
     reasons.push(of_death(plan));
-    Some(Advice { service, reasons, by_ttl, by_max_answers })
+    Some(Advice { service, reasons, by_ttl, advised_by_ttl, by_max_answers })
 }
 
 /// How many simulations [`advise`] makes of one seed, at most, and how many requests each has.
 #[must_use]
 pub fn work(plan: &Plan, services: usize) -> (usize, u64) {
     (
-        services * (TTLS.len() + 1) + MAX_ANSWERS.len() + TTLS.len() + 2,
+        services * (TTLS.len() + 2) + MAX_ANSWERS.len() + TTLS.len() + 2,
         shorter(plan).clients.requests,
     )
 }
@@ -119,7 +142,12 @@ fn at_each_max_answers(service: Service, servers: usize) -> Vec<Service> {
 /// The simplest of those that are as good as the best.
 fn best(trials: &[Trial]) -> Option<&Trial> {
     let good = good(trials);
-    good.into_iter().min_by_key(|trial| SIMPLEST.iter().position(|s| *s == trial.service.label()))
+    good.into_iter().min_by_key(|trial| simplicity(&trial.service))
+}
+
+/// The less, the simpler.
+fn simplicity(service: &Service) -> Option<usize> {
+    SIMPLEST.iter().position(|label| *label == service.label())
 }
 
 /// What was asked for when it is as good as the best, else the good one that `preferred` puts
@@ -170,6 +198,18 @@ fn of_algorithms(best: &Trial, trials: &[Trial]) -> String {
     )
 }
 
+fn of_simpler(simplest: &Trial, trials: &[Trial]) -> String {
+    let (label, most) = (simplest.service.label(), simplest.service.max_answers.get());
+    let others = trials.iter().filter(|trial| *trial != simplest);
+    let others: Vec<String> =
+        others.map(|trial| format!("{} {}", trial.service.label(), ms(trial.p99()))).collect();
+    format!(
+        "With max_answers {most} {label} is as good and simpler: p99 {}; {}.",
+        ms(simplest.p99()),
+        others.join(", ")
+    )
+}
+
 fn of_weights(service: &Service) -> Option<String> {
     match service.balance {
         Balance::WeightedRoundRobin if service.reports => Some(
@@ -192,15 +232,17 @@ fn of_spread(plan: &Plan, chosen: &Trial, others: &[&Trial]) -> String {
     let worst = others.iter().max_by(|a, b| a.p99().total_cmp(&b.p99()));
     let worst = worst
         .filter(|worst| worst.p99() > chosen.p99() * NEAR)
-        .map(|worst| format!("; with {} it would be {}", worst.shape().1, ms(worst.p99())));
+        .map(|worst| format!("; with {} p99 would be {}", worst.shape().1, ms(worst.p99())));
     let mut said = format!(
-        "{k} instances in an answer: p99 {}{}.",
+        "With max_answers {} an answer of {} holds {k} instances: p99 {}{}.",
+        chosen.service.max_answers.get(),
+        chosen.service.label(),
         ms(chosen.p99()),
         worst.unwrap_or_default()
     );
     if let Some((share, needed)) = needed(plan).filter(|_| chosen.service.ttl > RecordTtl::ZERO) {
         said += &format!(
-            " Behind caches this number matters more than the algorithm: the largest resolver \
+            " Behind caches their number matters more than the algorithm: the largest resolver \
              carries {:.1} % of the requests and wants {needed:.1} instances to spread them over, \
              s n u / (1 - u (1 - s)), and twice as many for the tail.",
             share * 100.0

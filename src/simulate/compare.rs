@@ -76,21 +76,23 @@ fn numbered<'r, T>(runs: &'r [T], next: &AtomicUsize) -> Option<(usize, &'r T)> 
     runs.get(number).map(|run| (number, run))
 }
 
-/// The middle of what the seeds gave, and how far they were apart.
+/// The middle of what the seeds gave, and how far it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// Half of the seeds gave at most this.
     pub median: f64,
-    /// The least.
+    /// From 6 seeds on the median of all there could be is over this, and under `high`, with a
+    /// confidence of 95 %. With fewer it is the least.
     pub low: f64,
-    /// The most.
+    /// With fewer than 6 seeds the most.
     pub high: f64,
 }
 
 impl Spread {
     fn of(mut numbers: Vec<f64>) -> Option<Self> {
         numbers.sort_by(f64::total_cmp);
-        let (low, high) = (*numbers.first()?, *numbers.last()?);
+        let cut = beyond(numbers.len());
+        let (low, high) = (*numbers.get(cut)?, *numbers.get(numbers.len() - 1 - cut)?);
         let half = numbers.len() / 2;
         let even = numbers.len().is_multiple_of(2);
         let median = if even { (numbers[half - 1] + numbers[half]) / 2.0 } else { numbers[half] };
@@ -98,11 +100,28 @@ impl Spread {
     }
 }
 
+/// How many of `n` sorted numbers are left out on either side, so that those that stay hold the
+/// median of their distribution with a confidence of 95 %, whatever that is: each is below it with a
+/// chance of one half.
+fn beyond(n: usize) -> usize {
+    let (mut cut, mut chance, mut tail) =
+        (0, 0.5_f64.powi(i32::try_from(n).unwrap_or(i32::MAX)), 0.0);
+    while cut < n / 2 {
+        tail += chance;
+        if tail > 0.025 {
+            break;
+        }
+        chance *= (n - cut) as f64 / (cut + 1) as f64;
+        cut += 1;
+    }
+    cut.saturating_sub(1)
+}
+
 /// A figure by name.
 pub type Figure = (&'static str, fn(&Figures) -> Option<f64>);
 
 /// Every figure that a run is judged by.
-pub const FIGURES: [Figure; 13] = [
+pub const FIGURES: [Figure; 16] = [
     ("p50_ms", |f| Some(f.p50_ms)),
     ("p99_ms", |f| Some(f.p99_ms)),
     ("p999_ms", |f| Some(f.p999_ms)),
@@ -112,8 +131,11 @@ pub const FIGURES: [Figure; 13] = [
     ("utilisation_stdev", |f| Some(f.utilisation_stdev)),
     ("jain", |f| Some(f.jain)),
     ("stale", |f| Some(f.stale)),
+    ("stale_s", |f| f.stale_s),
+    ("moves", |f| Some(f.moves)),
     ("errors", |f| Some(f.errors)),
     ("dns_qps", |f| Some(f.dns_qps)),
+    ("answer_bytes", |f| Some(f.answer_bytes)),
     ("settle_s", |f| f.settle_s),
     ("weight_swing", |f| Some(f.weight_swing)),
 ];
@@ -206,5 +228,19 @@ struct All<'t>(&'t Trial);
 impl Serialize for All<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(FIGURES.into_iter().map(|(name, of)| (name, self.0.figure(of))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_six_seeds_on_the_median_has_an_interval() {
+        assert_eq!([0, 1, 3, 5, 6, 9, 20, 100].map(beyond), [0, 0, 0, 0, 0, 1, 5, 39]);
+
+        let spread = Spread::of((1..=20).rev().map(f64::from).collect());
+        assert_eq!(spread, Some(Spread { median: 10.5, low: 6.0, high: 15.0 }));
+        assert_eq!(Spread::of(Vec::new()), None);
     }
 }

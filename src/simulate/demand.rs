@@ -75,6 +75,14 @@ impl ServiceSpread {
         match self {
             Self::Fixed => 1.0,
             Self::Exponential => exponential(rng),
+            // 0.9 x 1/1.9 + 0.1 x 10/1.9 is 1.
+            Self::Bimodal => {
+                if rng.random::<f64>() < 0.1 {
+                    10.0 / 1.9
+                } else {
+                    1.0 / 1.9
+                }
+            }
             Self::Lognormal => (SIGMA * normal(rng) - SIGMA * SIGMA / 2.0).exp(),
         }
     }

@@ -11,10 +11,12 @@ use crate::balance::dynamic::Dynamic;
 use crate::balance::in_force::{Reports, Seat, in_force, moved};
 use crate::balance::meter::LazyMeter;
 use crate::balance::pool::{Ask, Member, Pool, PoolSpec};
+use crate::balance::ramps::{Ramps, Usable};
+use crate::balance::slow_start;
 use crate::balance::traffic::{Asked, Stream, Traffic};
 use crate::balance::weights::srv_weights;
 use crate::model::{
-    AnswerMode, Balance, HotKeyReplicas, InstanceId, Load, Millis, RecordTtl, SrvWeightMax,
+    AnswerMode, Balance, HotKeyReplicas, InstanceId, Load, Millis, RecordTtl, SrvWeightMax, Tier,
 };
 use crate::simulate::plan::Service;
 use crate::simulate::resolver::Record;
@@ -30,7 +32,11 @@ pub(super) struct NameServer<'p> {
     dynamic: Option<Box<Dynamic>>,
     reports: Option<Reports>,
     traffic: Arc<Traffic>,
-    /// The weights in force of those that are registered.
+    /// Who is new, and when the next weight grows.
+    ramps: (Ramps, Option<Millis>),
+    /// The weights of those that are registered, before what slow start makes of them.
+    balanced: Vec<u32>,
+    /// The weights in force.
     weights: Vec<u32>,
     served: Served,
     rng: SmallRng,
@@ -43,6 +49,8 @@ struct Registrant {
     base: u16,
     meter: LazyMeter,
     registered: bool,
+    /// How many were in its place before.
+    replaced: u32,
 }
 
 impl Registrant {
@@ -66,13 +74,14 @@ impl<'p> NameServer<'p> {
     pub(super) fn new(service: &'p Service, srv: bool, servers: &[(u16, bool)], seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let registrant = |(i, &(base, registered)): (usize, &(u16, bool))| Registrant {
-            id: InstanceId::new(&format!("web-{i}")).expect("a legal id"),
+            id: id(i, 0),
             base: if service.weighted { base } else { 1 },
             meter: LazyMeter::default(),
             registered,
+            replaced: 0,
         };
         let traffic = Arc::new(Traffic::new(service.ttl.get(), rng.next_u64()));
-        let served = Served::new(service, srv, Vec::new(), Vec::new(), &mut rng);
+        let served = Served::new(service, service.balance, srv, Vec::new(), Vec::new(), &mut rng);
         let mut server = Self {
             service,
             srv,
@@ -80,6 +89,8 @@ impl<'p> NameServer<'p> {
             dynamic: None,
             reports: None,
             traffic,
+            ramps: Default::default(),
+            balanced: Vec::new(),
             weights: Vec::new(),
             served,
             rng,
@@ -122,11 +133,22 @@ impl<'p> NameServer<'p> {
         }));
     }
 
-    /// A server registers.
+    /// A server registers. One that is registered stays what it is.
     pub(super) fn register(&mut self, server: usize, now: Millis) {
         let registrant = &mut self.registrants[server];
-        (registrant.registered, registrant.meter) = (true, LazyMeter::default());
-        self.build(now);
+        if !registrant.registered {
+            (registrant.registered, registrant.meter) = (true, LazyMeter::default());
+            self.ramps.0.note(&registrant.id, now);
+            self.build(now);
+        }
+    }
+
+    /// Another server registers in the place of one that is gone.
+    pub(super) fn replace(&mut self, server: usize, now: Millis) {
+        let registrant = &mut self.registrants[server];
+        registrant.replaced += 1;
+        registrant.id = id(server, registrant.replaced);
+        self.register(server, now);
     }
 
     /// A server is gone, by its own word or because its lease is over.
@@ -153,22 +175,33 @@ impl<'p> NameServer<'p> {
         }
     }
 
-    /// Looks whether weights have moved with the load, and then answers by the new ones.
+    /// Looks whether weights have moved with the load, or with the age of who is new, and then answers
+    /// by the new ones.
     pub(super) fn weigh(&mut self, now: Millis) {
-        if !self.reports.as_mut().is_some_and(|reports| reports.look(now)) {
-            return;
-        }
-        let Service { balance, ttl, .. } = *self.service;
-        let seats = seats(&self.registrants);
-        if moved(balance, ttl, &seats, &mut self.dynamic, Some(&self.weights), now) {
+        let grown = self.ramps.1.is_some_and(|next| next <= now);
+        if grown | self.moved(now) {
             self.build(now);
         }
+    }
+
+    fn moved(&mut self, now: Millis) -> bool {
+        let seats = seats(&self.registrants);
+        let Service { balance, ttl, .. } = *self.service;
+        self.reports.as_mut().is_some_and(|reports| reports.look(seats.len(), now))
+            && moved(balance, ttl, &seats, &mut self.dynamic, Some(&self.balanced), now)
     }
 
     fn build(&mut self, now: Millis) {
         let Service { balance, ttl, .. } = *self.service;
         let seats = seats(&self.registrants);
-        self.weights = in_force(balance, ttl, &seats, self.dynamic.as_deref(), now);
+        self.balanced = in_force(balance, ttl, &seats, self.dynamic.as_deref(), now);
+        self.weights.clone_from(&self.balanced);
+        let growing = self.grow(now);
+        // Each in turn has no weights: while some grow it is a schedule.
+        let balance = match balance {
+            Balance::RoundRobin if growing => Balance::WeightedRoundRobin,
+            usual => usual,
+        };
         let weighed = registered(&self.registrants).zip(&self.weights);
         let members = (0..).zip(weighed).map(|(unit, (registrant, &weight))| Member {
             id: registrant.id.as_str(),
@@ -180,15 +213,38 @@ impl<'p> NameServer<'p> {
         let members = members.collect();
         let servers = (0..).zip(&self.registrants).filter(|(_, registrant)| registrant.registered);
         let servers = servers.map(|(server, _)| server).collect();
-        let served = Served::new(self.service, self.srv, members, servers, &mut self.rng);
+        let served = Served::new(self.service, balance, self.srv, members, servers, &mut self.rng);
         let asked = if self.srv { Asked::Other } else { Asked::V4 };
         self.served = served.counting(Stream::new(&self.traffic, asked));
+    }
+
+    /// Makes of the weights what they are while some are new, and says whether any is.
+    fn grow(&mut self, now: Millis) -> bool {
+        let Service { balance, slow_start, .. } = *self.service;
+        let window = slow_start.window().filter(|_| balance != Balance::ConsistentHash);
+        let Some(window) = window else { return false };
+        let weight = |one: &Registrant| if balance == Balance::RoundRobin { 1 } else { one.base };
+        let usable = registered(&self.registrants).map(|one| Usable {
+            id: &one.id,
+            tier: Tier::default(),
+            weight: weight(one).into(),
+        });
+        let (ramps, next) = &mut self.ramps;
+        ramps.settle(usable, window, now);
+        *next = ramps.next(window, now);
+        let factor = |one: &Registrant| ramps.factor(&one.id, window, now);
+        let factors: Vec<u16> = registered(&self.registrants).map(factor).collect();
+        if next.is_some() {
+            slow_start::scale(&mut self.weights, &factors);
+        }
+        next.is_some()
     }
 }
 
 impl Served {
     fn new(
         service: &Service,
+        balance: Balance,
         asked_for_srv: bool,
         members: Vec<Member<'_>>,
         servers: Vec<u32>,
@@ -202,7 +258,7 @@ impl Served {
         let spec = PoolSpec {
             records: vec![1; members.len()],
             members,
-            balance: service.balance,
+            balance,
             answer: if asked_for_srv { AnswerMode::All } else { service.answer },
             cached: service.ttl > RecordTtl::ZERO,
             max_answers: service.max_answers.get(),
@@ -213,6 +269,12 @@ impl Served {
     fn counting(self, stream: Stream) -> Self {
         Self { pool: self.pool.counting(stream, HotKeyReplicas::default().get()), ..self }
     }
+}
+
+/// The id of the server in a place, when so many were there before.
+fn id(place: usize, replaced: u32) -> InstanceId {
+    let id = if replaced == 0 { format!("web-{place}") } else { format!("web-{place}-{replaced}") };
+    InstanceId::new(&id).expect("a legal id")
 }
 
 fn registered(registrants: &[Registrant]) -> impl Iterator<Item = &Registrant> {

@@ -45,10 +45,18 @@ pub struct Figures {
     pub jain: f64,
     /// Tries that went to a server that was not there.
     pub stale: f64,
+    /// Seconds from the first fault until under 1 % of the tries went to such servers, for good; none
+    /// where they never were more.
+    pub stale_s: Option<f64>,
+    /// The share of the requests that went to another server than the one before them that came
+    /// through the same resolver, or of the same client.
+    pub moves: f64,
     /// The share of the requests that failed.
     pub errors: f64,
     /// Queries that name servers answered, per second.
     pub dns_qps: f64,
+    /// The mean size of a DNS answer, for `web.service.local`.
+    pub answer_bytes: f64,
     /// Seconds from the first fault until nine tenths of its effect on shares is there; none where
     /// it has no effect.
     pub settle_s: Option<f64>,

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, Weight};
+use crate::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, SlowStart, Weight};
 use crate::simulate::cast;
 use crate::simulate::scenario::Scenario;
 
@@ -95,6 +95,8 @@ pub enum ServiceSpread {
     Exponential,
     /// Lognormal with a sigma of 1.2: few are very long.
     Lognormal,
+    /// One in ten takes ten times as long as the others.
+    Bimodal,
 }
 
 /// What a client makes of an answer.
@@ -105,6 +107,8 @@ pub enum Stub {
     First,
     /// Takes any address.
     Random,
+    /// Takes the address that is nearest to its own, as RFC 6724 has it, whatever the order.
+    Nearest,
     /// Draws among SRV records as RFC 2782 says.
     Srv,
     /// Draws among SRV records as HAProxy reads them: by weight / 256, whatever the priority.
@@ -146,6 +150,8 @@ pub struct Service {
     pub max_answers: MaxAnswers,
     /// TTL of the records.
     pub ttl: RecordTtl,
+    /// How long the weight of a new instance grows.
+    pub slow_start: SlowStart,
 }
 
 impl Plan {
@@ -153,7 +159,7 @@ impl Plan {
     #[must_use]
     pub fn rate(&self) -> f64 {
         let fleet = &self.fleet;
-        let working = self.scenario.working_at_first(fleet.speeds.len());
+        let working = self.scenario.always_working(fleet.speeds.len());
         let speed: f64 = fleet.speeds[..working].iter().sum();
         let work = cast::seconds(fleet.service_time.0);
         self.clients.load * speed * f64::from(fleet.workers) / work

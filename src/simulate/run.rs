@@ -36,7 +36,11 @@ struct Run<'p> {
     name_servers: Vec<NameServer<'p>>,
     servers: Vec<Server>,
     leases: Vec<Lease>,
+    /// Whose heartbeats get lost.
+    cut: Vec<bool>,
     silent: bool,
+    /// Where each asker went last.
+    last: Vec<Option<usize>>,
     agenda: Agenda,
     tally: Tally,
     rng: SmallRng,
@@ -64,14 +68,17 @@ impl<'p> Run<'p> {
             .map(|_| NameServer::new(service, srv, &seats, rng.next_u64()))
             .collect();
         let group = plan.scenario.group(n);
+        let askers = askers(plan, &mut rng);
         let mut run = Self {
             plan,
             service,
             demand: Demand::new(plan, seed),
-            askers: askers(plan, &mut rng),
+            last: vec![None; askers.len()],
+            askers,
             name_servers,
             servers,
             leases,
+            cut: vec![false; n],
             silent: false,
             agenda: Agenda::default(),
             tally: Tally::new(group, plan.clients.requests, warm_up(plan), until),
@@ -86,7 +93,8 @@ impl<'p> Run<'p> {
     fn schedule(&mut self) {
         let n = self.servers.len();
         self.agenda.add(WINDOW, Event::Window);
-        for (at, fault) in self.plan.scenario.faults(n, self.until) {
+        let held = seconds(self.service.ttl.get());
+        for (at, fault) in self.plan.scenario.faults(n, self.until, held) {
             self.agenda.add(at, Event::Fault(fault));
         }
         if self.reports() {
@@ -94,6 +102,8 @@ impl<'p> Run<'p> {
                 let at = self.rng.random::<f64>() * seconds(self.plan.fleet.reports.every.0);
                 self.agenda.add(at, Event::Report(i));
             }
+        }
+        if self.reports() || self.service.slow_start.window().is_some() {
             self.agenda.add(WEIGH, Event::Weigh);
         }
     }
@@ -134,7 +144,7 @@ impl<'p> Run<'p> {
             let shortest = resolver.answer.iter().map(lease).fold(f64::INFINITY, f64::min);
             let empty = resolver.answer.is_empty();
             resolver.keep(at, if empty { NEGATIVE_TTL } else { ttl(self.service, shortest) });
-            self.tally.query(at);
+            self.tally.query(bytes(&resolver.answer, self.plan.clients.stub.srv()), at);
         }
         if resolver.answer.is_empty() {
             self.tally.failed(1, at);
@@ -144,6 +154,8 @@ impl<'p> Run<'p> {
         let start = resolver.start(order, luck);
         let choice = self.plan.clients.stub.choose(&resolver.answer, start, luck);
         let server = resolver.answer[choice].server as usize;
+        let before = self.last[asker].replace(server);
+        self.tally.chose(before.is_some_and(|before| before != server), at);
         if !attempt(&mut self.servers[server], server, &mut self.tally, at, at, work) {
             let left = resolver.others(order, choice, luck);
             self.try_later(Retry { since: at, work, left, luck });
@@ -180,7 +192,7 @@ impl<'p> Run<'p> {
         }
         let tally = &mut self.tally;
         let load = self.servers[server].report(self.now, &mut |open| tally.done(open));
-        if let Some(load) = load.filter(|_| !lost && !self.silent) {
+        if let Some(load) = load.filter(|_| !lost && !self.silent && !self.cut[server]) {
             for name_server in &mut self.name_servers {
                 name_server.report(server, load, millis(self.now));
             }
@@ -200,7 +212,7 @@ impl<'p> Run<'p> {
     fn expire(&mut self, server: usize) {
         // It may have been back, and gone again, since.
         let over = self.leases[server].ends(self.now) <= self.now;
-        if over && !self.servers[server].alive {
+        if over && (self.cut[server] || !self.servers[server].alive) {
             self.remove(server);
         }
     }
@@ -215,16 +227,34 @@ impl<'p> Run<'p> {
         match fault {
             Fault::Die(server) => {
                 self.stop(server);
-                self.leases[server].last = self.now;
-                self.agenda.add(self.leases[server].ends(self.now), Event::Expire(server));
+                self.fall_silent(server);
             }
             Fault::Leave(server) => {
                 self.stop(server);
                 self.remove(server);
             }
+            Fault::Drain(server) => self.remove(server),
             Fault::Join(server) => {
                 self.servers[server].alive = true;
-                self.leases[server] = Lease::new(self.now, self.plan.fleet.lease.0);
+                self.renew(server);
+                for name_server in &mut self.name_servers {
+                    name_server.register(server, millis(self.now));
+                }
+            }
+            Fault::Replace(server) => {
+                self.servers[server].alive = true;
+                self.renew(server);
+                for name_server in &mut self.name_servers {
+                    name_server.replace(server, millis(self.now));
+                }
+            }
+            Fault::Cut(server) => {
+                self.cut[server] = true;
+                self.fall_silent(server);
+            }
+            Fault::Heal(server) => {
+                self.cut[server] = false;
+                self.renew(server);
                 for name_server in &mut self.name_servers {
                     name_server.register(server, millis(self.now));
                 }
@@ -240,6 +270,16 @@ impl<'p> Run<'p> {
             }
             Fault::Silence(silent) => self.silent = silent,
         }
+    }
+
+    /// No heartbeat of a server arrives any more.
+    fn fall_silent(&mut self, server: usize) {
+        self.leases[server].last = self.now;
+        self.agenda.add(self.leases[server].ends(self.now), Event::Expire(server));
+    }
+
+    fn renew(&mut self, server: usize) {
+        self.leases[server] = Lease::new(self.now, self.plan.fleet.lease.0);
     }
 
     fn stop(&mut self, server: usize) {
@@ -322,6 +362,14 @@ impl Lease {
 fn ttl(service: &Service, shortest_lease: f64) -> f64 {
     let ttl = seconds(service.ttl.get());
     if ttl == 0.0 { 0.0 } else { ttl.min(shortest_lease).floor().max(1.0) }
+}
+
+/// How long a message with these records is, for `web.service.local`.
+fn bytes(records: &[Record], srv: bool) -> usize {
+    // Header, question and OPT; a record with its owner and target compressed, or an SRV record with
+    // the target spelled out and its address (RFC 2782, RFC 6891).
+    const FRAME: usize = 12 + 23 + 11;
+    FRAME + records.len() * if srv { 44 + 16 } else { 16 }
 }
 
 fn askers(plan: &Plan, rng: &mut SmallRng) -> Vec<Resolver> {

@@ -1,5 +1,6 @@
 //! Which record of an answer a client goes to.
 
+use crate::balance::hash::key_hash;
 use crate::simulate::cast;
 use crate::simulate::plan::Stub;
 use crate::simulate::resolver::Record;
@@ -12,6 +13,18 @@ impl Stub {
             Self::First => start,
             // Not the bits that a resolver has turned its copy by.
             Self::Random => cast::below(luck.rotate_left(32), records.len()),
+            // Servers and clients anywhere in one /16. The longest prefix that two addresses share is
+            // what their exclusive or leaves zero.
+            Self::Nearest => {
+                let own = luck.rotate_left(32) & 0xffff;
+                let shared = |place: &usize| {
+                    let host = key_hash(&records[*place].server.to_be_bytes()) & 0xffff;
+                    (host ^ own).leading_zeros()
+                };
+                // Among those that are as near the order counts.
+                let places = (start..records.len()).chain(0..start);
+                places.rev().max_by_key(shared).unwrap_or(start)
+            }
             Self::Srv => {
                 let best = records.iter().map(|record| record.priority).min().unwrap_or(0);
                 let weight = |r: &Record| if r.priority == best { r.weight.into() } else { 0 };

@@ -14,6 +14,10 @@ pub(super) struct Tally {
     failed: u64,
     stale: u64,
     queries: u64,
+    /// Of answers, all together.
+    bytes: u64,
+    /// Requests that chose a server, and those of them that chose another than the one before.
+    chosen: (u64, u64),
     /// What each server got.
     got: Vec<u64>,
     /// The same in the window that is not over.
@@ -21,10 +25,19 @@ pub(super) struct Tally {
     busy: Vec<f64>,
     windows: Vec<Window>,
     watched: Vec<bool>,
-    /// Of each second, what watched servers got and what all did.
-    seconds: Vec<(u32, u32)>,
+    seconds: Vec<Second>,
     /// The smallest and largest weight in force of each server, where they count.
     weights: Vec<Option<(f64, f64)>>,
+}
+
+/// The tries of one second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    all: u32,
+    /// At watched servers.
+    watched: u32,
+    /// At servers that were not there.
+    missed: u32,
 }
 
 /// What is measured at the end of a window.
@@ -48,19 +61,21 @@ impl Tally {
             failed: 0,
             stale: 0,
             queries: 0,
+            bytes: 0,
+            chosen: (0, 0),
             got: vec![0; servers],
             window: vec![0; servers],
             busy: vec![0.0; servers],
             windows: Vec::new(),
             watched,
-            seconds: vec![(0, 0); cast::index(until) + 1],
+            seconds: vec![Second::default(); cast::index(until) + 1],
             weights: vec![None; servers],
         }
     }
 
     /// A request went to a server that took or refused it.
     pub(super) fn got(&mut self, server: usize, now: f64) {
-        self.note(server, now);
+        self.note(server, now, 0);
         self.window[server] += 1;
         if now >= self.from {
             self.got[server] += 1;
@@ -69,16 +84,25 @@ impl Tally {
 
     /// A try went to a server that was not there.
     pub(super) fn missed(&mut self, server: usize, now: f64) {
-        self.note(server, now);
+        self.note(server, now, 1);
         if now >= self.from {
             self.stale += 1;
         }
     }
 
-    fn note(&mut self, server: usize, now: f64) {
-        if let Some((watched, all)) = self.seconds.get_mut(cast::index(now)) {
-            *watched += u32::from(self.watched[server]);
-            *all += 1;
+    fn note(&mut self, server: usize, now: f64, missed: u32) {
+        if let Some(second) = self.seconds.get_mut(cast::index(now)) {
+            second.watched += u32::from(self.watched[server]);
+            second.missed += missed;
+            second.all += 1;
+        }
+    }
+
+    /// A request chose a server, maybe another than the one before it.
+    pub(super) fn chose(&mut self, another: bool, now: f64) {
+        if now >= self.from {
+            self.chosen.0 += 1;
+            self.chosen.1 += u64::from(another);
         }
     }
 
@@ -96,10 +120,11 @@ impl Tally {
         }
     }
 
-    /// A name server answered.
-    pub(super) fn query(&mut self, now: f64) {
+    /// A name server answered with so many bytes.
+    pub(super) fn query(&mut self, bytes: usize, now: f64) {
         if now >= self.from {
             self.queries += 1;
+            self.bytes += bytes as u64;
         }
     }
 
@@ -149,7 +174,7 @@ impl Tally {
 
     /// The share of the watched servers in each second.
     pub(super) fn watched(&self) -> Vec<f64> {
-        let share = |&(watched, all): &(u32, u32)| f64::from(watched) / f64::from(all.max(1));
+        let share = |second: &Second| f64::from(second.watched) / f64::from(second.all.max(1));
         self.seconds.iter().map(share).collect()
     }
 
@@ -178,8 +203,10 @@ impl Tally {
             }
         };
         let (p50_ms, p99_ms, p999_ms) = (percentile(0.5), percentile(0.99), percentile(0.999));
+        // Of a short run the last, whatever there is.
+        let from = self.from.min(self.windows.last().map_or(0.0, |window| window.end - WINDOW));
         let counted: Vec<&Window> =
-            self.windows.iter().filter(|window| window.end - WINDOW >= self.from).collect();
+            self.windows.iter().filter(|window| window.end - WINDOW >= from).collect();
         let average = |of: fn(&Window) -> f64| {
             counted.iter().fold(0.0, |sum, window| sum + of(window)) / counted.len().max(1) as f64
         };
@@ -197,11 +224,24 @@ impl Tally {
             utilisation_stdev: average(|window| window.utilisation_stdev),
             jain: if squares > 0.0 { sum * sum / squares / self.got.len() as f64 } else { 1.0 },
             stale: self.stale as f64,
+            stale_s: fault.and_then(|at| self.stale_for(at)),
+            moves: self.chosen.1 as f64 / self.chosen.0.max(1) as f64,
             errors: self.failed as f64 / asked.max(1) as f64,
             dns_qps: self.queries as f64 / (until - self.from),
+            answer_bytes: self.bytes as f64 / self.queries.max(1) as f64,
             settle_s: fault.and_then(|at| settled(&self.watched(), at, until)),
             weight_swing: swing.fold(1.0, f64::max),
         }
+    }
+}
+
+impl Tally {
+    /// Seconds from `at` until under 1 % of the tries are at servers that are not there. `None` when
+    /// they always were.
+    fn stale_for(&self, at: f64) -> Option<f64> {
+        let stale = |second: &Second| f64::from(second.missed) >= 0.01 * f64::from(second.all);
+        let last = self.seconds.iter().rposition(|second| second.missed > 0 && stale(second))?;
+        Some((last as f64 + 1.0 - at).max(0.0))
     }
 }
 

@@ -28,6 +28,16 @@ fn a_registration_cannot_point_a_check_elsewhere() {
         let other = refused(&server, "127.0.0.1", &to(address));
         assert_eq!(other.0, 400, "{address}");
     }
+    for nonsense in
+        ["localhost", "127.1", "0x7f000001", "2130706433", "127.0.0.1:80", "0.0.0.0", "::"]
+    {
+        let other = refused(&server, "127.0.0.1", &to(nonsense));
+        assert_eq!(other, (400, Some("checks[0].address".into())), "{nonsense}");
+    }
+    for port in [json!(0), json!(65_536), json!(-1), json!("80 80"), json!("nope"), json!(8.5)] {
+        let other = refused(&server, "127.0.0.1", &json!({ "kind": "tcp", "port": port }));
+        assert_eq!(other, (400, Some("checks[0].port".into())), "{port}");
+    }
     for address in ["127.0.0.2", "10.0.0.1", "fd00:ec2::254"] {
         let other = refused(&server, "127.0.0.1", &to(address));
         assert_eq!(other, (400, Some("checks[0].address".into())), "{address}");
@@ -58,6 +68,7 @@ fn a_registration_cannot_write_the_request() {
         ("args", json!(["/bin/sh"])),
         ("interval", json!("10ms")),
         ("timeout", json!("1h")),
+        ("timeout", json!("10s")),
     ] {
         let check = json!({ "kind": "http", field: value });
 
@@ -159,6 +170,15 @@ fn what_is_endless_is_not_read() {
     let late = format!("{}needle", chunk.repeat(20));
     let late = Endpoint::start(Conduct::Say(reply("200 OK", &late)));
     let garbage = flood("\0\u{7f}\r\n\r\n".into());
+    let many = "x: y\r\n".repeat(101);
+    let many = Endpoint::start(Conduct::Say(format!("HTTP/1.1 200 OK\r\n{many}\r\n")));
+    let informed = flood("HTTP/1.1 100 Continue\r\n\r\n".into());
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunks = Endpoint::start(Conduct::Say(format!("{chunked}{}", "1\r\nx\r\n".repeat(90_000))));
+    let trailers = Endpoint::start(Conduct::Say(format!(
+        "{chunked}0\r\n{}",
+        format!("x: {chunk}\r\n").repeat(1_000)
+    )));
     let server = Server::start("");
     let needle = json!({ "contains": "needle" });
     for (id, endpoint, more) in [
@@ -166,6 +186,11 @@ fn what_is_endless_is_not_read() {
         ("body", &endless_body, json!({})),
         ("late", &late, needle),
         ("garbage", &garbage, json!({})),
+        ("many", &many, json!({})),
+        ("informed", &informed, json!({})),
+        // So small that reading them is work.
+        ("chunks", &chunks, json!({ "interval": "30s", "timeout": "20s" })),
+        ("trailers", &trailers, json!({})),
     ] {
         let checks = json!([quick("http", more)]);
         server.http.register("web", id, &instance(endpoint.port(), checks));
@@ -176,13 +201,15 @@ fn what_is_endless_is_not_read() {
             Some(states(&server, id).remove(0)).filter(|(_, output)| !output.is_empty())
         })
     };
-    // A check says what it heard a moment before its state follows.
-    eventually(SOON, "the body is answered for", || {
-        (states(&server, "body").remove(0) == ("passing".into(), "200 OK".into())).then_some(())
-    });
+    for id in ["body", "chunks"] {
+        // A state is told a moment after its output.
+        eventually(2 * SOON, &format!("{id} passes"), || {
+            (states(&server, id).remove(0) == ("passing".into(), "200 OK".into())).then_some(())
+        });
+    }
     let missing = "200 OK, but the body does not contain the text";
     assert_eq!(said("late"), ("critical".into(), missing.into()));
-    for id in ["head", "garbage"] {
+    for id in ["head", "garbage", "many", "informed", "trailers"] {
         let (state, output) = said(id);
         assert_eq!(state, "critical", "{id}: {output}");
         // Nothing of what was sent is shown to anybody.

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::args::OutputFormat;
 use crate::cli::simulate::values::{Group, Weighing, duration, number};
-use crate::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl};
+use crate::model::{AnswerMode, Balance, DurationText, MaxAnswers, RecordTtl, SlowStart};
 use crate::simulate::plan::{
     CacheOrder, Caches, Clients, Fleet, Plan, Reports, Service, ServiceSpread, Stub,
 };
@@ -46,14 +46,14 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration(0, 600_000), help_heading = "Fleet")]
     pub(super) reports: DurationText,
     /// The share of load reports that is lost, 0-1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = number(0.0, 1.0), help_heading = "Fleet")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0, value_parser = number(0.0, 1.0), help_heading = "Fleet")]
     pub(super) report_loss: f64,
     /// The lease of a server, renewed three times as often, 1s-24h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(1_000, 86_400_000), help_heading = "Fleet")]
     pub(super) lease: DurationText,
 
     /// Work that arrives over work that the fleet can do, 0.01-1.5
-    #[arg(long, value_name = "LOAD", default_value_t = 0.8, value_parser = number(0.01, 1.5), help_heading = "Clients")]
+    #[arg(long, value_name = "LOAD", allow_negative_numbers = true, default_value_t = 0.8, value_parser = number(0.01, 1.5), help_heading = "Clients")]
     pub(super) load: f64,
     /// What clients do with an answer
     #[arg(
@@ -71,7 +71,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = "Clients")]
     pub(super) resolvers: u32,
     /// How unevenly clients use resolvers, 0-3: the i-th has a share of i^-ZIPF
-    #[arg(long, value_name = "ZIPF", default_value_t = 1.0, value_parser = number(0.0, 3.0), help_heading = "Clients")]
+    #[arg(long, value_name = "ZIPF", allow_negative_numbers = true, default_value_t = 1.0, value_parser = number(0.0, 3.0), help_heading = "Clients")]
     pub(super) zipf: f64,
     /// What resolvers do to the order of an answer that they keep
     #[arg(
@@ -86,7 +86,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration(0, 3_600_000), help_heading = "Clients")]
     pub(super) min_ttl: DurationText,
     /// The share of resolvers that keep answers for 30s at least, 0-1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.09, value_parser = number(0.0, 1.0), help_heading = "Clients")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.09, value_parser = number(0.0, 1.0), help_heading = "Clients")]
     pub(super) extenders: f64,
 
     /// Compare these, separated by commas [default: all]
@@ -107,6 +107,9 @@ pub(crate) struct SimulateArgs {
     /// At most this many records in a sampled or ordered answer, 1-4096
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Service")]
     pub(super) max_answers: u16,
+    /// How long the weight of a new server grows, 0s-1h
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration(0, 3_600_000), help_heading = "Service")]
+    pub(super) slow_start: DurationText,
     /// Signposts that answer, each with turns of its own, 1-16
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16), help_heading = "Service")]
     pub(super) name_servers: u32,
@@ -164,7 +167,11 @@ words! {
     /// How service times are spread.
     SpreadArg => ServiceSpread {
         Exponential => Self::Exponential,
+        /// Few are very long
         Lognormal => Self::Lognormal,
+        /// One in ten takes ten times as long
+        Bimodal => Self::Bimodal,
+        /// All alike
         Fixed => Self::Fixed,
     }
 }
@@ -176,6 +183,8 @@ words! {
         First => Self::First,
         /// Takes any address
         Random => Self::Random,
+        /// Takes the nearest on one subnet, as glibc sorts (RFC 6724)
+        Nearest => Self::Nearest,
         /// Asks for SRV and draws as RFC 2782 says
         Srv => Self::Srv,
         /// Asks for SRV and reads it as HAProxy does
@@ -222,6 +231,12 @@ words! {
         WeightStep => Self::WeightStep,
         /// As many servers again join
         ScaleOut => Self::ScaleOut,
+        /// Half of the servers leave, each drained first
+        ScaleIn => Self::ScaleIn,
+        /// Every second server cannot reach signpost for 30 s
+        Partition => Self::Partition,
+        /// A tenth of the servers is replaced every minute
+        Churn => Self::Churn,
         /// No load report arrives for a while
         Blackout => Self::Blackout,
         /// One server is dead 7 s of every 14 s
@@ -325,8 +340,8 @@ impl SimulateArgs {
         if plan.scenario == Scenario::HotResolver && self.resolvers < 2 {
             return Err("--scenario hot_resolver needs --resolvers 2 or more".to_owned());
         }
-        if plan.scenario == Scenario::ScaleOut && self.servers < 2 {
-            return Err("--scenario scale_out needs --servers 2 or more".to_owned());
+        if matches!(plan.scenario, Scenario::ScaleOut | Scenario::ScaleIn) && self.servers < 2 {
+            return Err(format!("--scenario {scenario} needs --servers 2 or more"));
         }
         if seconds < least {
             let enough = (least * rate).ceil();
@@ -362,6 +377,7 @@ impl SimulateArgs {
             answer: self.answer.into(),
             max_answers: MaxAnswers::new(self.max_answers.into()).unwrap_or_default(),
             ttl: RecordTtl::new(self.ttl.0).unwrap_or_default(),
+            slow_start: SlowStart::new(self.slow_start.0).unwrap_or_default(),
         };
         chosen.into_iter().map(service).collect()
     }

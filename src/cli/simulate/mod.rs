@@ -44,6 +44,11 @@ pub(super) fn simulate(args: &SimulateArgs) -> Exit {
 }
 
 fn shown(args: &SimulateArgs, plan: &Plan) -> Result<(), ClientError> {
+    // Not after minutes of work.
+    if let Some(folder) = &args.plot {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| ClientError::Plot { file: folder.clone(), error })?;
+    }
     let services = args.services();
     let seeds: Vec<u64> = (0..args.seeds).map(|i| args.seed.wrapping_add(i)).collect();
     let progress = Progress::new(plan, services.len(), seeds.len());
@@ -69,9 +74,7 @@ fn shown(args: &SimulateArgs, plan: &Plan) -> Result<(), ClientError> {
     if let Some(folder) = &args.plot {
         for (name, svg) in plot::plots(&report) {
             let file = folder.join(name);
-            std::fs::create_dir_all(folder)
-                .and_then(|()| std::fs::write(&file, svg))
-                .map_err(|error| ClientError::Plot { file, error })?;
+            std::fs::write(&file, svg).map_err(|error| ClientError::Plot { file, error })?;
         }
     }
     print(&match args.output {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::table::Layout;
 use crate::model::{AnswerMode, DurationText};
 use crate::simulate::advice::{Advice, ms};
-use crate::simulate::compare::Trial;
+use crate::simulate::compare::{Spread, Trial};
 use crate::simulate::outcome::Figures;
 use crate::simulate::plan::Plan;
 
@@ -37,6 +37,8 @@ impl Report<'_> {
         text += &self.latencies(layout);
         text.push('\n');
         text += &self.balance(layout);
+        text.push('\n');
+        text += &self.costs(layout);
         text += "\np99 at other TTLs:\n";
         text += &self.by_ttl(layout);
         if !self.advice.by_max_answers.is_empty() {
@@ -70,18 +72,16 @@ impl Report<'_> {
     }
 
     fn latencies(&self, layout: Layout) -> String {
-        let header = ["ALGORITHM", "ANSWER", "MEAN", "P50", "P99", "P99-RANGE", "P99.9", "ERRORS"];
+        let header = ["ALGORITHM", "MEAN", "P50", "P99", "P99-RANGE", "P99.9", "ERRORS"];
         let rows = self.trials.iter().map(|trial| {
             let of = |figure| median(trial, figure);
-            let p99 = trial.figure(|f| Some(f.p99_ms));
-            let (mode, k) = trial.shape();
+            let p99 = trial.figure(|f| Some(f.p99_ms)).filter(|_| self.seeds.len() > 1);
             [
                 trial.service.label().to_owned(),
-                format!("{}({k})", name(mode)),
                 ms(of(|f| f.mean_ms)),
                 ms(of(|f| f.p50_ms)),
                 ms(of(|f| f.p99_ms)),
-                p99.map_or_else(String::new, |p99| format!("{}-{}", ms(p99.low), ms(p99.high))),
+                p99.map_or_else(|| "-".to_owned(), range),
                 ms(of(|f| f.p999_ms)),
                 format!("{:.2}%", of(|f| f.errors) * 100.0),
             ]
@@ -90,20 +90,37 @@ impl Report<'_> {
     }
 
     fn balance(&self, layout: Layout) -> String {
-        let header =
-            ["ALGORITHM", "IMBALANCE", "CV", "UTIL-SD", "JAIN", "STALE", "DNS/S", "SETTLE"];
+        let header = ["ALGORITHM", "ANSWER", "IMBALANCE", "CV", "UTIL-SD", "JAIN", "SETTLE"];
         let rows = self.trials.iter().map(|trial| {
             let of = |figure| median(trial, figure);
-            let settle = trial.figure(|f| f.settle_s);
+            // Only where there was a window at all.
+            let windows = !trial.series(|outcome| &outcome.imbalance).is_empty();
+            let windowed = |text: String| if windows { text } else { "-".to_owned() };
+            let (mode, k) = trial.shape();
             [
                 trial.service.label().to_owned(),
-                format!("{:.2}", of(|f| f.imbalance)),
-                format!("{:.2}", of(|f| f.imbalance_cv)),
-                format!("{:.3}", of(|f| f.utilisation_stdev)),
+                format!("{}({k})", name(mode)),
+                windowed(format!("{:.2}", of(|f| f.imbalance))),
+                windowed(format!("{:.2}", of(|f| f.imbalance_cv))),
+                windowed(format!("{:.3}", of(|f| f.utilisation_stdev))),
                 format!("{:.3}", of(|f| f.jain)),
+                seconds(trial, |f| f.settle_s),
+            ]
+        });
+        layout.table(header, rows)
+    }
+
+    fn costs(&self, layout: Layout) -> String {
+        let header = ["ALGORITHM", "STALE", "STALE-FOR", "MOVES", "DNS/S", "BYTES"];
+        let rows = self.trials.iter().map(|trial| {
+            let of = |figure| median(trial, figure);
+            [
+                trial.service.label().to_owned(),
                 format!("{:.0}", of(|f| f.stale)),
+                seconds(trial, |f| f.stale_s),
+                format!("{:.1}%", of(|f| f.moves) * 100.0),
                 format!("{:.1}", of(|f| f.dns_qps)),
-                settle.map_or_else(|| "-".to_owned(), |settle| format!("{:.0}s", settle.median)),
+                format!("{:.0}", of(|f| f.answer_bytes)),
             ]
         });
         layout.table(header, rows)
@@ -118,7 +135,13 @@ impl Report<'_> {
             let label = row.first().map_or("", |trial| trial.service.label());
             cells(label, row.iter().map(|trial| ms(trial.p99())))
         });
-        layout.rows(header.into_iter().chain(rows))
+        let advised = &self.advice.advised_by_ttl;
+        let most = advised.first().map(|trial| trial.service.max_answers.get());
+        let advised = most.map(|most| {
+            let label = format!("as recommended, {most}");
+            cells(&label, advised.iter().map(|trial| ms(trial.p99())))
+        });
+        layout.rows(header.into_iter().chain(rows).chain(advised))
     }
 
     fn by_max_answers(&self, layout: Layout) -> String {
@@ -148,6 +171,21 @@ impl Report<'_> {
 
 fn median(trial: &Trial, figure: fn(&Figures) -> f64) -> f64 {
     trial.figure(|figures| Some(figure(figures))).map_or(0.0, |spread| spread.median)
+}
+
+fn range(spread: Spread) -> String {
+    let (low, high) = (ms(spread.low), ms(spread.high));
+    // One unit says it of both.
+    match low.strip_suffix("ms") {
+        Some(low) if high.ends_with("ms") => format!("{low}-{high}"),
+        Some(_) => format!("{low}-{high}"),
+        None => format!("{}-{high}", low.trim_end_matches('s')),
+    }
+}
+
+/// A median in seconds; a dash where no seed has it.
+fn seconds(trial: &Trial, figure: fn(&Figures) -> Option<f64>) -> String {
+    trial.figure(figure).map_or_else(|| "-".to_owned(), |spread| format!("{:.0}s", spread.median))
 }
 
 /// A row of as many cells as there may be TTLs or sizes.

@@ -22,7 +22,7 @@ pub(super) struct Writer<'r> {
 
 impl<'r> Writer<'r> {
     /// Begins the reply; all its records have this TTL.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start(question: &'r Question<'_>, ttl: u32, reply: &'r mut Vec<u8>) -> Self {
         reply.clear();
         reply.extend_from_slice(question.head);
@@ -113,7 +113,7 @@ impl<'r> Writer<'r> {
     }
 
     /// Ends with OPT and the counts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(mut self) {
         if let Some(opt) = self.opt {
             self.reply.extend_from_slice(opt);

@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use crate::model::{InstanceId, Millis, Outcome, ServiceName};
 use crate::registry::command::EngineStats;
 use crate::registry::engine::{Engine, count};
+use crate::registry::instance::InstanceView;
 use crate::registry::observed::Ejected;
 use crate::registry::outliers::{Cause, Outcomes, Outliers, Rules, Step};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Answer;
-use crate::registry::view::InstanceView;
 
 /// The breakers of the services whose clients report outcomes, and when each is looked at next.
 #[derive(Default)]
@@ -113,8 +113,9 @@ impl Engine {
 
     /// Ejects and takes back what is to be, each service as one revision: those with new reports,
     /// those whose time has come, and those that have changed, so that never more are ejected than
-    /// their number allows.
-    pub(super) fn settle_outcomes(&mut self, now: Millis) {
+    /// their number allows. Says whether that is a change.
+    pub(super) fn settle_outcomes(&mut self, now: Millis) -> bool {
+        let mut settled = false;
         for service in self.breakers.due(self.state.touched(), now) {
             let steps = self.decide(&service, now);
             self.breakers.schedule(&service);
@@ -130,7 +131,9 @@ impl Engine {
             if !changed {
                 self.state.revision = before;
             }
+            settled |= changed;
         }
+        settled
     }
 
     fn decide(&mut self, service: &ServiceName, now: Millis) -> Vec<Step> {

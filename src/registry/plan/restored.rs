@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::model::{Image, Instance, Millis, ServiceName};
+use crate::registry::instance::Source;
 use crate::registry::plan::{Names, Planner, Policy};
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
-use crate::registry::view::Source;
 
 /// What of an image may not be, and why.
 #[derive(Debug)]

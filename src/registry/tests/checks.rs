@@ -26,12 +26,12 @@ fn reasons(registry: &Registry) -> Vec<&'static str> {
 async fn observe(registry: &Registry, place: usize, state: Status) {
     let view = registry.views().service("web").unwrap().instances[0].clone();
     let since = registry.clock().now();
-    let check = CheckView { state, since, ..view.checks()[place].clone() };
+    let check = CheckView { state, since, basis: Basis::Known, ..view.checks()[place].clone() };
     let observation = Observation {
         service: service("web"),
         id: id("web-1"),
         generation: view.generation,
-        finding: Finding::Check(check),
+        check,
     };
     registry.observe(vec![observation]).await.unwrap();
 }
@@ -73,6 +73,52 @@ async fn settings_give_checks_and_take_them_and_names_are_not_there_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn settings_take_nobody_out_who_is_answered() {
+    let (registry, _) = start(policy());
+    registry.register(service("web"), id("web-1"), checked("[]")).await.unwrap();
+    let set = |checks: &str| registry.set_override(service("web"), settings(checks));
+
+    set(r#"[{"kind":"http"},{"kind":"ttl","ttl":"5s","initial":"critical"}]"#).await.unwrap();
+    assert_eq!(reasons(&registry), [""; 0]);
+    observe(&registry, 0, Status::Critical).await;
+    assert_eq!(reasons(&registry), ["check http critical"]);
+    // Another check of one that is out says nothing until it is done.
+    set(r#"[{"kind":"tcp"}]"#).await.unwrap();
+    assert_eq!(reasons(&registry), ["check tcp critical"]);
+    // Who is new waits, as ever.
+    let spec = checked("[]");
+    registry.register(service("web"), id("web-2"), spec).await.unwrap();
+    let view = registry.views().service("web").unwrap();
+    assert_eq!(view.instances[1].reasons(), ["check tcp critical"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_stays_when_only_the_times_of_a_check_change() {
+    let (registry, _) = start(policy());
+    let put = |spec: InstanceSpec| registry.register(service("web"), id("web-1"), spec);
+    let view = || registry.views().service("web").unwrap().instances[0].clone();
+    put(checked(r#"[{"kind":"tcp"}]"#)).await.unwrap();
+    observe(&registry, 0, Status::Passing).await;
+    view().checks()[0].latest.set(Millis(7), "connected");
+    let before = view().checks()[0].clone();
+
+    put(checked(r#"[{"kind":"tcp","interval":"1m","rise":9}]"#)).await.unwrap();
+
+    let after = view().checks()[0].clone();
+    assert_eq!((after.state, after.since), (Status::Passing, before.since));
+    assert_eq!((after.latest.at(), &*after.latest.output()), (Some(Millis(7)), "connected"));
+    // It is done anew by the new times, and what is under way by the old ones is nothing.
+    assert!(!Arc::ptr_eq(&before.latest, &after.latest));
+    assert_eq!(after.check.probe().unwrap().rise, 9);
+    put(checked("[]")).await.unwrap();
+    let set = |checks: &str| registry.set_override(service("web"), settings(checks));
+    set(r#"[{"kind":"http"}]"#).await.unwrap();
+    observe(&registry, 0, Status::Critical).await;
+    set(r#"[{"kind":"http","fall":9,"initial":"passing"}]"#).await.unwrap();
+    assert_eq!(reasons(&registry), ["check http critical"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_known_of_a_check_ends_where_another_is_asked() {
     let (registry, _) = start(policy());
     let tcp = r#"[{"kind":"tcp"}]"#;
@@ -87,7 +133,7 @@ async fn what_is_known_of_a_check_ends_where_another_is_asked() {
     put(InstanceSpec { port: PortNumber::new(81).ok(), ..checked(tcp) }).await.unwrap();
     assert_eq!(state(&registry), Status::Critical, "another port");
     observe(&registry, 0, Status::Passing).await;
-    put(checked(r#"[{"kind":"tcp","rise":9}]"#)).await.unwrap();
+    put(checked(r#"[{"kind":"http","name":"tcp"}]"#)).await.unwrap();
     assert_eq!(state(&registry), Status::Critical, "another check");
 
     // What was found out there says nothing here.
@@ -96,7 +142,7 @@ async fn what_is_known_of_a_check_ends_where_another_is_asked() {
         service: service("web"),
         id: id("web-1"),
         generation: view.generation,
-        finding: Finding::Check(stale),
+        check: stale,
     };
     registry.observe(vec![observation]).await.unwrap();
     assert_eq!(state(&registry), Status::Critical);

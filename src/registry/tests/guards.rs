@@ -1,7 +1,7 @@
 //! Slow start, panic, overload, and when a drained instance is safe to stop.
 
 use super::*;
-use crate::model::PanicMode;
+use crate::model::{PanicMode, Record};
 
 /// Gives `web` these settings.
 async fn set(registry: &Registry, settings: &str) {
@@ -392,4 +392,85 @@ async fn too_many_overloaded_are_a_panic() {
     report(&registry, "b", FULL).await;
 
     assert_eq!((answered(&registry), web(&registry).usable()), ("abc".into(), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_from_an_ejection_relieves_who_has_too_much_to_do() {
+    let (registry, _) = start(policy());
+    set(&registry, r#"{"ejection_base":"20s"}"#).await;
+    register(&registry, &["a", "b"], "").await;
+    let failures = Outcome { id: id("a"), successes: 0, failures: 5, latency_ms: None };
+    registry.report(service("web"), vec![failures]).await.unwrap();
+    report(&registry, "b", FULL).await;
+    assert_eq!(answered(&registry), "b", "the only one there is");
+
+    wait(21).await;
+
+    assert_eq!(answered(&registry), "a");
+}
+
+/// Tells the registry that the check of an instance is in this state.
+async fn checked(registry: &Registry, i: &str, state: Status) {
+    let view = web(registry).instance(i).unwrap().1.clone();
+    let check = CheckView { state, basis: Basis::Known, ..view.checks()[0].clone() };
+    let (service, id, generation) = (service("web"), id(i), view.generation);
+    registry.observe(vec![Observation { service, id, generation, check }]).await.unwrap();
+}
+
+const CHECK: &str = r#","port":80,"checks":[{"kind":"tcp"}]"#;
+
+#[tokio::test(start_paused = true)]
+async fn who_is_new_and_not_yet_checked_is_no_reason_for_a_panic() {
+    let (registry, _) = start(policy());
+    set(&registry, r#"{"panic":0.5}"#).await;
+    register(&registry, &["a", "b"], CHECK).await;
+    assert_eq!((answered(&registry), web(&registry).panic.clone()), (String::new(), None));
+    checked(&registry, "a", Status::Passing).await;
+    assert_eq!((answered(&registry), web(&registry).panic.clone()), ("a".into(), None));
+    checked(&registry, "b", Status::Passing).await;
+
+    // Three times as many join, and have to pass first.
+    register(&registry, &["c", "d", "e", "f"], CHECK).await;
+    assert_eq!((answered(&registry), web(&registry).panic.clone()), ("ab".into(), None));
+    // Those that fail count from then on.
+    for i in ["c", "d", "e"] {
+        checked(&registry, i, Status::Critical).await;
+    }
+    let panic = web(&registry).panic.clone().unwrap();
+    assert_eq!((panic.healthy, panic.total, answered(&registry)), (2, 5, "abcde".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_a_panic_until_enough_are_checked_and_no_slow_start() {
+    let record = |i: &str| {
+        let json = format!(r#"{{"addresses":["10.0.0.1"],"ttl":null{CHECK}}}"#);
+        let instance = spec(&json).build(id(i), None, Admin::Enabled).unwrap();
+        (service("web"), Record { instance: Arc::new(instance), generation: 1 })
+    };
+    let settings = serde_json::from_str(r#"{"panic":0.5,"slow_start":"30s"}"#).unwrap();
+    let image = Image {
+        overrides: vec![(service("web"), settings)],
+        instances: ["a", "b", "c", "d", "e", "f"].map(record).into(),
+        ..Image::default()
+    };
+    let (registry, engine) = Registry::new(image, policy(), names(), TestStore::default().start());
+    tokio::spawn(engine.run());
+
+    // They were answered before, as far as anybody knows.
+    assert_eq!(answered(&registry), "abcdef");
+    assert!(web(&registry).panic.is_some());
+    for i in ["a", "b"] {
+        checked(&registry, i, Status::Passing).await;
+    }
+    checked(&registry, "c", Status::Critical).await;
+    assert_eq!(answered(&registry), "abcdef");
+    for i in ["d", "e"] {
+        checked(&registry, i, Status::Passing).await;
+    }
+    assert_eq!((answered(&registry), ramp(&registry)), ("abde".into(), vec![1000; 6]));
+    // The last to be checked was there before too; one that failed comes back as others do.
+    checked(&registry, "f", Status::Passing).await;
+    assert_eq!(ramp(&registry), [1000; 6]);
+    checked(&registry, "c", Status::Passing).await;
+    assert_eq!(ramp(&registry), [1000, 1000, 100, 1000, 1000, 1000]);
 }

@@ -5,6 +5,8 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::balance::pool::Ask;
+use crate::model::{Balance, Settings};
+use crate::registry::narrow::COUNTED;
 
 /// Asks for the addresses of `web`, as its only resolver, once in so many milliseconds.
 async fn ask(registry: &Registry, times: usize, every: u64) {
@@ -67,9 +69,10 @@ async fn a_service_that_reports_nothing_is_not_counted() {
     ask(&registry, 1, 1_000).await;
     assert!(counts(&registry));
 
-    // Until its report is stale, and the next change of the pool.
-    ask(&registry, 1, 100_000).await;
-    set(&registry, r#"{"max_answers":9}"#).await;
+    // Until its report is stale.
+    ask(&registry, 1, 94_000).await;
+    assert!(counts(&registry));
+    ask(&registry, 1, 3_000).await;
     assert!(!counts(&registry));
 }
 
@@ -81,4 +84,38 @@ async fn a_busy_client_that_keeps_nothing_needs_no_more() {
     ask(&registry, 1_000, 20).await;
 
     assert_eq!(needs(&registry), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_services_are_counted_than_there_are_tables_for() {
+    let defaults = Settings { balance: Balance::Random, ..Settings::default() };
+    let declared = Arc::new(Declared { defaults, ..Declared::default() });
+    let (registry, _store) = start(Policy { declared, ..policy() });
+    let name = |i: usize| service(&format!("web-{i}"));
+    let services = COUNTED + 10;
+    let own = |weight: u8| {
+        spec(&format!(r#"{{"addresses":["10.0.0.{weight}"],"weight":{weight},"ttl":null}}"#))
+    };
+    let both = |i| [("a", 1), ("b", 3)].map(|(own_id, weight)| (name(i), id(own_id), own(weight)));
+    let specs = (0..services).flat_map(both);
+    registry.batch(Vec::new(), specs.collect()).await.unwrap();
+    let load = Some(Load { cpu: Some(0.8), ..Load::default() });
+    let renewals =
+        (0..services).map(|i| Renewal { load, ..renewal(&registry, &format!("web-{i}"), "a") });
+    registry.renew(renewals.collect()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let counts = |i: &usize| {
+        let view = registry.views().service(name(*i).as_str()).unwrap();
+        view.whole().built(Family::V4).unwrap().pool.counts()
+    };
+    let built = registry.stats().views_built.load(Ordering::Relaxed);
+    assert_eq!((0..services).filter(counts).count(), COUNTED);
+
+    // One goes, and another has its table. Those without are not built again and again.
+    registry.deregister(name(0), id("a")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!((0..services).filter(counts).count(), COUNTED);
+    let built = registry.stats().views_built.load(Ordering::Relaxed) - built;
+    assert!(built < 10, "{built}");
 }

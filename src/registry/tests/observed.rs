@@ -1,14 +1,18 @@
-//! What is found out about instances.
+//! What is found out about instances, told by checks.
 
 use super::*;
 
-fn overloaded(written: &Written, overloaded: bool) -> Observation {
-    Observation {
-        service: service("web"),
-        id: written.instance.instance.id.clone(),
-        generation: written.instance.generation,
-        finding: Finding::Overloaded(overloaded),
-    }
+fn checked(address: &str) -> InstanceSpec {
+    spec(&format!(
+        r#"{{"addresses":["{address}"],"port":80,"ttl":"10s","checks":[{{"kind":"tcp"}}]}}"#
+    ))
+}
+
+/// That the check of a registration is in `state`.
+fn found(written: &Written, state: Status) -> Observation {
+    let InstanceView { instance, generation, .. } = &written.instance;
+    let check = CheckView { state, ..written.instance.checks()[0].clone() };
+    Observation { service: service("web"), id: instance.id.clone(), generation: *generation, check }
 }
 
 fn reasons(registry: &Registry) -> Vec<&'static str> {
@@ -18,16 +22,17 @@ fn reasons(registry: &Registry) -> Vec<&'static str> {
 #[tokio::test(start_paused = true)]
 async fn a_finding_is_a_revision_and_the_same_again_is_none() {
     let (registry, store) = start(policy());
-    let web = registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    let web = registry.register(service("web"), id("web-1"), checked("10.0.0.1")).await.unwrap();
+    assert_eq!(reasons(&registry), ["check tcp critical"]);
 
-    registry.observe(vec![overloaded(&web, true)]).await.unwrap();
-    let found = (reasons(&registry), registry.views().revision());
-    registry.observe(vec![overloaded(&web, true)]).await.unwrap();
+    registry.observe(vec![found(&web, Status::Passing)]).await.unwrap();
+    let passing = (reasons(&registry), registry.views().revision());
+    registry.observe(vec![found(&web, Status::Passing)]).await.unwrap();
 
-    assert_eq!(found, (vec!["overloaded"], web.revision.next()));
+    assert_eq!(passing, (vec![], web.revision.next()));
     assert_eq!(registry.views().revision(), web.revision.next());
-    registry.observe(vec![overloaded(&web, false)]).await.unwrap();
-    assert_eq!(reasons(&registry), [""; 0]);
+    registry.observe(vec![found(&web, Status::Critical)]).await.unwrap();
+    assert_eq!(reasons(&registry), ["check tcp critical"]);
     // A restart finds out again.
     assert_eq!(store.commits.lock().unwrap().len(), 1);
 }
@@ -35,12 +40,12 @@ async fn a_finding_is_a_revision_and_the_same_again_is_none() {
 #[tokio::test(start_paused = true)]
 async fn what_was_found_out_about_an_earlier_registration_is_nothing() {
     let (registry, _) = start(policy());
-    let first = registry.register(service("web"), id("web-1"), at("10.0.0.1")).await.unwrap();
+    let first = registry.register(service("web"), id("web-1"), checked("10.0.0.1")).await.unwrap();
     registry.deregister(service("web"), id("web-1")).await.unwrap();
-    registry.observe(vec![overloaded(&first, true)]).await.unwrap();
-    registry.register(service("web"), id("web-1"), at("10.0.0.2")).await.unwrap();
+    registry.observe(vec![found(&first, Status::Passing)]).await.unwrap();
+    registry.register(service("web"), id("web-1"), checked("10.0.0.1")).await.unwrap();
 
-    registry.observe(vec![overloaded(&first, true)]).await.unwrap();
+    registry.observe(vec![found(&first, Status::Passing)]).await.unwrap();
 
-    assert_eq!(reasons(&registry), [""; 0]);
+    assert_eq!(reasons(&registry), ["check tcp critical"]);
 }
