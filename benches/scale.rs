@@ -61,7 +61,8 @@ fn fill(folder: &Path, services: usize, kind: Kind) {
                 serde_json::from_str(&spec(kind, s * EACH + i)).expect("a legal instance");
             let id = InstanceId::new(&format!("instance-{i}")).expect("a legal id");
             let instance = spec.build(id, None, Admin::Enabled).expect("a legal instance");
-            let record = Record { instance: Arc::new(instance), generation: revision.0 };
+            let record =
+                Record { instance: Arc::new(instance), generation: revision.0, owner: None };
             Change::Put { service: ServiceName::new(&name(s)).expect("a legal name"), record }
         });
         store.commit(&Commit { revision, changes: changes.collect() }).expect("committed");
@@ -142,7 +143,7 @@ impl Server {
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\n{kind}content-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{kind}content-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("sent");
         let mut reply = [0; 4_096];

@@ -18,7 +18,10 @@ fn put(n: u64) -> Change {
     });
     let instance: Instance = serde_json::from_value(instance).expect("a legal instance");
     let service = ServiceName::new(&format!("service-{}", n % 100)).expect("a legal name");
-    Change::Put { service, record: Record { instance: Arc::new(instance), generation: n } }
+    Change::Put {
+        service,
+        record: Record { instance: Arc::new(instance), generation: n, owner: None },
+    }
 }
 
 fn commits(criterion: &mut Criterion) {

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         Next::Restore(args) => report(server::restore(&restore_options(args)).map(|restored| {
             drop(writeln!(std::io::stdout(), "{restored}"));
         })),
+        Next::CreateToken(file, spec) => match server::create_token(file, spec) {
+            Ok((secret, token)) => cli::show_token(&secret, &token),
+            Err(error) => failed(&error),
+        },
         Next::Exit(exit) => exit,
     };
     exit.into()
@@ -38,7 +42,10 @@ fn restore_options(args: RestoreArgs) -> RestoreOptions {
 }
 
 fn report(result: Result<(), impl Error>) -> Exit {
-    let Err(error) = result else { return Exit::Done };
+    result.map_or_else(|error| failed(&error), |()| Exit::Done)
+}
+
+fn failed(error: &dyn Error) -> Exit {
     let mut text = format!("signpost: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {

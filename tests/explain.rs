@@ -58,7 +58,14 @@ fn the_chances_that_are_shown_are_those_that_queries_see() {
         (json!({ "balance": "weighted_round_robin", "ttl": "0s" }), &[5, 3, 2, 1, 1]),
         (json!({ "balance": "weighted_round_robin", "answer": "sticky_subset" }), &[2, 2, 1, 1]),
         (json!({ "balance": "least_connections" }), &[3, 2, 1]),
+        (json!({ "balance": "round_robin", "answer": "single" }), &[3, 1, 1]),
+        (json!({ "balance": "round_robin", "answer": "sticky_subset", "max_answers": 2 }), &[1; 5]),
+        (json!({ "balance": "least_connections", "answer": "sticky_subset" }), &[3, 2, 1]),
         (json!({ "balance": "consistent_hash" }), &[3, 2, 1]),
+        (json!({ "balance": "consistent_hash", "answer": "all" }), &[3, 2, 1]),
+        (json!({ "balance": "consistent_hash", "answer": "ordered" }), &[3, 2, 1]),
+        (json!({ "balance": "consistent_hash", "answer": "subset" }), &[3, 2, 1]),
+        (json!({ "balance": "consistent_hash", "answer": "sticky_subset" }), &[3, 2, 1]),
     ] {
         let server = web(&settings, weights);
 

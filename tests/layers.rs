@@ -32,12 +32,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
     ("rustls::", &["dns/"]),
     ("rcgen::", &["dns/tls/"]),
+    ("use ring::", &["model/token.rs"]),
+    ("subtle::", &["model/token.rs"]),
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("ecow::", &["model/name.rs"]),

@@ -85,7 +85,7 @@ fn there_is_one_profile_at_a_time_and_leaving_ends_it() {
     let ask = |_| {
         let mut client = TcpStream::connect(server.http.address).unwrap();
         client
-            .write_all(b"GET /debug/pprof/profile?seconds=60 HTTP/1.1\r\nhost: x\r\n\r\n")
+            .write_all(b"GET /debug/pprof/profile?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .unwrap();
         client.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
         client

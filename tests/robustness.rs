@@ -112,7 +112,7 @@ fn bad_calls_are_refused_with_the_reason() {
         let reply = http.call(method, path, None).unwrap_or_else(|| panic!("{method} {path}"));
         assert_eq!(reply.problem(), (status, kind, field), "{method} {path}: {reply:?}");
     }
-    let raw = http.raw(b"POST /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let raw = http.raw(b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(
         raw.starts_with("HTTP/1.1 405 ") && raw.to_lowercase().contains("\r\nallow: get"),
         "{raw}"
@@ -123,7 +123,8 @@ fn bad_calls_are_refused_with_the_reason() {
 #[test]
 fn malformed_http_is_refused_or_cut() {
     let server = Server::start(WEB);
-    let head = "PUT /v1/services/web/instances/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let head =
+        "PUT /v1/services/web/instances/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     let json_head = format!("{head}Content-Type: application/json\r\n");
     let with = |rest: &str| format!("{json_head}{rest}").into_bytes();
     let long = "x".repeat(100_000);
@@ -138,9 +139,9 @@ fn malformed_http_is_refused_or_cut() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\xff\x00\x00".to_vec(),
         vec![0; 10_000],
         vec![0xff; 10_000],
-        b"GET / HTTP/1.1\r\nHost: x\r\nHost : y\r\n\r\n".to_vec(),
-        format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes(),
-        format!("GET / HTTP/1.1\r\nHost: x\r\nA: {long}{long}{long}{long}{long}\r\n\r\n")
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost : y\r\n\r\n".to_vec(),
+        format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes(),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nA: {long}{long}{long}{long}{long}\r\n\r\n")
             .into_bytes(),
         format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(2_000)).into_bytes(),
         with("Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}   "),
@@ -259,7 +260,9 @@ fn a_slow_or_silent_client_does_not_stop_another() {
         .map(|_| {
             let mut stream = TcpStream::connect(server.http.address).unwrap();
             stream
-                .write_all(b"PUT /v1/services/web/instances/x HTTP/1.1\r\nHost: x\r\nContent-Le")
+                .write_all(
+                    b"PUT /v1/services/web/instances/x HTTP/1.1\r\nHost: localhost\r\nContent-Le",
+                )
                 .unwrap();
             stream
         })

@@ -133,6 +133,11 @@ fn asked_directly_fresh_loads_beat_turns_and_turns_beat_chance() {
     in_order(&[&least, &turns, &random, &hash], 1.2);
     // Equal weights are turns.
     in_order(&[&least, &weighted, &random], 1.2);
+    // Old loads say nothing; what was handed out since makes turns of two choices.
+    let old = reporting(plan(120_000), 10_000);
+    let [stale] = trials(&old, &[1, 2], [service(LeastConnections, 0)]);
+    in_order(&[&stale, &random], 1.2);
+    assert!(stale.p99() < 1.25 * turns.p99());
 }
 
 #[test]
@@ -214,6 +219,32 @@ fn srv_keeps_weights_through_any_cache() {
 
             assert!(off(&plan, &[srv]) < 0.005);
         }
+    }
+}
+
+/// Of servers that are known to be of two speeds, those that are idle are better still.
+#[test]
+fn behind_caches_idle_capacity_is_worth_more_than_true_weights() {
+    let plan = cached(loaded(mixed(plan(200_000)), 0.7), 2000);
+    for ttl in [5, 30] {
+        let widest = |balance| at_most(16, Service { answer: Subset, ..service(balance, ttl) });
+        let [idle, known] =
+            trials(&plan, &[1, 2], [LeastConnections, WeightedRoundRobin].map(widest));
+
+        in_order(&[&idle, &known], 1.1);
+    }
+}
+
+/// Behind caches all that was reported is 500 services old on average before the next report comes.
+#[test]
+fn behind_caches_stale_loads_are_no_worse_than_chance() {
+    for (ttl, k) in [(1, 1), (1, 4), (5, 4), (5, 8)] {
+        let plan = cached(reporting(plan(100_000), 10_000), 2000);
+        let services = [LeastConnections, Random].map(|balance| at_most(k, service(balance, ttl)));
+        let [least, random] = trials(&plan, &[1, 2], services);
+
+        // What two seeds tell apart.
+        assert!(least.p99() < 1.15 * random.p99(), "{} and {}", least.p99(), random.p99());
     }
 }
 

@@ -207,7 +207,7 @@ fn connections_that_are_reset_before_they_are_accepted() {
 #[test]
 fn half_messages_of_many_clients() {
     let patient = Patient::start("[limits]\nconnections = 100");
-    let http = b"PUT /v1/services/a/instances/a HTTP/1.1\r\nHost: x\r\n\
+    let http = b"PUT /v1/services/a/instances/a HTTP/1.1\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
 
     let dns = crowd(patient.server.dns.address, &[1, 0, 7]);

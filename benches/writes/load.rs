@@ -19,13 +19,15 @@ pub(crate) struct Call {
 impl Call {
     /// A request without a body.
     pub(crate) fn new(method: &str, path: &str) -> Self {
-        Self { bytes: format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n").into() }
+        Self { bytes: format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into() }
     }
 
     /// A request with a body.
     pub(crate) fn with(method: &str, path: &str, body: &str) -> Self {
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json"
+        );
         Self { bytes: format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").into() }
     }
 }

@@ -28,6 +28,8 @@ pub struct Meter {
     /// Answers handed out between the last two reports, and the milliseconds between them as
     /// [`lasting`], packed like the gauge; NaN before the second.
     period: AtomicU64,
+    /// The milliseconds between the last two reports; 0 before the second.
+    interval: AtomicU64,
     /// Requests that caches will make of these answers.
     promised: Fading,
     /// For how many milliseconds caches keep them.
@@ -80,6 +82,7 @@ impl Meter {
             latency: AtomicU32::new(f32::NAN.to_bits()),
             handed: Fading::default(),
             period: AtomicU64::new(pack(None, None)),
+            interval: AtomicU64::new(0),
             promised: Fading::default(),
             kept: AtomicU32::new(0),
             spilling: AtomicBool::new(false),
@@ -94,6 +97,7 @@ impl Meter {
         self.gauge.store(pack(load.connections, load.capacity), Ordering::Relaxed);
         let latency = load.latency_ms.map_or(f32::NAN, bounded);
         self.latency.store(latency.to_bits(), Ordering::Relaxed);
+        self.interval.store(self.age(now), Ordering::Relaxed);
         let period = lasting(self.age(now));
         if period > 0.0 {
             let handed = pack(Some(self.handed.amount(now)), Some(period));
@@ -141,6 +145,19 @@ impl Meter {
     /// many end as begin.
     pub(super) fn ahead_of(&self, pace: f64, now: Millis) -> f64 {
         self.handed.amount(now) - pace * lasting(self.age(now))
+    }
+
+    /// How many requests come from one report to the next, where one is believed and says how many
+    /// it is sent, or how many it has and for how long. `None` before the second report, too, unless
+    /// that keeps one waiting.
+    pub(super) fn between_reports(&self, now: Millis) -> Option<f64> {
+        let (interval, age) = (self.interval.load(Ordering::Relaxed), self.age(now));
+        let connections = self.connections(now).filter(|_| interval > 0 || age > WAIT)?;
+        let load = self.reported()?.load;
+        // Little's law.
+        let by_time = || Some(connections / (load.latency_ms? / 1000.0));
+        let rate = load.qps.or_else(by_time).filter(|rate| rate.is_finite())?;
+        Some(rate * Duration::from_millis(interval.max(age)).as_secs_f64())
     }
 
     /// Milliseconds since the report; 0 before the first.
@@ -311,6 +328,8 @@ const FADED: [f64; 128] = {
     }
     faded
 };
+/// Milliseconds after which a first report is old: most report every few seconds.
+const WAIT: u64 = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -40,4 +40,6 @@ mod behind_caches;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod statistics;
+#[cfg(test)]
 mod testing;

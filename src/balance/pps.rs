@@ -158,7 +158,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::balance::testing::{ask, pool, rng, share_is_plausible};
+    use crate::balance::testing::{ask, pool, rng};
     use crate::model::{AnswerMode, Balance};
 
     fn lines(weights: &[u64]) -> (Units, Lines) {
@@ -209,37 +209,6 @@ mod tests {
         }
     }
 
-    /// First places go by weight whether a cache passes an answer on, rotates it by the query's
-    /// id, shuffles it, or keeps it for all its clients.
-    #[test]
-    fn shares_survive_every_cache() {
-        for balance in [Balance::Random, Balance::WeightedRoundRobin] {
-            let weights = [1, 2, 3, 1, 2, 3, 1, 2, 3, 5, 5, 5];
-            let pool = pool(balance, AnswerMode::Subset, &weights);
-            let total = f64::from(weights.iter().sum::<u32>());
-            let (mut rng, mut out) = (rng(3), Vec::new());
-            let mut seen = [[0; 12]; 4];
-            assert_eq!(pool.k(), 6);
-
-            for _ in 0..20_000 {
-                pool.pick(&ask(), &mut rng, &mut out);
-                seen[0][out[0] as usize] += 1;
-                seen[1][out[rng.random_range(0..out.len())] as usize] += 1;
-                dice::shuffle(&mut rng, &mut out);
-                seen[2][out[0] as usize] += 1;
-                // Frozen for ten clients: the share is the same, only the variance is not.
-                pool.pick(&ask(), &mut rng, &mut out);
-                seen[3][out[0] as usize] += 1;
-            }
-
-            for seen in seen {
-                for (seen, weight) in seen.into_iter().zip(weights) {
-                    share_is_plausible(seen, 20_000, f64::from(weight) / total);
-                }
-            }
-        }
-    }
-
     /// How far counts are from what the weights say, at worst, over these turns.
     fn worst_deviation(weights: &[u64], k: usize, turns: impl Iterator<Item = u64>) -> f64 {
         let (units, lines) = lines(weights);
@@ -257,17 +226,23 @@ mod tests {
         worst
     }
 
+    /// One line, which every eighth answer is of, is off by 4 at most. All eight together could be
+    /// off by eight times as much, and are by the root of that mostly: what is won are many sets.
     #[test]
     fn golden_offsets_keep_counts_close_to_the_weights() {
-        for weights in [&[1, 1, 2, 2, 3, 3, 3, 3][..], &[7; 9], &[90, 80, 85, 89, 11, 90, 90]] {
-            for k in [1, 2, 3, 5] {
-                let line = worst_deviation(weights, k, (0..20_000).map(|turn| turn * 8));
-                let all = worst_deviation(weights, k, 0..20_000);
+        let mut draws = rng(6);
+        let random: Vec<u64> = (0..24).map(|_| draws.random_range(1..=100)).collect();
+        for weights in
+            [&[1, 1, 2, 2, 3, 3, 3, 3][..], &[7; 9], &[90, 80, 85, 89, 11, 90, 90], &random]
+        {
+            for k in [1, 2, 3, 4] {
+                let line = worst_deviation(weights, k, (0..100_000).map(|turn| turn * 8));
+                let all = worst_deviation(weights, k, 0..100_000);
                 println!("{weights:?} k {k}: line {line:.2} all {all:.2}");
 
-                // Chance would be off by the root of the number of answers, some 140 at worst.
+                // Chance would be off by the root of the number of answers, some 300 at worst.
                 assert!(line <= 4.0, "{weights:?}, {k}: {line}");
-                assert!(all <= 16.0, "{weights:?}, {k}: {all}");
+                assert!(all <= 12.0, "{weights:?}, {k}: {all}");
             }
         }
     }

@@ -158,22 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_a_dead_first_is_anyone() {
-        let pool = pool(Balance::RoundRobin, AnswerMode::All, &[1; 6]);
-        let (mut rng, mut out) = (rng(9), Vec::new());
-        let mut seconds = [0; 6];
-
-        for _ in 0..30_000 {
-            pool.pick(&ask(), &mut rng, &mut out);
-            if out[0] == 0 {
-                seconds[out[1] as usize] += 1;
-            }
-        }
-
-        chi_square_is_plausible(&seconds[1..], &[1.0; 5]);
-    }
-
-    #[test]
     fn in_any_window_of_samples_counts_differ_by_at_most_one() {
         for (n, fits) in [(20, [8, 8]), (9, [8, 8]), (13, [8, 5]), (33, [3, 8])] {
             let pool = pool(Balance::RoundRobin, AnswerMode::Subset, &vec![1; n]);

@@ -110,7 +110,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::balance::testing::{chi_square_is_plausible, rng};
+    use crate::balance::testing::rng;
 
     fn schedule(weights: &[u64]) -> Box<[u32]> {
         Schedule::new(&Units::reduced(weights), &mut rng(1)).0
@@ -155,20 +155,51 @@ mod tests {
             let weights: Vec<u64> = (0..n).map(|_| rng.random_range(1..=30)).collect();
             let units = Units::reduced(&weights);
             let slots = Schedule::new(&units, &mut rng).0;
-            let total = f64::from(units.total());
             assert_eq!(slots.len(), units.total() as usize);
 
-            for (unit, &weight) in (0_u32..).zip(units.weights()) {
-                let (mut count, mut low, mut high) = (0.0, 0.0_f64, 0.0_f64);
-                for (slot, chosen) in (1_u32..).zip(&slots) {
-                    count += f64::from(u8::from(*chosen == unit));
-                    let off = count - f64::from(slot) * f64::from(weight) / total;
-                    (low, high) = (low.min(off), high.max(off));
-                }
-                assert!((count - f64::from(weight)).abs() < 1e-9, "exact over a period");
-                assert!(low.abs().max(high) <= 1.2, "{weights:?}: prefix {low} {high}");
-                assert!(high - low < 2.0, "{weights:?}: window {low} {high}");
+            let mut counts = vec![0; n];
+            slots.iter().for_each(|unit| counts[*unit as usize] += 1);
+            assert_eq!(counts, units.weights(), "exact over a period");
+            let (prefix, window) = deviations(&slots, &units);
+            assert!(prefix <= 1.2, "{weights:?}: prefix {prefix}");
+            assert!(window < 2.0, "{weights:?}: window {window}");
+        }
+    }
+
+    /// How far counts are from what the weights say at worst: since the beginning, and in any
+    /// stretch.
+    fn deviations(slots: &[u32], units: &Units) -> (f64, f64) {
+        let (mut prefix, mut window) = (0.0_f64, 0.0_f64);
+        for (unit, &weight) in (0_u32..).zip(units.weights()) {
+            let (mut count, mut low, mut high) = (0.0, 0.0_f64, 0.0_f64);
+            for (turn, chosen) in (1_u32..).zip(slots) {
+                count += f64::from(u8::from(*chosen == unit));
+                let off = count - f64::from(turn) * f64::from(weight) / f64::from(units.total());
+                (low, high) = (low.min(off), high.max(off));
             }
+            prefix = prefix.max(high).max(-low);
+            window = window.max(high - low);
+        }
+        (prefix, window)
+    }
+
+    /// The same as nginx's, to the last digit. EDF is at 1.43 and 1.71 for the first, and chance at
+    /// 54 and 71.
+    #[test]
+    fn it_is_as_smooth_as_nginx_s() {
+        for (weights, expected) in [
+            (&[5, 1, 1][..], (0.572, 1.143, 4)),
+            (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], (0.825, 1.645, 2)),
+            (&[1_000, 1, 1, 1, 1, 1, 1, 1, 1, 1], (0.905, 1.785, 200)),
+        ] {
+            let slots: Vec<u32> = schedule(weights).iter().copied().cycle().take(20_000).collect();
+
+            let (prefix, window) = deviations(&slots, &Units::reduced(weights));
+            let run = slots.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap();
+            println!("{weights:?}: {prefix:.3} {window:.3} {run}");
+            assert!(prefix <= expected.0, "{weights:?}: prefix {prefix}");
+            assert!(window <= expected.1, "{weights:?}: window {window}");
+            assert!(run <= expected.2, "{weights:?}: run {run}");
         }
     }
 
@@ -195,22 +226,5 @@ mod tests {
 
         // 4095 slots are left for 8001: 2559.06 and 1535.94.
         assert_eq!(slots(&units, &live), [2559, 1536, 1]);
-    }
-
-    #[test]
-    fn the_first_pick_after_a_rebuild_is_not_biased() {
-        use crate::balance::pool::Pool;
-        use crate::balance::testing::{ask, spec};
-        use crate::model::{AnswerMode, Balance};
-        let mut rng = rng(6);
-        let spec = spec(Balance::WeightedRoundRobin, AnswerMode::Single, &[10, 10, 5, 1]);
-        let (mut seen, mut out) = (vec![0; 4], Vec::new());
-
-        for _ in 0..10_000 {
-            Pool::new(spec.clone(), &mut rng).pick(&ask(), &mut rng, &mut out);
-            seen[out[0] as usize] += 1;
-        }
-
-        chi_square_is_plausible(&seen, &[10.0, 10.0, 5.0, 1.0]);
     }
 }

@@ -41,24 +41,42 @@ pub fn srv_weights(weights: &[u32], max: u16, out: &mut Vec<u16>) {
 /// | it does, full | 0 |
 /// | all are full | the static weight |
 ///
-/// Scaled so that the largest is 65535; 0 means full. `out` is cleared first.
+/// What was reported stays until the next reports. Where more requests come until then than all of
+/// the idle capacity holds, who looked idle would be the fullest: then weights go only part of the
+/// way from an even utilisation to the one reported. What was handed out since is no
+/// older than this moment, and always counts in full.
+///
+/// Scaled so that the largest is 65535. `out` is cleared first.
 pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Vec<u32>) {
     out.clear();
-    let used = |meter: &Meter| meter.connections(now).map(|open| open + since(meter, now));
     let all = || bases.iter().zip(meters);
-    let (load, room) = all().fold((0.0, 0.0), |(load, room), (&base, meter)| match used(meter) {
-        Some(used) => (load + used, room + meter.capacity(base)),
-        None => (load, room),
-    });
-    // Without reports mean is NaN or 0 and every instance idle in proportion to its weight.
-    let mean = if room > 0.0 { load / room } else { 0.0 };
+    let reported = |base: u16, meter: &Meter| {
+        let capacity = meter.capacity(base);
+        meter.connections(now).map(|open| open.min(capacity))
+    };
+    let (mut open, mut since, mut room) = (0.0, 0.0, 0.0);
+    for (&base, meter) in all() {
+        if let Some(reported) = reported(base, meter) {
+            open += reported;
+            since += since_report(meter, now);
+            room += meter.capacity(base);
+        }
+    }
+    let pull = pull(room - open, meters, now);
+    // Without reports nobody is known to have any.
+    let share = |load: f64| if room > 0.0 { load / room } else { 0.0 };
     let idle = |(&base, meter): (&u16, &&Meter)| {
         let capacity = meter.capacity(base);
-        (capacity - used(meter).unwrap_or(mean * capacity)).max(0.0)
+        let even = share(open) * capacity;
+        let used = match reported(base, meter) {
+            Some(reported) => even + (reported - even) * pull + since_report(meter, now),
+            None => even + share(since) * capacity,
+        };
+        (capacity - used).max(0.0)
     };
     let most = all().map(idle).fold(0.0, f64::max);
     if room > 0.0 && most > 0.0 {
-        // Rounded up, so that only a full instance gets 0.
+        // Rounded up, so that only a full instance may get 0.
         out.extend(
             all()
                 .map(idle)
@@ -69,9 +87,17 @@ pub fn idle_capacity(bases: &[u16], meters: &[&Meter], now: Millis, out: &mut Ve
     }
 }
 
+/// How far weights go from an even utilisation to the one reported: all the way where `spare`, the idle
+/// capacity of all, holds what comes between two reports, and less where more comes. Who does not say
+/// how much it is sent is taken for somebody who reports often enough.
+fn pull(spare: f64, meters: &[&Meter], now: Millis) -> f64 {
+    let coming: f64 = meters.iter().filter_map(|meter| meter.between_reports(now)).sum();
+    if coming > spare { spare / coming } else { 1.0 }
+}
+
 /// The connections of what was handed out since the report. Where the instance says how long a
 /// request takes, most of them are closed; else each answer counts as one that stays.
-fn since(meter: &Meter, now: Millis) -> f64 {
+fn since_report(meter: &Meter, now: Millis) -> f64 {
     meter.in_flight(now).unwrap_or_else(|| meter.handed_out(now))
 }
 
@@ -156,6 +182,37 @@ mod tests {
         let meters = meters(&[Some(80.0), Some(20.0), Some(100.0), Some(150.0)]);
 
         assert_eq!(idle(&[1, 1, 1, 2], &meters, Millis(0)), [16384, 65535, 0, 40960]);
+    }
+
+    #[test]
+    fn weights_follow_less_the_more_comes_between_two_reports() {
+        let weights = |rate: Load, seconds: u64| {
+            let meters = [Meter::new(), Meter::new()];
+            for now in [Millis(0), Millis(seconds * 1_000)] {
+                for (meter, connections) in meters.iter().zip([100.0, 0.0]) {
+                    meter.report(Load { connections: Some(connections), ..rate }, now);
+                }
+            }
+            idle(&[1, 1], &meters, Millis(seconds * 1_000))
+        };
+        let (counted, silent) = (Load { qps: Some(50.0), ..Load::default() }, Load::default());
+
+        // 100 are idle of 200; in a second come 100.
+        assert_eq!(weights(counted, 1), [0, 65535]);
+        assert_eq!(weights(counted, 2), [21845, 65535]);
+        assert_eq!(weights(counted, 10), [53620, 65535]);
+        assert_eq!(weights(silent, 10), [0, 65535]);
+        // However full one is, the idle of the others is what counts.
+        let meters = [Meter::new(), Meter::new()];
+        for (meter, connections) in meters.iter().zip([900.0, 50.0]) {
+            let load = Load { connections: Some(connections), ..counted };
+            meter.report(load, Millis(0));
+            meter.report(load, Millis(1_000));
+        }
+        assert_eq!(idle(&[1, 1], &meters, Millis(1_000)), [21845, 65535]);
+        // By Little's law it is 100 of one and none of the other: as many.
+        let timed = Load { latency_ms: Some(1_000.0), ..Load::default() };
+        assert_eq!(weights(timed, 2), [21845, 65535]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use crate::cli::server_url::ServerUrl;
 use crate::cli::simulate::SimulateArgs;
 use crate::cli::values::{Lease, Pair, PortArg, listen_address, tier, weight};
-use crate::model::{Tier, Weight};
+use crate::model::{DurationText, Label, Network, Scope, ServicePattern, Tier, Weight};
 
 /// The file that `serve` and `check` take when none is named.
 pub(super) const DEFAULT_FILE: &str = "registry.toml";
@@ -29,6 +29,7 @@ pub(super) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
+Environment: SIGNPOST_TOKEN is the token to show to the server, SIGNPOST_TOKEN_FILE a file that holds it.
 Exit codes: 0 done (also deregistering what is absent), 1 failed, 2 wrong usage, 3 not found.";
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +68,9 @@ pub(super) enum Command {
     Heartbeat {
         #[command(flatten)]
         target: Target,
+        /// Only as the registration that got this number; a later one is not renewed
+        #[arg(long, value_name = "G")]
+        generation: Option<u64>,
         #[command(flatten)]
         client: ClientArgs,
     },
@@ -90,6 +94,11 @@ pub(super) enum Command {
         question: ResolveArgs,
         #[command(flatten)]
         client: ClientArgs,
+    },
+    /// Make, list and revoke tokens for the side-port
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
     },
     /// Show what algorithms and TTLs would do to a fleet, and recommend one; needs no server
     Simulate(Box<SimulateArgs>),
@@ -139,6 +148,56 @@ pub struct RestoreArgs {
     /// Only tell what would change
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What is to be done about tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token and print it; it is not shown again
+    Create {
+        #[command(flatten)]
+        token: NewToken,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// List the tokens there are, without what they are
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// End a token at once
+    Revoke {
+        /// Its id, as `list` shows it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+/// A token that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct NewToken {
+    /// Whom it stands for: who owns what is registered with it
+    pub(super) name: Label,
+    /// What it is good for: read, register or admin; repeatable
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub(super) scopes: Vec<Scope>,
+    /// A service whose instances it may register, or the beginning of such: shop-*; repeatable
+    #[arg(long = "service", value_name = "PATTERN")]
+    pub(super) services: Vec<ServicePattern>,
+    /// Where the addresses are that it may register, e.g. 10.1.0.0/16; repeatable
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(super) networks: Vec<Network>,
+    /// How long it holds, e.g. 90d [default: until it is revoked]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) ttl: Option<DurationText>,
+    /// Write it into the data folder while no server runs: for the first one
+    #[arg(long, conflicts_with = "output")]
+    pub(super) offline: bool,
+    /// The configuration file that names the data folder [default: registry.toml when it is there]
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// What `serve` was told; everything else is in the configuration file.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Method, Request, Response, header};
+use ureq::http::{HeaderValue, Method, Request, Response, header};
 use ureq::{Agent, AsSendBody, Body};
 
 use crate::cli::error::{ClientError, Problem};
@@ -19,6 +19,7 @@ use crate::cli::server_url::ServerUrl;
 pub(super) struct Client {
     agent: Agent,
     server: ServerUrl,
+    authorization: Option<HeaderValue>,
 }
 
 /// A call that is to be made.
@@ -44,7 +45,8 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    pub(super) fn new(server: ServerUrl) -> Self {
+    /// A client of `server` that shows it `authorization`.
+    pub(super) fn new(server: ServerUrl, authorization: Option<HeaderValue>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -54,7 +56,7 @@ impl Client {
             .timeout_global(Some(CALL_TIMEOUT))
             .user_agent(concat!("signpost/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: config.new_agent(), server }
+        Self { agent: config.new_agent(), server, authorization }
     }
 
     pub(super) fn server(&self) -> &ServerUrl {
@@ -113,10 +115,13 @@ impl Client {
     }
 
     fn send(&self, call: &Call, within: Duration) -> Result<Response<Body>, ureq::Error> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(call.method.clone())
             .uri(format!("{}{}", self.server, call.path))
             .header(header::ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         // RFC 9110 section 8.6: a PUT or POST says that it has no content.
         let content: &[u8] = match (&call.body, &call.method) {
             (Some(body), _) => {

@@ -41,6 +41,15 @@ pub(super) enum ClientError {
     /// Not what a signpost server of this version says.
     #[error("cannot {action} at {server}: {reason}")]
     Unexpected { server: String, action: String, reason: String },
+    #[error("cannot read the token in {}: {error}", file.display())]
+    TokenFile {
+        file: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    /// What is given can be none.
+    #[error("{given} holds no token")]
+    NoToken { given: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
     #[error("cannot save a snapshot in {}: {error}", file.display())]
@@ -79,6 +88,8 @@ impl ClientError {
             | Self::Unreachable { .. }
             | Self::NoReply { .. }
             | Self::Unexpected { .. }
+            | Self::TokenFile { .. }
+            | Self::NoToken { .. }
             | Self::Output(_)
             | Self::Snapshot { .. }
             | Self::Exists { .. }
@@ -115,6 +126,9 @@ impl ClientError {
                 line("is that a signpost server? name another with --server URL");
             }
             Self::Exists { .. } => line("name another file, or let --force replace it"),
+            Self::TokenFile { .. } | Self::NoToken { .. } => {
+                line("\"signpost token create\" makes one");
+            }
             Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
         }
         report
@@ -141,6 +155,9 @@ impl Problem {
             "static-instance" | "static-service" => {
                 Some("it is declared in the server's configuration file: change it there")
             }
+            "unauthorized" => Some(
+                "set SIGNPOST_TOKEN, or SIGNPOST_TOKEN_FILE; \"signpost token create\" makes a token",
+            ),
             "unavailable" | "storage-full" => Some("the server's log says more; try again"),
             _ => None,
         }

@@ -43,14 +43,20 @@ pub(super) fn deregister(
     }
 }
 
-/// Renews the instance's lease.
+/// Renews the instance's lease; with a `generation` only that of its registration.
 pub(super) fn heartbeat(
     client: &Client,
     output: OutputFormat,
     target: &Target,
+    generation: Option<u64>,
 ) -> Result<(), ClientError> {
     let path = target.path() + "/heartbeat";
-    let reply = client.call(Call::new(Method::PUT, format!("renew {target}"), path))?;
+    let call = Call::new(Method::PUT, format!("renew {target}"), path);
+    let call = match generation {
+        Some(generation) => call.json(&serde_json::json!({ "generation": generation })),
+        None => call,
+    };
+    let reply = client.call(call)?;
     output.show(&reply, |renewed: &HeartbeatReply, _| {
         let lease = match renewed.expires_in_ms {
             Some(left) => format!("expires in {}", span(left)),

@@ -6,6 +6,7 @@
 
 mod args;
 mod client;
+mod credentials;
 mod error;
 mod instance;
 mod ls;
@@ -17,6 +18,7 @@ mod server_url;
 mod simulate;
 mod snapshot;
 mod table;
+mod token;
 mod values;
 
 pub use args::{LogFormat, RestoreArgs, ServeArgs};
@@ -29,9 +31,12 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use crate::cli::args::{Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, SnapshotCommand};
+use crate::cli::args::{
+    Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, SnapshotCommand, TokenCommand,
+};
 use crate::cli::client::Client;
 use crate::cli::error::ClientError;
+use crate::model::{Secret, Token, TokenSpec};
 
 /// What is left to do after [`run`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub enum Next {
     Check(PathBuf),
     /// Restore a snapshot. A `config` of `None` means the built-in defaults.
     Restore(RestoreArgs),
+    /// Make a token without a server, by this file; `None` means the built-in defaults.
+    CreateToken(Option<PathBuf>, TokenSpec),
     /// Nothing; this is how it ended. What there was to say is printed.
     Exit(Exit),
 }
@@ -62,6 +69,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         None => return Next::Serve(with_default_file(ServeArgs::default())),
         Some(Command::Serve(args)) => return Next::Serve(with_default_file(args)),
         Some(Command::Check { file }) => return Next::Check(file),
+        Some(Command::Token { command: TokenCommand::Create { token, .. } }) if token.offline => {
+            return Next::CreateToken(token.config.clone().or_else(default_file), token.into());
+        }
         Some(Command::Simulate(args)) => return Next::Exit(simulate::simulate(&args)),
         Some(Command::Snapshot { command: SnapshotCommand::Restore(args) }) => {
             let config = args.config.or_else(default_file);
@@ -81,8 +91,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         Some(Command::Deregister { target, client }) => {
             on(client, |client, output| instance::deregister(client, output, &target))
         }
-        Some(Command::Heartbeat { target, client }) => {
-            on(client, |client, output| instance::heartbeat(client, output, &target))
+        Some(Command::Heartbeat { target, generation, client }) => {
+            on(client, |client, output| instance::heartbeat(client, output, &target, generation))
         }
         Some(Command::Drain { target, client }) => {
             on(client, |client, output| instance::drain(client, output, &target))
@@ -92,6 +102,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         }
         Some(Command::Resolve { question, client }) => {
             on(client, |client, output| resolve::resolve(client, output, &question))
+        }
+        Some(Command::Token { command: TokenCommand::Create { token, client } }) => {
+            on(client, |client, output| token::create(client, output, token))
+        }
+        Some(Command::Token { command: TokenCommand::List { client } }) => on(client, token::list),
+        Some(Command::Token { command: TokenCommand::Revoke { id, client } }) => {
+            on(client, |client, output| token::revoke(client, output, &id))
         }
     };
     match ended {
@@ -107,7 +124,7 @@ fn on(
     args: ClientArgs,
     command: impl FnOnce(&Client, OutputFormat) -> Result<(), ClientError>,
 ) -> Result<(), ClientError> {
-    command(&Client::new(args.server), args.output)
+    command(&Client::new(args.server, credentials::authorization()?), args.output)
 }
 
 /// Takes the file of the current folder when there is one and none was named; else says that the
@@ -124,12 +141,26 @@ fn with_default_file(mut args: ServeArgs) -> ServeArgs {
     args
 }
 
-/// The file of the current folder, when there is one.
+/// The file of the current folder, when there is one. One that is there but cannot be read is the
+/// loader's to refuse.
 fn default_file() -> Option<PathBuf> {
     let file = Path::new(DEFAULT_FILE);
-    // A file that is there but cannot be read is the loader's to refuse.
     let absent = file.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
     (!absent).then(|| file.to_owned())
+}
+
+/// Tells a token that was made without a server: it alone goes to stdout.
+#[must_use]
+pub fn show_token(secret: &Secret, token: &Token) -> Exit {
+    let note = token::told_once(&token.id().to_string(), token.name.as_str());
+    output::print_error(&format!("signpost: {note}\n"));
+    match output::print(&format!("{}\n", secret.as_str())) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output::print_error(&error.report());
+            error.exit()
+        }
+    }
 }
 
 /// Into memory first: the generator panics when its writer fails.

@@ -23,6 +23,31 @@ pub(super) struct ServiceSummary {
     pub(super) panic: bool,
 }
 
+/// `GET /v1/tokens`.
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenList {
+    pub(super) tokens: Vec<TokenReply>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenReply {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) services: Vec<String>,
+    pub(super) networks: Vec<String>,
+    pub(super) created_at: String,
+    pub(super) expires_at: Option<String>,
+}
+
+/// `POST /v1/tokens`.
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenCreated {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) token: String,
+}
+
 /// `GET /v1/services/{s}`.
 #[derive(Debug, Deserialize)]
 pub(super) struct ServiceReply {

@@ -10,7 +10,7 @@ use crate::config::explain::suggestion;
 use crate::config::file::{ServerSection, StoreSection};
 use crate::config::key_path::KeyPath;
 use crate::config::listen::Listen;
-use crate::model::{Address, Label, ZoneName};
+use crate::model::{Address, Authentication, Label, ZoneName};
 
 /// What needs a restart to change: `[server]`, the listen addresses, `[store]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Boot {
     pub http_listen: Vec<SocketAddr>,
     /// Whether `http_listen` may go beyond loopback.
     pub allow_insecure: bool,
+    /// Who has to say who they are on the side-port.
+    pub authentication: Authentication,
     /// What keeps the state.
     pub store: StoreKind,
 }
@@ -65,6 +67,8 @@ impl Boot {
         let ns = self.ns != new.ns && !(self.derives_ns() && new.derives_ns());
         let addresses = self.addresses != new.addresses
             && !(self.derives_addresses() && new.derives_addresses());
+        let required = |boot: &Self| boot.authentication.required;
+        let anonymous_read = |boot: &Self| boot.authentication.anonymous_read;
         [
             (self.zone != new.zone, "server.zone"),
             (self.aliases != new.aliases, "server.aliases"),
@@ -78,6 +82,8 @@ impl Boot {
             (self.quic_listen != new.quic_listen, "dns.quic_listen"),
             (self.http_listen != new.http_listen, "http.listen"),
             (self.allow_insecure != new.allow_insecure, "http.allow_insecure"),
+            (required(self) != required(new), "auth.required"),
+            (anonymous_read(self) != anonymous_read(new), "auth.anonymous_read"),
             (self.store != new.store, "store.kind"),
         ]
         .into_iter()
@@ -131,7 +137,8 @@ impl Boot {
             dev_tls: listen.dev_tls,
             http_listen: listen.http,
             allow_insecure: listen.allow_insecure,
-            store: kind(document, store),
+            authentication: listen.authentication,
+            store: kind(document, store, listen.authentication),
         }
     }
 }
@@ -197,9 +204,18 @@ fn concrete(sockets: &[SocketAddr]) -> Vec<Address> {
     addresses
 }
 
-fn kind(document: &mut Document<'_>, store: &StoreSection) -> StoreKind {
+fn kind(
+    document: &mut Document<'_>,
+    store: &StoreSection,
+    authentication: Authentication,
+) -> StoreKind {
     let (message, hint) = match store.kind.as_str() {
         "embedded" => return StoreKind::Embedded,
+        "memory" if authentication.required => {
+            let message =
+                "loses the tokens with the process, and auth.required needs one to begin with";
+            (message.to_owned(), "write \"embedded\"".to_owned())
+        }
         "memory" => return StoreKind::Memory,
         "etcd" => (format!("\"etcd\" is {LATER}"), "write \"embedded\" or \"memory\"".to_owned()),
         other => (format!("unknown value {other:?}"), suggestion(other, &["embedded", "memory"])),

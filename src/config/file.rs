@@ -1,6 +1,6 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use crate::model::{
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 12] = [
+pub(super) const SECTIONS: [&str; 13] = [
     "server",
     "dns",
     "tls",
     "http",
+    "auth",
     "store",
     "registry",
     "rate_limit",
@@ -109,12 +110,25 @@ pub(super) struct TlsSection {
 pub(super) struct HttpSection {
     pub(super) listen: Vec<Socket>,
     pub(super) allow_insecure: bool,
+    pub(super) hosts: Vec<HttpHost>,
 }
 
 impl Default for HttpSection {
     fn default() -> Self {
-        Self { listen: vec![Socket(([127, 0, 0, 1], 8054).into())], allow_insecure: false }
+        Self {
+            listen: vec![Socket(([127, 0, 0, 1], 8054).into())],
+            allow_insecure: false,
+            hosts: Vec::new(),
+        }
     }
+}
+
+/// `[auth]`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuthSection {
+    pub(super) required: bool,
+    pub(super) anonymous_read: bool,
 }
 
 /// `[store]`.
@@ -180,6 +194,7 @@ pub(super) struct LimitsSection {
     bulk_items: Option<Count>,
     connections: Option<Count>,
     connections_per_client: Option<Count>,
+    tokens: Option<Count>,
     allow: Vec<Network>,
 }
 
@@ -204,6 +219,7 @@ impl From<LimitsSection> for Limits {
                 section.connections_per_client,
                 default.connections_per_client,
             ),
+            tokens: count(section.tokens, default.tokens),
             allow: section.allow,
         }
     }
@@ -308,6 +324,27 @@ impl TryFrom<Vec<i64>> for ClientPrefix {
             legal.ok_or_else(|| format!("{length} is out of range, 0-{max} is allowed"))
         };
         Ok(Self(within(v4, 32)?, within(v6, 128)?))
+    }
+}
+
+/// A name or an address by which the side-port is called: no scheme, no port.
+#[derive(Deserialize, Clone)]
+#[serde(try_from = "String")]
+pub(super) struct HttpHost(pub(super) String);
+
+impl TryFrom<String> for HttpHost {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(Self(address.to_canonical().to_string()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase();
+        for label in name.split('.') {
+            Label::new(label).map_err(|error| {
+                format!("{text:?} is not a host name or an address, without a port: {error}")
+            })?;
+        }
+        Ok(Self(name))
     }
 }
 

@@ -7,6 +7,13 @@ use crate::config::Flags;
 use crate::config::document::Document;
 use crate::config::file::{DnsSection, HttpSection, Socket};
 use crate::config::key_path::KeyPath;
+use crate::model::Authentication;
+
+/// What the file says of the side-port.
+pub(super) struct SidePort<'s> {
+    pub(super) http: &'s HttpSection,
+    pub(super) authentication: Authentication,
+}
 
 /// The sockets in force.
 pub(super) struct Listen {
@@ -17,6 +24,7 @@ pub(super) struct Listen {
     pub(super) http: Vec<SocketAddr>,
     pub(super) dev_tls: bool,
     pub(super) allow_insecure: bool,
+    pub(super) authentication: Authentication,
 }
 
 impl Listen {
@@ -24,7 +32,7 @@ impl Listen {
     pub(super) fn of(
         document: &mut Document<'_>,
         dns: &DnsSection,
-        http: &HttpSection,
+        SidePort { http, authentication }: &SidePort<'_>,
         flags: &Flags,
         certificate: bool,
     ) -> Self {
@@ -40,6 +48,7 @@ impl Listen {
             http: in_force(&flags.http, &http.listen),
             dev_tls: flags.dev_tls,
             allow_insecure: http.allow_insecure,
+            authentication: *authentication,
         };
         let chosen = flags.dev_tls && listen.encrypted().all(<[SocketAddr]>::is_empty);
         if chosen {
@@ -111,17 +120,23 @@ impl Listen {
         }
     }
 
-    /// The side-port lets anyone who reaches it change the registry.
+    /// Without authentication the side-port lets anyone who reaches it change the registry.
     fn check_side_port(&self, document: &mut Document<'_>, flags: &Flags) {
-        if self.allow_insecure {
-            return;
-        }
-        for (i, socket) in self.http.iter().enumerate() {
-            if socket.ip().to_canonical().is_loopback() {
+        let beyond = |socket: &SocketAddr| !socket.ip().to_canonical().is_loopback();
+        for (i, socket) in self.http.iter().enumerate().filter(|(_, socket)| beyond(socket)) {
+            if self.authentication.required {
+                let message =
+                    format!("{socket} is beyond loopback: tokens cross the network in clear");
+                let hint = "keep it on loopback, behind a proxy with TLS";
+                document.warn(&KeyPath::of("http.listen").index(i), &message, Some(hint));
+            }
+            if self.allow_insecure || self.authentication.required {
                 continue;
             }
-            let message = format!("{socket} is beyond loopback, and there is no authentication");
-            let hint = "keep it on loopback, or set http.allow_insecure = true";
+            let message =
+                format!("{socket} is beyond loopback, and nobody has to say who they are");
+            let hint =
+                "keep it on loopback, or set auth.required = true (or http.allow_insecure = true)";
             if flags.http.is_empty() {
                 document.fault(&KeyPath::of("http.listen").index(i), &message, Some(hint));
             } else {

@@ -37,6 +37,8 @@ pub struct Live {
     pub limits: Limits,
     /// Where active checks go, and how many at a time.
     pub health: HealthPolicy,
+    /// By which names and addresses the side-port is called, besides those that it listens on.
+    pub hosts: Vec<String>,
     /// The settings and instances of services.
     pub declared: Declared,
 }
@@ -48,6 +50,7 @@ pub(super) struct Effective {
     pub(super) limits: Limits,
     pub(super) localities: Localities,
     pub(super) health: HealthPolicy,
+    pub(super) hosts: Vec<String>,
     pub(super) declared: Declared,
 }
 
@@ -60,7 +63,8 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, declared, health, limits, localities, rate_limit } = effective;
+        let Effective { certificate, declared, health, hosts, limits, localities, rate_limit } =
+            effective;
         apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
@@ -74,6 +78,7 @@ impl Live {
             protect: registry.protect,
             limits,
             health,
+            hosts,
             declared,
         }
     }

@@ -22,14 +22,16 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection, RegistrySection,
-    ServerSection, StoreSection, TlsSection,
+    AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection,
+    RegistrySection, ServerSection, StoreSection, TlsSection,
 };
 use crate::config::key_path::KeyPath;
-use crate::config::listen::Listen;
+use crate::config::listen::{Listen, SidePort};
 use crate::config::live::Effective;
 use crate::config::services::Surroundings;
-use crate::model::{Declared, HealthPolicy, Limits, RateLimit, Settings, SettingsPatch};
+use crate::model::{
+    Authentication, Declared, HealthPolicy, Limits, RateLimit, Settings, SettingsPatch,
+};
 
 pub use boot::{Boot, StoreKind};
 pub use certificate::CertificateFiles;
@@ -117,6 +119,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let dns: DnsSection = document.section("dns");
     let tls: TlsSection = document.section("tls");
     let http: HttpSection = document.section("http");
+    let auth: AuthSection = document.section("auth");
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
@@ -127,7 +130,10 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     services::check_settings(document, &defaults, &KeyPath::of("defaults"), &health);
 
     let certificate = certificate::files(document, &tls, folder);
-    let listen = Listen::of(document, &dns, &http, flags, certificate.is_some());
+    let authentication =
+        Authentication { required: auth.required, anonymous_read: auth.anonymous_read };
+    let side_port = SidePort { http: &http, authentication };
+    let listen = Listen::of(document, &dns, &side_port, flags, certificate.is_some());
     let zone = boot::longest(&server.zone, &server.aliases);
     let around = Surroundings { zone, server: &server.name, limits: &limits, health: &health };
     let services = services::declared(document, &around);
@@ -135,7 +141,9 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
         SettingsPatch { ttl: dns.ttl, max_answers: dns.max_answers, ..SettingsPatch::default() };
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
-    let effective = Effective { certificate, declared, health, limits, localities, rate_limit };
+    let hosts = http.hosts.into_iter().map(|host| host.0).collect();
+    let effective =
+        Effective { certificate, declared, health, hosts, limits, localities, rate_limit };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

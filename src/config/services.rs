@@ -105,7 +105,8 @@ fn instance<'i>(document: &mut Document<'i>, table: DeTable<'i>, at: &KeyPath) -
     let spec: InstanceSpec = document.read(table, at, &[])?;
     let id = spec.id.clone()?;
     // A static instance has no lease unless it says so: nobody may be there to renew it.
-    match spec.build(id, None, Admin::Enabled) {
+    let built = spec.build(id, None, Admin::Enabled);
+    match built.and_then(|instance| instance.check_no_metadata_service().map(|()| instance)) {
         Ok(instance) => Some(instance),
         Err(error) => {
             document.fault(&at.join(&error.field), &error.reason, None);

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
+use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{InstanceId, Limits, Revision, ServiceName};
@@ -22,6 +23,7 @@ use crate::resolve::Resolution;
 pub struct App {
     pub(crate) registry: Registry,
     pub(crate) limits: Arc<ArcSwap<Limits>>,
+    pub(crate) access: Arc<Access>,
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
@@ -33,12 +35,13 @@ pub struct App {
 }
 
 impl App {
-    /// A side-port to `registry`, held to `limits` as they are at each moment. Everything that
-    /// waits ends when `shutdown` turns true.
+    /// A side-port to `registry` for who has `access`, held to `limits` as they are at each moment.
+    /// Everything that waits ends when `shutdown` turns true.
     #[must_use]
     pub fn new(
         registry: Registry,
         limits: Arc<ArcSwap<Limits>>,
+        access: Arc<Access>,
         hooks: Hooks,
         metrics: Arc<Metrics>,
         shutdown: watch::Receiver<bool>,
@@ -49,6 +52,7 @@ impl App {
         Arc::new(Self {
             registry,
             limits,
+            access,
             hooks,
             metrics,
             shutdown,

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use crate::http::app::App;
 use crate::http::body;
 use crate::http::problem::Problem;
-use crate::model::{InstanceId, NameError, ServiceName};
+use crate::model::{InstanceId, ServiceName, TokenId};
 
 /// The `{s}` of the path.
 pub(crate) struct ServicePath(pub(crate) ServiceName);
@@ -24,6 +24,9 @@ pub(crate) struct InstancePath {
     pub(crate) service: ServiceName,
     pub(crate) id: InstanceId,
 }
+
+/// The `{id}` of a token's path.
+pub(crate) struct TokenPath(pub(crate) TokenId);
 
 /// A call without query and body.
 pub(crate) struct Plain;
@@ -48,6 +51,14 @@ impl FromRequestParts<Arc<App>> for ServicePath {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
         segment(&parts.uri, SERVICE_SEGMENT, "service").map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for TokenPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        segment(&parts.uri, TOKEN_SEGMENT, "id").map(Self)
     }
 }
 
@@ -120,16 +131,12 @@ impl<'q> Given<'q> {
 }
 
 /// The name in a segment of a path that the router has matched.
-fn segment<T: FromStr<Err = NameError>>(
-    uri: &Uri,
-    index: usize,
-    field: &str,
-) -> Result<T, Problem> {
+fn segment<T: FromStr<Err: ToString>>(uri: &Uri, index: usize, field: &str) -> Result<T, Problem> {
     let raw = uri.path().split('/').nth(index).unwrap_or_default();
     let Some(text) = decoded(raw, false) else {
         return Err(Problem::invalid(field, "the percent-encoding is broken"));
     };
-    text.parse().map_err(|e: NameError| Problem::invalid(field, &e.to_string()))
+    text.parse().map_err(|e: T::Err| Problem::invalid(field, &e.to_string()))
 }
 
 /// Undoes percent-encoding (RFC 3986 section 2.1), and in queries '+' for a space. `None` when it
@@ -157,6 +164,8 @@ fn decoded(text: &str, query: bool) -> Option<Cow<'_, str>> {
 
 /// `/v1/services/{s}`
 const SERVICE_SEGMENT: usize = 3;
+/// `/v1/tokens/{id}`
+const TOKEN_SEGMENT: usize = 3;
 /// `/v1/services/{s}/instances/{id}`
 const INSTANCE_SEGMENT: usize = 5;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::caller::Caller;
 use crate::http::json::{millis, reply};
 use crate::http::problem::Problem;
 use crate::model::{InstanceId, Load, ServiceName, Status};
@@ -17,21 +18,28 @@ use crate::registry::{Renewal, Renewed};
 /// `POST /v1/heartbeats`
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Json(items): Json<Vec<Item>>,
 ) -> Result<Response, Problem> {
     let read_at = app.registry.clock().now();
     let mut names = Vec::with_capacity(items.len());
     let mut renewals = Vec::with_capacity(items.len());
     for Item { service, id, generation, load, status } in items {
-        names.push((service.clone(), id.clone()));
-        renewals.push(Renewal { service, id, generation, status, load, read_at });
+        // One that may not be renewed must not have the leases of the others end.
+        let allowed = caller.may_write(&service);
+        names.push((service.clone(), id.clone(), allowed));
+        if allowed {
+            renewals.push(Renewal { service, id, generation, status, load, read_at });
+        }
     }
-    let renewed = app.registry.renew(renewals).await?;
-    let results = names.into_iter().zip(renewed).map(|((service, id), renewed)| {
+    let mut renewed = caller.registry(&app).renew(renewals).await?.into_iter();
+    let results = names.into_iter().map(|(service, id, allowed)| {
+        let renewed = allowed.then(|| renewed.next()).flatten();
         let (result, remaining) = match renewed {
-            Renewed::Until(remaining) => ("ok", remaining),
-            Renewed::Unknown => ("unknown-instance", None),
-            Renewed::Owned => ("owned", None),
+            Some(Renewed::Until(remaining)) => ("ok", remaining),
+            Some(Renewed::Unknown) => ("unknown-instance", None),
+            Some(Renewed::Owned | Renewed::OwnedBy(_)) => ("owned", None),
+            None => ("forbidden", None),
         };
         ItemResult { service, id, result, expires_in_ms: remaining.map(millis) }
     });

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::caller::Caller;
 use crate::http::extract::{InstancePath, Plain};
 use crate::http::json::{InstanceJson, expires_in_ms, millis, reply, rfc3339};
 use crate::http::problem::{Problem, ProblemKind};
@@ -26,9 +27,12 @@ impl Payload for InstancePatch {
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
+    caller: Caller,
     Json(spec): Json<InstanceSpec>,
 ) -> Result<Response, Problem> {
-    let written = app.registry.register(service.clone(), id.clone(), spec).await?;
+    caller.check_service(&service, "")?;
+    caller.check_addresses(&spec.addresses, "")?;
+    let written = caller.registry(&app).register(service.clone(), id.clone(), spec).await?;
     let now = app.registry.clock().now();
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = reply(
@@ -68,9 +72,11 @@ pub(crate) async fn read(
 pub(crate) async fn patch(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
+    caller: Caller,
     Json(patch): Json<InstancePatch>,
 ) -> Result<Response, Problem> {
-    let written = app.registry.patch(service, id, patch).await?;
+    caller.check_service(&service, "")?;
+    let written = caller.registry(&app).patch(service, id, patch).await?;
     let instance = InstanceJson::new(&written.instance, app.registry.clock().now());
     Ok(reply(StatusCode::OK, &Patched { instance, revision: written.revision }))
 }
@@ -79,9 +85,11 @@ pub(crate) async fn patch(
 pub(crate) async fn deregister(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
+    caller: Caller,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.deregister(service, id).await?;
+    caller.check_service(&service, "")?;
+    caller.registry(&app).deregister(service, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -89,19 +97,22 @@ pub(crate) async fn deregister(
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
+    caller: Caller,
     Json(Heartbeat { generation, status, load }): Json<Heartbeat>,
 ) -> Result<Response, Problem> {
+    caller.check_service(&service, "")?;
     let read_at = app.registry.clock().now();
     let (renewed_service, renewed_id) = (service.clone(), id.clone());
     let renewal =
         Renewal { service: renewed_service, id: renewed_id, generation, status, load, read_at };
-    match app.registry.renew(vec![renewal]).await?.pop() {
+    match caller.registry(&app).renew(vec![renewal]).await?.pop() {
         Some(Renewed::Until(remaining)) => {
             Ok(reply(StatusCode::OK, &Expiry { expires_in_ms: remaining.map(millis) }))
         }
         Some(Renewed::Owned) => {
             Err(Refusal::Owned { service, id, given: generation.unwrap_or_default() }.into())
         }
+        Some(Renewed::OwnedBy(owner)) => Err(Refusal::OwnedBy { service, id, owner }.into()),
         Some(Renewed::Unknown) | None => {
             let refusal = Refusal::UnknownInstance { service, id };
             let detail = format!("{refusal}: register again");
@@ -114,24 +125,32 @@ pub(crate) async fn heartbeat(
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,
     path: InstancePath,
+    caller: Caller,
     _: Plain,
 ) -> Result<Response, Problem> {
-    set_admin(&app, path, Admin::Draining).await
+    set_admin(&app, path, &caller, Admin::Draining).await
 }
 
 /// `DELETE /v1/services/{s}/instances/{id}/drain`
 pub(crate) async fn undrain(
     State(app): State<Arc<App>>,
     path: InstancePath,
+    caller: Caller,
     _: Plain,
 ) -> Result<Response, Problem> {
-    set_admin(&app, path, Admin::Enabled).await
+    set_admin(&app, path, &caller, Admin::Enabled).await
 }
 
-async fn set_admin(app: &App, path: InstancePath, admin: Admin) -> Result<Response, Problem> {
+async fn set_admin(
+    app: &App,
+    path: InstancePath,
+    caller: &Caller,
+    admin: Admin,
+) -> Result<Response, Problem> {
     let InstancePath { service, id } = path;
+    caller.check_service(&service, "")?;
     let patch = InstancePatch { admin: Some(Some(admin)), ..InstancePatch::default() };
-    let written = app.registry.patch(service, id, patch).await?;
+    let written = caller.registry(app).patch(service, id, patch).await?;
     let clock = app.registry.clock();
     let drained = Drained {
         instance: InstanceJson::new(&written.instance, clock.now()),

@@ -106,11 +106,12 @@ struct RejectedLabels {
 }
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
-const CODES: [(u16, &str); 14] = [
+const CODES: [(u16, &str); 15] = [
     (200, "200"),
     (201, "201"),
     (204, "204"),
     (400, "400"),
+    (401, "401"),
     (403, "403"),
     (404, "404"),
     (405, "405"),

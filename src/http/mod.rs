@@ -6,9 +6,12 @@
 mod app;
 mod batch;
 mod body;
+mod caller;
 mod connection;
 mod extract;
+mod guard;
 mod heartbeats;
+mod hosts;
 mod instances;
 mod json;
 mod metrics;
@@ -23,6 +26,7 @@ mod services;
 mod shape;
 mod snapshot;
 mod system;
+mod tokens;
 mod wait;
 mod watch;
 
@@ -31,17 +35,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
 
 pub use app::{
     App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
     ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
 };
+pub use guard::Access;
+pub use hosts::Hosts;
 pub use metrics::Metrics;
 pub use serve::{BindError, bind, serve};
+pub use tokens::new_secret;
 
 use problem::ProblemKind;
 use route::Route;
@@ -68,6 +75,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(Route::Batch.path(), post(batch::run))
         .route(Route::Watch.path(), get(watch::follow))
         .route(Route::Resolve.path(), get(resolve::explain))
+        .route(Route::Tokens.path(), get(tokens::list).post(tokens::create))
+        .route(Route::Token.path(), delete(tokens::revoke))
         .route(Route::Reload.path(), post(system::reload))
         .route(Route::Health.path(), get(system::health))
         .route(Route::Ready.path(), get(system::ready))
@@ -80,15 +89,20 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Counts each reply, and says of each that it is neither to be kept nor to be guessed at.
-async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Lets requests pass that may, counts each reply, and says of each that it is neither to be kept nor
+/// to be guessed at.
+async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or(Route::Other, |path| Route::of(path.as_str()));
     let method = request.method().clone();
-    let mut response = next.run(request).await;
+    let mut response = match guard::admit(&app, route, &mut request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     app.metrics.count(route, &method, response.status());
     if let Some(kind) = response.extensions().get::<ProblemKind>() {
         app.metrics.count_rejected(*kind);

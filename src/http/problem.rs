@@ -1,6 +1,6 @@
 //! Errors as clients see them (RFC 9457), and the one mapping from refusals to status and type.
 
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -37,6 +37,12 @@ impl Problem {
         Self::of(ProblemKind::Invalid, field, reason)
     }
 
+    /// The answer to every token that does not hold, whatever the reason, and to none.
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "this call needs a token that holds: \"Authorization: Bearer TOKEN\"";
+        Self::new(ProblemKind::Unauthorized, detail)
+    }
+
     /// A problem whose detail already says where; `field` is for programs.
     pub(crate) fn at(kind: ProblemKind, field: Option<String>, detail: String) -> Self {
         Self { kind, detail, field }
@@ -53,7 +59,8 @@ impl From<Refusal> for Problem {
             Refusal::StaticInstance { .. } => ProblemKind::StaticInstance,
             Refusal::StaticService(_) => ProblemKind::StaticService,
             Refusal::NotEmpty { .. } => ProblemKind::NotEmpty,
-            Refusal::Owned { .. } => ProblemKind::Owned,
+            Refusal::Owned { .. } | Refusal::OwnedBy { .. } => ProblemKind::Owned,
+            Refusal::UnknownToken(_) => ProblemKind::NotFound,
             Refusal::Limit { .. } => ProblemKind::Limit,
             Refusal::Store(CommitError::Full(_)) => ProblemKind::StorageFull,
             Refusal::Store(CommitError::Unavailable(_)) | Refusal::ShuttingDown => {
@@ -81,6 +88,9 @@ impl IntoResponse for Problem {
         match kind {
             ProblemKind::Limit => headers.insert(RETRY_AFTER, HeaderValue::from_static("10")),
             ProblemKind::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            ProblemKind::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
             // What is left of the body is not read, so nothing can follow it.
             ProblemKind::TooLarge => headers.insert(CONNECTION, HeaderValue::from_static("close")),
             _ => None,
@@ -150,8 +160,8 @@ kinds! {
     StaticService "static-service" CONFLICT "The service is declared in the configuration file",
     /// A service with instances cannot be forgotten.
     NotEmpty "not-empty" CONFLICT "The service still has instances",
-    /// The generation is over.
-    Owned "owned" CONFLICT "The instance belongs to a later registration",
+    /// The generation is over, or it is another's.
+    Owned "owned" CONFLICT "The instance belongs to somebody else",
     /// A body that is too large.
     TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large",
     /// A body that is not JSON.
@@ -160,6 +170,8 @@ kinds! {
     BadConfig "bad-config" UNPROCESSABLE_ENTITY "The configuration file is not legal",
     /// A limit is reached.
     Limit "limit" TOO_MANY_REQUESTS "A limit is reached",
+    /// No token, or one that does not hold.
+    Unauthorized "unauthorized" UNAUTHORIZED "The call needs a token",
     /// Not for this client.
     Forbidden "forbidden" FORBIDDEN "This client may not do this",
     /// It may be tried again.

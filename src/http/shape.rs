@@ -90,7 +90,7 @@ fn path(levels: &[Level<'_>]) -> String {
 }
 
 /// Every field of the contract that is a list.
-const LISTS: [&[u8]; 10] = [
+const LISTS: [&[u8]; 13] = [
     b"addresses",
     b"ports",
     b"tags",
@@ -101,6 +101,9 @@ const LISTS: [&[u8]; 10] = [
     b"checks",
     b"expect",
     b"warn",
+    b"scopes",
+    b"services",
+    b"networks",
 ];
 
 /// Every field of the contract that is an object.

@@ -51,7 +51,7 @@ struct Lines {
 
 impl Lines {
     fn new(capture: Capture, zone: String, unix_time: u64, place: OwnedSemaphorePermit) -> Self {
-        let Capture { revision, mut overrides, mut operators, mut services } = capture;
+        let Capture { revision, mut overrides, mut operators, owners, mut services } = capture;
         overrides.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         operators.sort_unstable_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         services.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -75,9 +75,11 @@ impl Lines {
         let operators = operators
             .into_iter()
             .map(|(service, id, state)| Entry::Operator(Operator { service, id, state }));
-        let instances = services.into_iter().flat_map(|(service, views)| {
+        let instances = services.into_iter().flat_map(move |(service, views)| {
+            let owners = Arc::clone(&owners);
             (0..views.len()).filter_map(move |i| {
-                let (service, record) = (service.clone(), views[i].record()?);
+                let record = views[i].record(owners.of(&views[i]))?;
+                let service = service.clone();
                 Some(Entry::Instance(Registered { service, record }))
             })
         });

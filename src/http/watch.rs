@@ -20,16 +20,18 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::http::app::{App, Watcher};
+use crate::http::caller::Shown;
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::json::InstanceJson;
 use crate::http::problem::Problem;
-use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
+use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings, TokenId};
 use crate::registry::{Event, EventKind, Reason};
 
 /// `GET /v1/watch`
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    Shown(token): Shown,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
     let watcher = app.watcher()?;
@@ -41,6 +43,7 @@ pub(crate) async fn follow(
         bell: app.registry.journal().bell(),
         app,
         _watcher: watcher,
+        token: token.map(|token| token.id()),
         service,
         seen: last.map(Revision),
         pending: Vec::new().into_iter(),
@@ -71,6 +74,8 @@ struct Cursor {
     app: Arc<App>,
     bell: watch::Receiver<Revision>,
     _watcher: Watcher,
+    /// By which it is let in; `None`: it needs none.
+    token: Option<TokenId>,
     service: Option<ServiceName>,
     /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
     seen: Option<Revision>,
@@ -80,9 +85,12 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// What to send next, or `None` when the server is going down.
+    /// What to send next, or `None` when the server is going down or the token is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
+            if !self.still_admitted() {
+                return None;
+            }
             if self.pending.len() > 0 {
                 let text = self.write_pending();
                 return Some((text, self));
@@ -107,6 +115,14 @@ impl Cursor {
                 () = self.app.going_down() => return None,
             }
         }
+    }
+
+    /// Whether it would be let in now as well.
+    fn still_admitted(&self) -> bool {
+        let registry = &self.app.registry;
+        let now = || registry.clock().wall();
+        let holds = |id| registry.tokens().get(id).is_some_and(|token| !token.expired(now()));
+        self.token.is_none_or(holds)
     }
 
     /// As much of what is pending as one write should carry.

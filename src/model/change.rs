@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::instance::{Admin, Instance, Status};
-use crate::model::name::{InstanceId, ServiceName};
+use crate::model::name::{InstanceId, Label, ServiceName};
 use crate::model::settings::SettingsPatch;
+use crate::model::token::{Token, TokenId};
 
 /// The registry's one counter: the number of the last change. Never goes back, never repeats.
 #[derive(
@@ -38,6 +39,9 @@ pub struct Record {
     pub instance: Arc<Instance>,
     /// The revision of the registration that made it what it is; handed out to its owner.
     pub generation: u64,
+    /// Who registered it first; `None` where nobody had to say who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Label>,
 }
 
 /// What an operator said of a declared instance, kept apart since the file owns the rest.
@@ -93,6 +97,13 @@ pub enum Change {
         /// What was said.
         state: OperatorState,
     },
+    /// The token is now this; `None` removes it.
+    Token {
+        /// Its id.
+        id: TokenId,
+        /// All that is known of it.
+        token: Option<Arc<Token>>,
+    },
 }
 
 /// Changes that become durable together.
@@ -126,6 +137,8 @@ pub struct Image {
     pub overrides: Vec<(ServiceName, SettingsPatch)>,
     /// What operators said of declared instances.
     pub operators: Vec<(ServiceName, InstanceId, OperatorState)>,
+    /// Tokens.
+    pub tokens: Vec<Arc<Token>>,
 }
 
 #[cfg(test)]

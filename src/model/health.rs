@@ -3,11 +3,12 @@
 //! A registry that connects to whatever it is told is a tool to attack with (SSRF): so a check goes
 //! to its own instance, and never to where a cloud keeps its credentials.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::model::address::Address;
 use crate::model::check::{CheckPort, Checks, Probe};
 use crate::model::instance::{Instance, SpecError};
+use crate::model::metadata_service::is_metadata;
 use crate::model::network::Network;
 use crate::model::port::Protocol;
 
@@ -134,43 +135,6 @@ impl Probe {
     }
 }
 
-/// Whether clouds keep metadata and credentials at `address`, also where IPv6 only carries IPv4.
-fn is_metadata(address: IpAddr) -> bool {
-    let v4 = match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(v6) if METADATA_V6.contains(&v6) => return true,
-        IpAddr::V6(v6) => carried(v6),
-    };
-    v4.is_some_and(|v4| v4.is_link_local() || METADATA_V4.contains(&v4))
-}
-
-/// The IPv4 address that a translator would send to: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), and
-/// addresses that end in one (RFC 4291 section 2.5.5).
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let segments = address.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match segments {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, .., high, low] => {
-            Some(v4(high, low))
-        }
-        [0x2002, high, low, ..] => Some(v4(high, low)),
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(v4(high, low)),
-        _ => None,
-    }
-}
-
-/// Alibaba, Oracle and Azure; the others are link-local.
-const METADATA_V4: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(192, 0, 0, 192),
-    Ipv4Addr::new(168, 63, 129, 16),
-];
-/// AWS and Google.
-const METADATA_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +198,9 @@ mod tests {
             "64:ff9b:1::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
             "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "2001:db8::5efe:169.254.169.254",
+            "2001:db8::200:5efe:100.100.100.200",
         ] {
             let own = format!(r#"{{"addresses":["{address}"],"port":80}}"#);
 

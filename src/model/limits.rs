@@ -26,6 +26,8 @@ pub struct Limits {
     pub connections: usize,
     /// Open connections to DNS of one client, an IPv4 address or an IPv6 /64.
     pub connections_per_client: usize,
+    /// Tokens.
+    pub tokens: usize,
     /// What registered addresses must be in; empty: any legal address.
     pub allow: Vec<Network>,
 }
@@ -50,6 +52,7 @@ impl Default for Limits {
             bulk_items: 10_000,
             connections: 4_096,
             connections_per_client: 128,
+            tokens: 10_000,
             allow: Vec::new(),
         }
     }

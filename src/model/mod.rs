@@ -3,7 +3,9 @@
 //! Everything is checked where it is made (serde runs the same constructors), so a value that
 //! exists is legal. No I/O, no clock, no randomness; every other module may import this one.
 
+mod actor;
 mod address;
+mod authentication;
 mod change;
 mod check;
 mod check_form;
@@ -21,20 +23,26 @@ mod limits;
 mod load;
 mod locality;
 mod metadata;
+mod metadata_service;
 mod name;
 mod network;
 mod numbers;
 mod outcome;
 mod port;
 mod rare;
+mod scope;
+mod service_pattern;
 mod settings;
 mod spans;
 mod tags;
 mod texts;
 mod time;
+mod token;
 mod zone_name;
 
+pub use actor::Actor;
 pub use address::{Address, AddressError};
+pub use authentication::Authentication;
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
 pub use check::{Check, CheckKind, CheckPort, Checks, Means, Probe, Question};
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};
@@ -56,6 +64,8 @@ pub use numbers::{NumberError, PortNumber, Tier, Weight};
 pub use outcome::Outcome;
 pub use port::{Port, Protocol};
 pub use rare::Rare;
+pub use scope::{Scope, ScopeError, Scopes};
+pub use service_pattern::{ServicePattern, ServicePatternError};
 pub use settings::{
     AnswerMode, Balance, EjectionFailures, HotKeyReplicas, MaxAnswers, PanicMode, RecordTtl,
     Settings, SettingsError, SettingsPatch, Share, SlowStart, SrvTiers, SrvWeightMax, TxtPolicy,
@@ -63,4 +73,5 @@ pub use settings::{
 pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
 pub use time::Millis;
+pub use token::{Secret, Token, TokenHash, TokenId, TokenSpec, TokenTextError};
 pub use zone_name::{ZoneName, ZoneNameError};

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::model::{InstanceId, OperatorState, Record, Revision, ServiceName, SettingsPatch};
+use crate::model::{
+    InstanceId, Label, OperatorState, Record, Revision, ServiceName, SettingsPatch,
+};
 use crate::registry::instance::{InstanceView, Source};
+use crate::registry::owners::Owners;
 use crate::registry::state::State;
 
-/// Everything durable as of one revision.
+/// Everything durable as of one revision, but tokens: these are nobody's to copy.
 #[derive(Debug)]
 pub struct Capture {
     /// Every change up to this is in it, none after.
@@ -16,6 +19,8 @@ pub struct Capture {
     pub overrides: Vec<(ServiceName, Arc<SettingsPatch>)>,
     /// What operators said of declared instances, in no order.
     pub operators: Vec<(ServiceName, InstanceId, OperatorState)>,
+    /// Who owns instances.
+    pub owners: Arc<Owners>,
     /// The instances of each service by id, declared ones too; services in no order.
     pub services: Vec<(ServiceName, Arc<[InstanceView]>)>,
 }
@@ -28,6 +33,7 @@ impl State {
             revision: self.revision,
             overrides: Vec::new(),
             operators: operators.map(|((s, id), state)| (s.clone(), id.clone(), *state)).collect(),
+            owners: Arc::new(self.owners.clone()),
             services: Vec::with_capacity(self.services.len()),
         };
         for (name, service) in &mut self.services {
@@ -43,10 +49,11 @@ impl State {
 }
 
 impl InstanceView {
-    /// What is stored of it; of a declared one nothing is.
+    /// What is stored of it, whose owner this is; of a declared one nothing is.
     #[must_use]
-    pub fn record(&self) -> Option<Record> {
+    pub fn record(&self, owner: Option<&Label>) -> Option<Record> {
         let (instance, generation) = (Arc::clone(&self.instance), self.generation);
-        (self.source == Source::Api).then_some(Record { instance, generation })
+        let owner = owner.cloned();
+        (self.source == Source::Api).then_some(Record { instance, generation, owner })
     }
 }

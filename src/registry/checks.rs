@@ -187,7 +187,7 @@ impl State {
 /// | check | begins |
 /// |---|---|
 /// | asks the same at the same place | as it was |
-/// | is new for an instance that is as before, of which no check is critical | passing |
+/// | is new for an instance that is where it was, not registered, and of which no check is critical | passing |
 /// | any other | by its `initial` |
 pub(crate) fn adopted(
     before: Option<&InstanceView>,
@@ -204,7 +204,10 @@ pub(crate) fn adopted(
         return observed;
     }
     let well = known.iter().all(|view| view.state != Status::Critical);
-    let stays = before.is_some_and(|before| *before.instance == *instance);
+    let stays = before.is_some_and(|before| {
+        let before = &*before.instance;
+        (&before.addresses, &before.ports) == (&instance.addresses, &instance.ports)
+    });
     let new = |check: &Arc<Check>| {
         let (initial, waits) = match occasion {
             // Who has answered so far does not stop because it is asked for the first time.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{
-    Commit, CommitError, InstanceId, Load, Millis, Network, Outcome, Revision, ServiceName, Status,
+    Actor, Commit, CommitError, InstanceId, Label, Load, Millis, Network, Outcome, Revision,
+    ServiceName, Status,
 };
 use crate::registry::capture::Capture;
 use crate::registry::checks::CheckView;
@@ -29,8 +30,8 @@ pub struct PersistRequest {
 /// What the engine is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Write(Box<Write>, Reply),
-    Renew(Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Write(Actor, Box<Write>, Reply),
+    Renew(Actor, Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
     Report(ServiceName, Vec<Outcome>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
     Outcomes(ServiceName, oneshot::Sender<Result<Vec<Outcomes>, Refusal>>),
@@ -99,6 +100,8 @@ pub enum Renewed {
     Unknown,
     /// The generation is over.
     Owned,
+    /// It belongs to somebody else.
+    OwnedBy(Label),
 }
 
 /// What a check of an instance says now.

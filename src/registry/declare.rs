@@ -137,6 +137,7 @@ impl State {
         let view = InstanceView {
             source: Source::File,
             generation: 0,
+            owner: None,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
             observed: adopted(before, &instance, checks, occasion, now),

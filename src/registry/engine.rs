@@ -14,10 +14,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{CommitError, Image, InstanceId, Millis, Revision, ServiceName};
+use crate::model::{Actor, CommitError, Image, InstanceId, Millis, Revision, ServiceName};
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
@@ -31,6 +32,7 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
+use crate::registry::tokens::Tokens;
 use crate::registry::views::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
@@ -41,11 +43,12 @@ pub struct Engine {
     generation: u64,
     publisher: Publisher,
     breakers: Breakers,
+    tokens: Arc<ArcSwap<Tokens>>,
     clock: Clock,
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
-    waiting: VecDeque<(Write, Reply)>,
+    waiting: VecDeque<(Actor, Write, Reply)>,
     in_flight: Option<Batch>,
     /// Of writes that are applied, for when they are published.
     answers: Vec<Answer>,
@@ -71,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) persist: mpsc::Sender<PersistRequest>,
     pub(crate) views: Arc<Views>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) tokens: Arc<ArcSwap<Tokens>>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) rng: SmallRng,
 }
@@ -97,6 +101,7 @@ impl Engine {
                 parts.rng,
             ),
             breakers: Breakers::default(),
+            tokens: parts.tokens,
             clock: parts.clock,
             inbox: parts.inbox,
             persist: parts.persist,
@@ -180,11 +185,11 @@ impl Engine {
     fn take(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
-            Command::Write(_, reply) if self.going_down.is_some() => {
+            Command::Write(_, _, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(write, reply) => self.waiting.push_back((*write, reply)),
-            Command::Renew(renewals, reply) => self.renew(renewals, reply, now),
+            Command::Write(actor, write, reply) => self.waiting.push_back((actor, *write, reply)),
+            Command::Renew(actor, renewals, reply) => self.renew(actor, renewals, reply, now),
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);
                 reply.send(Ok(())).ok();
@@ -309,6 +314,9 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
+        if !Arc::ptr_eq(&self.tokens.load(), &self.state.tokens) {
+            self.tokens.store(Arc::clone(&self.state.tokens));
+        }
         self.state.settle_overloads(now);
         // Who has too much to do is out for as long as others are not, and the other way round. Each
         // of them is ejected and taken back at most once, so this ends.

@@ -9,6 +9,7 @@ use crate::balance::meter::{LazyMeter, Meter};
 use crate::model::{Admin, Instance, Load, Millis, Revision, Status};
 use crate::registry::checks::CheckView;
 use crate::registry::observed::Observed;
+use crate::registry::owners::OwnerNumber;
 
 /// Who says that an instance exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -29,6 +30,8 @@ pub struct InstanceView {
     pub source: Source,
     /// Handed out to the client that registered it; 0 for a declared one.
     pub generation: u64,
+    /// Who owns it; `None` where nobody had to say who they are, and of a declared one.
+    pub owner: Option<OwnerNumber>,
     /// The revision of its last change.
     pub revision: Revision,
     /// Its lease ended; only declared instances outlive that.

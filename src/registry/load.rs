@@ -10,6 +10,7 @@ use crate::registry::instance::{InstanceView, Source, Vitals};
 use crate::registry::lapses::Lapses;
 use crate::registry::leases::Leases;
 use crate::registry::op::Op;
+use crate::registry::owners::Owners;
 use crate::registry::renew::start_lease;
 use crate::registry::state::State;
 
@@ -25,6 +26,8 @@ impl State {
             declared: Arc::default(),
             operators: HashMap::new(),
             leases: Leases::default(),
+            owners: Owners::default(),
+            tokens: Arc::new(image.tokens.into_iter().collect()),
             unstored: BTreeSet::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
@@ -73,6 +76,7 @@ impl State {
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
+            owner: record.owner.as_ref().map(|owner| self.owners.number(owner)),
             revision: self.revision,
             lapsed: false,
             vitals: Arc::new(Vitals::new()),

@@ -24,6 +24,7 @@ mod observed;
 mod op;
 mod outliers;
 mod overload;
+mod owners;
 mod panic;
 mod plan;
 mod pools;
@@ -41,6 +42,7 @@ mod state;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod totals;
 mod vantage;
 mod view;
@@ -49,6 +51,7 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
@@ -66,6 +69,7 @@ pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
 pub use observed::{Ejected, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
+pub use owners::{OwnerNumber, Owners};
 pub use panic::Panic;
 pub use plan::{Misfit, Names, Policy};
 pub use pools::{Selected, Selector};
@@ -73,26 +77,29 @@ pub use ramps::Weighing;
 pub use refusal::Refusal;
 pub use selection::{Family, PortChoice, Selection};
 pub use targets::{Target, Targets};
+pub use tokens::Tokens;
 pub use view::ServiceView;
 pub use views::Views;
 
 use crate::model::{
-    Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
-    Settings, SettingsPatch,
+    Actor, Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
+    Settings, SettingsPatch, Token, TokenId,
 };
 use command::Command;
 use engine::{Parts, QUEUE};
 use plan::Write;
 use reply::Reply;
 
-/// The handle to the registry. Cheap to clone.
+/// The handle to the registry, for nobody in particular or on behalf of somebody. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Registry {
     commands: mpsc::Sender<Command>,
     views: Arc<Views>,
     journal: Arc<Journal>,
     stats: Arc<EngineStats>,
+    tokens: Arc<ArcSwap<Tokens>>,
     clock: Clock,
+    actor: Actor,
 }
 
 impl Registry {
@@ -123,6 +130,7 @@ impl Registry {
         let views = Arc::new(Views::new());
         let journal = Arc::new(Journal::new(image.revision.next()));
         let stats = Arc::new(EngineStats::default());
+        let tokens = Arc::new(ArcSwap::default());
         let engine = Engine::new(Parts {
             image,
             policy,
@@ -132,10 +140,24 @@ impl Registry {
             persist,
             views: Arc::clone(&views),
             journal: Arc::clone(&journal),
+            tokens: Arc::clone(&tokens),
             stats: Arc::clone(&stats),
             rng,
         });
-        (Self { commands, views, journal, stats, clock }, engine)
+        let actor = Actor::Anyone;
+        (Self { commands, views, journal, stats, tokens, clock, actor }, engine)
+    }
+
+    /// The same registry, for writes on behalf of `actor`.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
+    }
+
+    /// The tokens there are.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
     }
 
     /// The published views.
@@ -238,12 +260,29 @@ impl Registry {
         self.write(Write::Batch { deregister, register }, Reply::Revision).await
     }
 
+    /// Adds a token, which holds when this returns.
+    ///
+    /// # Errors
+    /// When a limit is reached or it cannot be stored.
+    pub async fn add_token(&self, token: Token) -> Result<Revision, Refusal> {
+        self.write(Write::AddToken(Arc::new(token)), Reply::Revision).await
+    }
+
+    /// Removes a token, which no longer holds when this returns.
+    ///
+    /// # Errors
+    /// When there is no such token, or that cannot be stored.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<Revision, Refusal> {
+        self.write(Write::RevokeToken(id), Reply::Revision).await
+    }
+
     /// Renews leases; results are in order.
     ///
     /// # Errors
     /// When a change of status cannot be stored; the leases are renewed all the same.
     pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<Vec<Renewed>, Refusal> {
-        self.ask(|reply| Command::Renew(renewals, reply)).await
+        let actor = self.actor.clone();
+        self.ask(|reply| Command::Renew(actor, renewals, reply)).await
     }
 
     /// Takes in what checks of instances say; of those that are gone nothing. All of it is one
@@ -330,7 +369,8 @@ impl Registry {
         write: Write,
         reply: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Reply,
     ) -> Result<T, Refusal> {
-        self.ask(|sender| Command::Write(Box::new(write), reply(sender))).await
+        let actor = self.actor.clone();
+        self.ask(|sender| Command::Write(actor, Box::new(write), reply(sender))).await
     }
 
     async fn ask<T>(

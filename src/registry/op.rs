@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Change, Instance, InstanceId, OperatorState, Record, ServiceName, SettingsPatch,
+    Change, Instance, InstanceId, Label, OperatorState, Record, ServiceName, SettingsPatch, Token,
+    TokenId,
 };
 use crate::registry::instance::Source;
 use crate::registry::refusal::Refusal;
@@ -17,12 +18,13 @@ pub(crate) enum Op {
         service: ServiceName,
         instance: Arc<Instance>,
         generation: u64,
+        owner: Option<Label>,
         /// A registration, which restarts the lease and may create; otherwise the change of an
         /// instance that must still be there.
         registers: bool,
     },
     /// A registration of what is there already: the lease restarts, nothing else changes.
-    Renew { service: ServiceName, instance: Arc<Instance>, generation: u64 },
+    Renew { service: ServiceName, instance: Arc<Instance>, generation: u64, owner: Option<Label> },
     /// The registered instance is gone.
     Remove { service: ServiceName, id: InstanceId },
     /// The override of the service's settings is now this.
@@ -31,18 +33,21 @@ pub(crate) enum Op {
     Forget { service: ServiceName },
     /// What the operator says of a declared instance is now this.
     Operator { service: ServiceName, id: InstanceId, state: OperatorState },
+    /// The token is now this.
+    Token { id: TokenId, token: Option<Arc<Token>> },
 }
 
 impl Op {
     /// What of this must be durable before it is applied.
     pub(crate) fn change(&self) -> Option<Change> {
         Some(match self.clone() {
-            Self::Put { service, instance, generation, .. } => {
-                Change::Put { service, record: Record { instance, generation } }
+            Self::Put { service, instance, generation, owner, .. } => {
+                Change::Put { service, record: Record { instance, generation, owner } }
             }
             Self::Remove { service, id } => Change::Remove { service, id },
             Self::Override { service, patch } => Change::Override { service, patch },
             Self::Operator { service, id, state } => Change::Operator { service, id, state },
+            Self::Token { id, token } => Change::Token { id, token },
             Self::Renew { .. } | Self::Forget { .. } => return None,
         })
     }
@@ -53,7 +58,8 @@ impl Op {
             Self::Put { .. }
             | Self::Remove { .. }
             | Self::Override { .. }
-            | Self::Operator { .. } => true,
+            | Self::Operator { .. }
+            | Self::Token { .. } => true,
             Self::Renew { .. } | Self::Forget { .. } => false,
         }
     }
@@ -67,6 +73,7 @@ impl Op {
             Self::Remove { service, id } => Key::Instance(service.clone(), id.clone()),
             Self::Override { service, .. } => Key::Override(service.clone()),
             Self::Operator { service, id, .. } => Key::Operator(service.clone(), id.clone()),
+            Self::Token { id, .. } => Key::Token(*id),
             Self::Renew { .. } | Self::Forget { .. } => return None,
         })
     }
@@ -74,14 +81,15 @@ impl Op {
     /// Whether this only renews a lease, of a registration that is still there.
     pub(crate) fn only_renews(&self, state: &State) -> bool {
         match self {
-            Self::Renew { service, instance, generation } => {
+            Self::Renew { service, instance, generation, .. } => {
                 state.has_registered(service, &instance.id, *generation)
             }
             Self::Put { .. }
             | Self::Remove { .. }
             | Self::Override { .. }
             | Self::Forget { .. }
-            | Self::Operator { .. } => false,
+            | Self::Operator { .. }
+            | Self::Token { .. } => false,
         }
     }
 
@@ -93,7 +101,7 @@ impl Op {
             |service: &ServiceName, id: &InstanceId| state.instance(service.as_str(), id.as_str());
         let source = |service, id| view(service, id).map(|view| view.source);
         match self {
-            Self::Put { service, instance, generation, registers } => {
+            Self::Put { service, instance, generation, registers, .. } => {
                 match view(service, &instance.id) {
                     Some(view) if view.source == Source::File => {
                         Some(Refusal::of_static(service, &instance.id))
@@ -122,7 +130,7 @@ impl Op {
                 let taken = state.services.get(service).is_some_and(|s| s.declared.is_some());
                 taken.then(|| Refusal::StaticService(service.clone()))
             }
-            Self::Override { .. } => None,
+            Self::Override { .. } | Self::Token { .. } => None,
         }
     }
 }
@@ -133,4 +141,5 @@ pub(crate) enum Key {
     Instance(ServiceName, InstanceId),
     Override(ServiceName),
     Operator(ServiceName, InstanceId),
+    Token(TokenId),
 }

@@ -197,6 +197,7 @@ mod tests {
                 instance: Arc::new(spec.build(id, None, admin).unwrap()),
                 source: Source::File,
                 generation: 0,
+                owner: None,
                 revision: Revision(1),
                 lapsed,
                 observed: None,

@@ -4,13 +4,15 @@
 //! durable: what the earlier ones will have done is kept in an overlay on the state.
 
 mod restored;
+mod tokens;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{
-    Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, LeaseTtl,
-    Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
+    Actor, Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, Label,
+    LeaseTtl, Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
+    Token, TokenId,
 };
 use crate::registry::instance::Source;
 use crate::registry::op::Op;
@@ -75,6 +77,8 @@ pub(crate) enum Write {
         deregister: Vec<(ServiceName, InstanceId)>,
         register: Vec<(ServiceName, InstanceId, InstanceSpec)>,
     },
+    AddToken(Arc<Token>),
+    RevokeToken(TokenId),
 }
 
 impl Write {
@@ -85,7 +89,9 @@ impl Write {
             | Self::Patch { .. }
             | Self::Deregister { .. }
             | Self::Override { .. }
-            | Self::Forget { .. } => 1,
+            | Self::Forget { .. }
+            | Self::AddToken(_)
+            | Self::RevokeToken(_) => 1,
             Self::Statuses(reports) => reports.len(),
             Self::Batch { deregister, register } => deregister.len() + register.len(),
         }
@@ -108,6 +114,8 @@ pub(crate) struct Planner<'s> {
     policy: &'s Policy,
     names: &'s Names,
     generation: &'s mut u64,
+    /// On whose behalf the write is that is looked at.
+    actor: Actor,
     overlay: Overlay,
     /// What is under the overlay while that takes up a write that may yet be refused as a whole.
     below: Overlay,
@@ -124,6 +132,8 @@ struct Overlay {
     services: HashSet<ServiceName>,
     /// What operators will have said.
     operators: HashMap<(ServiceName, InstanceId), OperatorState>,
+    /// How many tokens were added.
+    tokens: usize,
 }
 
 impl Overlay {
@@ -140,6 +150,7 @@ impl Overlay {
         }
         self.services.extend(later.services);
         self.operators.extend(later.operators);
+        self.tokens += later.tokens;
     }
 }
 
@@ -148,6 +159,7 @@ struct Known {
     instance: Arc<Instance>,
     source: Source,
     generation: u64,
+    owner: Option<Label>,
 }
 
 impl<'s> Planner<'s> {
@@ -159,11 +171,12 @@ impl<'s> Planner<'s> {
         generation: &'s mut u64,
     ) -> Self {
         let (overlay, below) = (Overlay::default(), Overlay::default());
-        Self { state, policy, names, generation, overlay, below }
+        Self { state, policy, names, generation, actor: Actor::Anyone, overlay, below }
     }
 
-    /// What `write` will do. All of it or, on refusal, nothing.
-    pub(crate) fn plan(&mut self, write: Write) -> Result<Vec<Op>, Refusal> {
+    /// What `write` will do on behalf of `actor`. All of it or, on refusal, nothing.
+    pub(crate) fn plan(&mut self, actor: Actor, write: Write) -> Result<Vec<Op>, Refusal> {
+        self.actor = actor;
         match write {
             Write::Register { service, id, spec } => {
                 self.register(service, id, spec).map(|op| vec![op])
@@ -176,6 +189,8 @@ impl<'s> Planner<'s> {
             Write::Override { service, patch } => self.set_override(service, patch),
             Write::Forget { service } => self.forget(service),
             Write::Batch { deregister, register } => self.batch(deregister, register),
+            Write::AddToken(token) => self.add_token(token),
+            Write::RevokeToken(id) => self.revoke_token(id),
         }
     }
 
@@ -194,6 +209,7 @@ impl<'s> Planner<'s> {
         if known.as_ref().is_some_and(|k| k.source == Source::File) {
             return Err(Refusal::of_static(&service, &id));
         }
+        self.check_owner(&service, &id, known.as_ref())?;
         if service.as_str() == self.names.server {
             return Err(Refusal::invalid("service", "is the name of this server, choose another"));
         }
@@ -202,18 +218,18 @@ impl<'s> Planner<'s> {
         self.check_addresses(&instance)?;
         self.check_names(&service, &instance)?;
         self.check_checks(&service, &instance)?;
-        if let Some(Known { instance, generation, .. }) =
-            known.as_ref().filter(|known| *known.instance == instance)
-        {
+        let owner = self.actor.owner(known.as_ref().map(|known| known.owner.as_ref()));
+        let same = |known: &&Known| *known.instance == instance && known.owner == owner;
+        if let Some(Known { instance, generation, .. }) = known.as_ref().filter(same) {
             let (instance, generation) = (Arc::clone(instance), *generation);
-            return Ok(Op::Renew { service, instance, generation });
+            return Ok(Op::Renew { service, instance, generation, owner });
         }
         if known.is_none() {
             self.check_room(&service)?;
             self.overlay.count(&service, 1);
         }
         *self.generation += 1;
-        Ok(self.put(service, Arc::new(instance), *self.generation, true))
+        Ok(self.put(service, Arc::new(instance), *self.generation, owner, true))
     }
 
     fn patch(
@@ -225,6 +241,7 @@ impl<'s> Planner<'s> {
         let Some(known) = self.known(service, id) else {
             return Err(Refusal::of_unknown(service, id));
         };
+        self.check_owner(service, id, Some(&known))?;
         if known.source == Source::File && !patch.operator_only() {
             return Err(Refusal::of_static(service, id));
         }
@@ -245,7 +262,8 @@ impl<'s> Planner<'s> {
             return Ok(Vec::new());
         }
         self.check_names(service, &instance)?;
-        Ok(vec![self.put(service.clone(), Arc::new(instance), known.generation, false)])
+        let Known { generation, owner, .. } = known;
+        Ok(vec![self.put(service.clone(), Arc::new(instance), generation, owner, false)])
     }
 
     /// Statuses that heartbeats carried. Instances that are gone by now are left alone, and so are
@@ -269,7 +287,8 @@ impl<'s> Planner<'s> {
             None if self.state.lapses.has(&service, &id) => Ok(Some(Op::Remove { service, id })),
             None => Ok(None),
             Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
-            Some(_) => {
+            Some(known) => {
+                self.check_owner(&service, &id, Some(&known))?;
                 self.overlay.count(&service, -1);
                 self.overlay.instances.insert((service.clone(), id.clone()), None);
                 Ok(Some(Op::Remove { service, id }))
@@ -337,7 +356,24 @@ impl<'s> Planner<'s> {
         planned
     }
 
+    fn check_owner(
+        &self,
+        service: &ServiceName,
+        id: &InstanceId,
+        known: Option<&Known>,
+    ) -> Result<(), Refusal> {
+        match known.and_then(|known| known.owner.as_ref()) {
+            Some(owner) if !self.actor.may_write(Some(owner)) => Err(Refusal::OwnedBy {
+                service: service.clone(),
+                id: id.clone(),
+                owner: owner.clone(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn check_addresses(&self, instance: &Instance) -> Result<(), Refusal> {
+        instance.check_no_metadata_service()?;
         for (i, address) in instance.addresses.iter().enumerate() {
             if !self.policy.limits.allows(address.ip()) {
                 let reason = format!("{address} is in none of the networks of limits.allow");
@@ -417,6 +453,7 @@ impl<'s> Planner<'s> {
             instance: Arc::clone(&view.instance),
             source: view.source,
             generation: view.generation,
+            owner: self.state.owner(view).cloned(),
         })
     }
 
@@ -425,11 +462,17 @@ impl<'s> Planner<'s> {
         service: ServiceName,
         instance: Arc<Instance>,
         generation: u64,
+        owner: Option<Label>,
         registers: bool,
     ) -> Op {
-        let known = Known { instance: Arc::clone(&instance), source: Source::Api, generation };
+        let known = Known {
+            instance: Arc::clone(&instance),
+            source: Source::Api,
+            generation,
+            owner: owner.clone(),
+        };
         self.overlay.instances.insert((service.clone(), instance.id.clone()), Some(known));
-        Op::Put { service, instance, generation, registers }
+        Op::Put { service, instance, generation, owner, registers }
     }
 }
 

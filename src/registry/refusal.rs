@@ -1,6 +1,6 @@
 //! Why the registry refuses a write. The HTTP front turns each into one status and type.
 
-use crate::model::{CommitError, InstanceId, NameError, ServiceName, SpecError};
+use crate::model::{CommitError, InstanceId, Label, NameError, ServiceName, SpecError, TokenId};
 
 /// A write that did not happen, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,22 @@ pub enum Refusal {
         /// The generation that was given.
         given: u64,
     },
+    /// Registered first by somebody else, and still there.
+    #[error(
+        "instance {id} of service {service} belongs to {owner}, who registered it first: choose \
+         another id, or have it deregistered"
+    )]
+    OwnedBy {
+        /// Its service.
+        service: ServiceName,
+        /// Its id.
+        id: InstanceId,
+        /// Whose it is.
+        owner: Label,
+    },
+    /// No such token.
+    #[error("there is no token {0}")]
+    UnknownToken(TokenId),
     /// A limit of `[limits]` is reached.
     #[error("the limit {name} = {max} is reached")]
     Limit {

@@ -134,6 +134,7 @@ mod tests {
             instance: Arc::new(spec.build(id, None, Admin::Enabled).unwrap()),
             source: Source::Api,
             generation: 0,
+            owner: None,
             revision: Revision(revision),
             lapsed: false,
             observed: None,

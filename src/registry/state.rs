@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Change, Declared, Instance, InstanceId, Millis, OperatorState, Revision, ServiceName, Settings,
-    SettingsPatch,
+    Actor, Change, Declared, Instance, InstanceId, Label, Millis, OperatorState, Revision,
+    ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::checks::{Occasion, adopted};
 use crate::registry::instance::{InstanceView, Source, Vitals};
@@ -18,8 +18,10 @@ use crate::registry::lapses::Lapses;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::op::{Key, Op};
 use crate::registry::overload::Overload;
+use crate::registry::owners::Owners;
 use crate::registry::renew::start_lease;
 use crate::registry::service::Service;
+use crate::registry::tokens::Tokens;
 
 /// Everything registered and declared.
 pub(crate) struct State {
@@ -32,6 +34,8 @@ pub(crate) struct State {
     pub(super) declared: Arc<Declared>,
     pub(super) operators: HashMap<(ServiceName, InstanceId), OperatorState>,
     pub(crate) leases: Leases,
+    pub(super) owners: Owners,
+    pub(crate) tokens: Arc<Tokens>,
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
@@ -52,17 +56,17 @@ impl State {
     /// Applies `op` as part of the current revision. Says whether it changed anything.
     pub(crate) fn apply(&mut self, op: Op, now: Millis) -> bool {
         match op {
-            Op::Put { service, instance, generation, registers } => {
-                self.put(service, instance, generation, registers, now)
+            Op::Put { service, instance, generation, owner, registers } => {
+                self.put(service, instance, generation, owner.as_ref(), registers, now)
             }
-            Op::Renew { service, instance, generation } => {
+            Op::Renew { service, instance, generation, owner } => {
                 if self.has_registered(&service, &instance.id, generation) {
                     return self.renew(&service, &instance.id, now).unwrap_or_default();
                 }
                 // Its lease ended while this waited, or what it repeats was refused after all; what
                 // the store holds is this, and it must not hear otherwise.
                 self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
-                self.put(service, instance, generation, true, now)
+                self.put(service, instance, generation, owner.as_ref(), true, now)
             }
             Op::Remove { service, id } => self.remove(&service, &id, Reason::Deregistered, now),
             Op::Override { service, patch } => self.set_override(service, patch, now),
@@ -71,12 +75,27 @@ impl State {
                 self.lapses.take(&service);
                 self.forget(&service)
             }
+            // Nothing that anybody could follow.
+            Op::Token { id, token } => {
+                Arc::make_mut(&mut self.tokens).set(id, token);
+                false
+            }
         }
     }
 
     /// The instance as it is now.
     pub(crate) fn instance(&self, service: &str, id: &str) -> Option<&InstanceView> {
         self.services.get(service)?.instances.get(id)
+    }
+
+    /// Who owns it.
+    pub(crate) fn owner(&self, view: &InstanceView) -> Option<&Label> {
+        self.owners.of(view)
+    }
+
+    /// Whether `actor` may write it.
+    pub(crate) fn permits(&self, actor: &Actor, view: &InstanceView) -> bool {
+        actor.may_write(self.owner(view))
     }
 
     /// Whether the instance is there by the registration that got `generation`.
@@ -163,7 +182,7 @@ impl State {
         match key {
             Key::Instance(service, id) => {
                 let view = self.instance(service.as_str(), id.as_str());
-                match view.and_then(InstanceView::record) {
+                match view.and_then(|view| view.record(self.owner(view))) {
                     Some(record) => Change::Put { service: service.clone(), record },
                     None => Change::Remove { service: service.clone(), id: id.clone() },
                 }
@@ -178,6 +197,7 @@ impl State {
                 id: id.clone(),
                 state: self.operator(service, id),
             },
+            Key::Token(id) => Change::Token { id: *id, token: self.tokens.get(*id).cloned() },
         }
     }
 
@@ -186,10 +206,12 @@ impl State {
         service: ServiceName,
         instance: Arc<Instance>,
         generation: u64,
+        owner: Option<&Label>,
         registers: bool,
         now: Millis,
     ) -> bool {
         let revision = self.revision;
+        let owner = owner.map(|owner| self.owners.number(owner));
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
         self.lapses.forget(&service, &instance.id);
@@ -206,6 +228,7 @@ impl State {
             instance,
             source: Source::Api,
             generation,
+            owner,
             revision,
             lapsed: false,
             observed,
@@ -310,6 +333,7 @@ mod tests {
             service: service.clone(),
             instance: Arc::new(instance),
             generation: 1,
+            owner: None,
             registers: true,
         };
         state.apply(put, Millis(0));

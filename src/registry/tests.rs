@@ -14,7 +14,9 @@ mod near;
 mod observed;
 mod outages;
 mod outcomes;
+mod owners;
 mod protect;
+mod readers;
 mod upkeep;
 mod writes;
 
@@ -70,7 +72,7 @@ impl TestStore {
                 Change::Remove { service, id } => {
                     image.remove(&format!("{service}/{id}"));
                 }
-                Change::Override { .. } | Change::Operator { .. } => {}
+                Change::Override { .. } | Change::Operator { .. } | Change::Token { .. } => {}
             }
         }
         image.into_keys().collect()

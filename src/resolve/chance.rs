@@ -44,7 +44,7 @@ pub(super) fn of_addresses(
         told.into_iter().map(|(_, unit)| unit).collect()
     };
     let balance = view.settings.balance;
-    if keyed || (balance == Balance::ConsistentHash && pool.mode() != AnswerMode::StickySubset) {
+    if keyed || balance == Balance::ConsistentHash {
         return spread(told(outcome).first().map(|unit| (*unit, 1.0)).into_iter().collect());
     }
     if pool.mode() == AnswerMode::StickySubset {

@@ -14,6 +14,7 @@ mod profile;
 mod reload;
 mod restore;
 mod still;
+mod token;
 mod zone;
 
 use std::io::Write;
@@ -36,6 +37,7 @@ pub use encrypted::DevTlsError;
 pub use log::LogFormat;
 pub use restore::{RestoreError, RestoreOptions, Restored, restore};
 pub use still::still;
+pub use token::{OfflineError, create_token};
 pub use zone::ServedError;
 
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
@@ -46,7 +48,7 @@ use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
 use crate::dns::tls::{Certificate, CertificateError};
 use crate::health::{Health, HealthStats};
-use crate::http::{self, App, BadQuestion, Hooks, ReloadReply, ResolveRequest};
+use crate::http::{self, Access, App, BadQuestion, Hooks, Hosts, ReloadReply, ResolveRequest};
 use crate::model::Limits;
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
@@ -155,6 +157,16 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         Health::new(registry.clone(), health_policies, zone.clone(), Arc::clone(&health_stats));
     let shared = Arc::new(Shared::new(limits.connections, limits.connections_per_client));
     let limits = Arc::new(ArcSwap::from_pointee(limits));
+    let hosts = Hosts::new(&boot.http_listen, live.hosts);
+    let access =
+        Access { authentication: boot.authentication, hosts: ArcSwap::from_pointee(hosts) };
+    let access = Arc::new(access);
+    let admin = registry.tokens().has_admin(registry.clock().wall());
+    if boot.authentication.required && !admin {
+        tracing::warn!(
+            "there is no token of an admin: stop, and run `signpost token create --offline`"
+        );
+    }
     let reloader = Arc::new(Reloader {
         path,
         flags,
@@ -163,6 +175,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         front: Arc::clone(&front),
         certificates: Arc::clone(&encrypted.certificates),
         limits: Arc::clone(&limits),
+        access: Arc::clone(&access),
         shared: Arc::clone(&shared),
         descriptors,
         health: health_policy,
@@ -175,6 +188,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         front: Arc::clone(&front),
         shared: Arc::clone(&shared),
         limits,
+        access,
         reloader: Arc::clone(&reloader),
         ready: Arc::clone(&ready),
         stopped: stopped.clone(),
@@ -254,6 +268,7 @@ struct Parts {
     front: Arc<Front>,
     shared: Arc<Shared>,
     limits: Arc<ArcSwap<Limits>>,
+    access: Arc<Access>,
     reloader: Arc<Reloader>,
     ready: Arc<AtomicBool>,
     stopped: watch::Receiver<bool>,
@@ -303,7 +318,8 @@ fn side_port(parts: &Parts) -> Arc<App> {
         zone: parts.zone.clone(),
     };
     let limits = Arc::clone(&parts.limits);
-    App::new(parts.registry.clone(), limits, hooks, counters, parts.stopped.clone())
+    let access = Arc::clone(&parts.access);
+    App::new(parts.registry.clone(), limits, access, hooks, counters, parts.stopped.clone())
 }
 
 fn reply(reloaded: reload::Reloaded) -> ReloadReply {

@@ -10,6 +10,7 @@ use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::tls::{CertificateError, Certificates};
+use crate::http::{Access, Hosts};
 use crate::model::{HealthPolicy, Limits, Revision};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
@@ -27,6 +28,7 @@ pub(super) struct Reloader {
     pub(super) front: Arc<Front>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) limits: Arc<ArcSwap<Limits>>,
+    pub(super) access: Arc<Access>,
     pub(super) shared: Arc<Shared>,
     pub(super) descriptors: Descriptors,
     pub(super) health: watch::Sender<HealthPolicy>,
@@ -89,6 +91,8 @@ impl Reloader {
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
         self.limits.store(Arc::new(limits));
+        let hosts = Hosts::new(&self.boot.http_listen, config.live.hosts);
+        self.access.hosts.store(Arc::new(hosts));
         if let Some(certificate) = certificate
             && self.certificates.replace(certificate)
         {
@@ -141,6 +145,7 @@ mod tests {
             front: Arc::new(front),
             certificates: Arc::default(),
             limits: Arc::new(ArcSwap::from_pointee(live.limits)),
+            access: Arc::default(),
             shared: Arc::new(Shared::new(8, 8)),
             descriptors: Descriptors::left(),
             health: watch::Sender::new(live.health),

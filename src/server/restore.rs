@@ -201,11 +201,14 @@ fn store(boot: &Boot, options: &RestoreOptions, image: Image) -> Result<Restored
         revision,
         difference: difference(&held, &image),
     };
-    let empty = Image { revision: held.revision, ..Image::default() } == held;
+    // Tokens are in no snapshot: those that the folder has stay as they are.
+    let nothing =
+        Image { revision: held.revision, tokens: held.tokens.clone(), ..Image::default() };
+    let empty = nothing == held;
     let Some(mut store) = store else { return Ok(restored) };
     let refused = !empty && !options.replace && !options.dry_run;
     if refused || options.dry_run {
-        let Image { revision, instances, overrides, operators } = held;
+        let Image { revision, instances, overrides, operators, tokens: _ } = held;
         store.close(revision)?;
         give_to_owner(&folder)?;
         if options.dry_run {

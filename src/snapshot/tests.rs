@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Admin, Image, Status};
+use crate::model::{Admin, Image, Label, Status};
 
 /// An instance with any of its fields given.
 fn instance() -> impl Strategy<Value = Value> {
@@ -98,6 +98,7 @@ fn image() -> impl Strategy<Value = Image> {
             overrides: overrides.into_iter().collect(),
             operators: operators.into_iter().map(|((s, id), state)| (s, id, state)).collect(),
             instances: records(instances),
+            tokens: Vec::new(),
         },
     )
 }
@@ -109,7 +110,8 @@ fn records(
         let id: InstanceId = id;
         instance["id"] = json!(id);
         let instance = Arc::new(serde_json::from_value(instance).unwrap());
-        (service, Record { instance, generation: generation.into() })
+        let owner = (generation % 3 == 0).then(|| Label::new("shop").unwrap());
+        (service, Record { instance, generation: generation.into(), owner })
     };
     instances.into_iter().map(record).collect()
 }

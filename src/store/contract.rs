@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::model::{
-    Admin, Change, Commit, Image, Instance, InstanceId, OperatorState, Record, Revision,
-    ServiceName, SettingsPatch, Status,
+    Admin, Change, Commit, Image, Instance, InstanceId, Label, OperatorState, Record, Revision,
+    Secret, ServiceName, SettingsPatch, Status, Token, TokenId, TokenSpec,
 };
 use crate::store::reopen::reopen;
 use crate::store::{Memory, Store};
@@ -27,7 +28,8 @@ pub(super) fn record(id: &str, seed: u64) -> Record {
         "ttl": if seed.is_multiple_of(2) { Some("30s") } else { None },
     });
     let instance: Instance = serde_json::from_value(instance).unwrap();
-    Record { instance: Arc::new(instance), generation: seed }
+    let owner = (seed % 3 == 1).then(|| Label::new("shop").unwrap());
+    Record { instance: Arc::new(instance), generation: seed, owner }
 }
 
 pub(super) fn put(service: &str, id: &str, seed: u64) -> Change {
@@ -46,6 +48,20 @@ fn remove(service: &str, instance: &str) -> Change {
     Change::Remove { service: name(service), id: id(instance) }
 }
 
+fn made(seed: u8) -> Arc<Token> {
+    let spec = serde_json::json!({
+        "name": format!("shop-{seed}"), "scopes": ["register"], "services": ["web", "shop-*"],
+        "networks": ["10.0.0.0/8"], "ttl": "9d",
+    });
+    let spec: TokenSpec = serde_json::from_value(spec).unwrap();
+    Arc::new(spec.build(&Secret::of([seed; 32]), Duration::from_secs(1)).unwrap())
+}
+
+fn token(seed: u8, there: bool) -> Change {
+    let token = made(seed);
+    Change::Token { id: token.id(), token: there.then_some(token) }
+}
+
 fn patch(max_answers: u64) -> SettingsPatch {
     serde_json::from_value(serde_json::json!({"ttl": "9s", "max_answers": max_answers})).unwrap()
 }
@@ -60,6 +76,7 @@ struct Model {
     instances: BTreeMap<(ServiceName, InstanceId), Record>,
     overrides: BTreeMap<ServiceName, SettingsPatch>,
     operators: BTreeMap<(ServiceName, InstanceId), OperatorState>,
+    tokens: BTreeMap<TokenId, Arc<Token>>,
 }
 
 impl Model {
@@ -77,6 +94,8 @@ impl Model {
                 self.operators.insert((service, id), state);
                 self.operators.retain(|_, state| !state.is_empty());
             }
+            Change::Token { id, token: Some(token) } => drop(self.tokens.insert(id, token)),
+            Change::Token { id, token: None } => drop(self.tokens.remove(&id)),
         }
     }
 
@@ -89,6 +108,7 @@ impl Model {
             instances: instances.collect(),
             overrides: self.overrides.clone().into_iter().collect(),
             operators: operators.collect(),
+            tokens: self.tokens.values().cloned().collect(),
         }
     }
 }
@@ -184,6 +204,9 @@ fn keeps_each_kind_of_change<K: Kind>() {
                 operator("static-1", drained),
                 operator("static-2", drained),
                 operator("static-2", OperatorState::default()),
+                token(1, true),
+                token(2, true),
+                token(2, false),
             ],
         ))
         .unwrap();
@@ -198,6 +221,7 @@ fn keeps_each_kind_of_change<K: Kind>() {
             instances: vec![(name("we"), record("b-a", 4)), (name("web"), record("a", 2))],
             overrides: vec![(name("api"), SettingsPatch::default()), (name("web"), patch(9))],
             operators: vec![(name("api"), id("static-1"), drained)],
+            tokens: vec![made(1)],
         }
     );
 }
@@ -246,6 +270,7 @@ fn changes() -> impl Strategy<Value = Change> {
             id,
             state: OperatorState { admin, status: None },
         }),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(seed, there)| token(seed, there)),
     ]
 }
 

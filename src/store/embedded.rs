@@ -283,11 +283,33 @@ mod tests {
         let error = Embedded::open(folder.path()).unwrap_err();
 
         let expected = format!(
-            "{} has format version 2, this signpost reads version 1; run the signpost that wrote \
+            "{} has format version 3, this signpost reads up to 2; run the signpost that wrote \
              it, or move it away to start empty",
             file.display()
         );
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_read_and_is_of_this_version_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let mut store = Embedded::open(folder.path()).unwrap();
+        let changes = vec![crate::store::contract::put("web", "a", 2)];
+        store.commit(&Commit { revision: Revision(7), changes }).unwrap();
+        Box::new(store).close(Revision(7)).unwrap();
+        let mut bytes = fs::read(&file).unwrap();
+        Frame::stamp(&mut bytes, 1);
+        fs::write(&file, bytes).unwrap();
+
+        let image = Embedded::open(folder.path()).unwrap().load().unwrap();
+
+        assert_eq!((image.revision, image.instances.len()), (Revision(7), 1));
+        let (mut page, mut now) = (fs::read(&file).unwrap(), fs::read(&file).unwrap());
+        Frame::stamp(&mut now, VERSION);
+        assert!(page == now);
+        Frame::stamp(&mut page, 1);
+        assert!(page != now);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub enum StoreError {
     },
     /// The file was written by a signpost that this one does not know.
     #[error(
-        "{} has format version {found}, this signpost reads version {known}; run the signpost \
+        "{} has format version {found}, this signpost reads up to {known}; run the signpost \
          that wrote it, or move it away to start empty",
         file.display()
     )]
@@ -41,7 +41,7 @@ pub enum StoreError {
         file: PathBuf,
         /// What it says.
         found: u32,
-        /// The only version read here.
+        /// The newest version read here.
         known: u32,
     },
     /// The file is ours, and something of it is missing or altered.

@@ -21,6 +21,8 @@ use crate::model::Revision;
 #[derive(Debug)]
 pub(super) struct Frame {
     file: Box<dyn StorageBackend>,
+    /// What it says that its version is.
+    version: u32,
     /// How many marks were written. The newest is in the place of this number's parity.
     marks: AtomicU64,
 }
@@ -60,7 +62,7 @@ impl Frame {
         }
         file.set_len(PAGE as u64)?;
         file.write(0, &page)?;
-        Ok(Self { file, marks: AtomicU64::new(1) })
+        Ok(Self { file, version: VERSION, marks: AtomicU64::new(1) })
     }
 
     /// Reads the first page of `file`: the frame, and the mark in it.
@@ -80,7 +82,7 @@ impl Frame {
         if page[..HEAD] != head(version) {
             return Err(FrameError::Damaged("its first page is altered"));
         }
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(FrameError::Version(version));
         }
         // A power loss may tear one mark, never both: they are written in turn. What the other
@@ -94,7 +96,7 @@ impl Frame {
             }
             [None, None] => return Err(FrameError::Damaged("its marks are altered")),
         };
-        Ok((Self { file, marks: AtomicU64::new(number) }, mark))
+        Ok((Self { file, version, marks: AtomicU64::new(number) }, mark))
     }
 
     /// Writes a mark. Its commit must be durable.
@@ -102,6 +104,16 @@ impl Frame {
         let number = self.marks.fetch_add(1, Ordering::Relaxed) + 1;
         let place = PLACES[usize::from(number % 2 == 1)];
         self.file.write(place as u64, &encode(number, mark))
+    }
+
+    /// Makes an older file say that it is of this version, which it is from the next sync on: what
+    /// it is to hold, no older program would understand.
+    pub(super) fn modernise(&self) -> io::Result<()> {
+        if self.version == VERSION {
+            return Ok(());
+        }
+        // In one sector, which is written whole or not at all.
+        self.file.write(0, &head(VERSION))
     }
 
     /// Makes the marks durable, which the next commit would do as well.
@@ -212,8 +224,11 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
-/// The only format that this program reads and writes.
-pub(super) const VERSION: u32 = 1;
+/// The format that this program writes. Version 1 has neither tokens nor owners of instances.
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest format that it reads.
+const OLDEST: u32 = 1;
 
 /// How many revisions a crash may skip. Far more than can expire between two commits, and so few
 /// of the 2^31 that an SOA serial may jump (RFC 1982) that no number of crashes matters.

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
 use redb::{AccessGuard, Error, ReadOnlyTable, ReadableTable, ReadableTableMetadata, StorageError};
 
-use crate::model::{InstanceId, OperatorState, Record, ServiceName, SettingsPatch};
+use crate::model::{InstanceId, OperatorState, Record, ServiceName, SettingsPatch, Token, TokenId};
 use crate::store::codec::{damaged, decode, parse, shown, split_key, text};
 
 /// All instances, in order. Parsing a million takes seconds, so that all cores share it.
@@ -67,6 +68,23 @@ pub(super) fn operators(
         Ok((service, id, decode(key.value(), value.value())?))
     });
     operators.collect()
+}
+
+/// All tokens, in order.
+pub(super) fn tokens(
+    table: &ReadOnlyTable<&'static [u8], &'static [u8]>,
+) -> Result<Vec<Arc<Token>>, Error> {
+    let entries = table.iter()?;
+    let tokens = entries.map(|entry| {
+        let (key, value) = entry?;
+        let id: TokenId = parse(text(key.value())?.parse(), key.value())?;
+        let token: Token = decode(key.value(), value.value())?;
+        if token.id() != id {
+            return Err(damaged(format!("the record of {} is another's", shown(key.value()))));
+        }
+        Ok(Arc::new(token))
+    });
+    tokens.collect()
 }
 
 /// A row of a table, on the page it was read from.

@@ -1,10 +1,11 @@
 //! A store that lasts as long as the process: `kind = "memory"`, and tests.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{
     Change, Commit, CommitError, Image, InstanceId, OperatorState, Record, Revision, ServiceName,
-    SettingsPatch,
+    SettingsPatch, Token, TokenId,
 };
 use crate::store::{Store, StoreError};
 
@@ -15,6 +16,7 @@ pub struct Memory {
     instances: BTreeMap<(ServiceName, InstanceId), Record>,
     overrides: BTreeMap<ServiceName, SettingsPatch>,
     operators: BTreeMap<(ServiceName, InstanceId), OperatorState>,
+    tokens: BTreeMap<TokenId, Arc<Token>>,
 }
 
 impl Memory {
@@ -45,6 +47,12 @@ impl Memory {
             Change::Operator { service, id, state } => {
                 self.operators.insert((service.clone(), id.clone()), *state);
             }
+            Change::Token { id, token: Some(token) } => {
+                self.tokens.insert(*id, Arc::clone(token));
+            }
+            Change::Token { id, token: None } => {
+                self.tokens.remove(id);
+            }
         }
     }
 }
@@ -59,6 +67,7 @@ impl Store for Memory {
             instances: instances.collect(),
             overrides: overrides.collect(),
             operators: operators.collect(),
+            tokens: self.tokens.values().cloned().collect(),
         })
     }
 

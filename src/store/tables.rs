@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redb::{
     Builder, Database, Error, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
+    TableError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ struct Meta {
     instances: u64,
     overrides: u64,
     operators: u64,
+    /// Files of version 1 know none.
+    #[serde(default)]
+    tokens: u64,
 }
 
 impl Tables {
@@ -69,6 +73,7 @@ impl Tables {
         let Mark { reserved, clean, .. } = self.mark;
         let stored = self.meta.revision;
         let start = reserved.max(if clean { stored } else { reserve(stored) });
+        self.frame.modernise()?;
         self.mark(Mark { reserved: reserve(start), clean: false, ..self.mark })?;
         self.frame.sync()?;
         Ok((start, clean))
@@ -82,9 +87,20 @@ impl Tables {
             instances: image::instances(&read.open_table(INSTANCES)?)?,
             overrides: image::overrides(&read.open_table(OVERRIDES)?)?,
             operators: image::operators(&read.open_table(OPERATORS)?)?,
+            tokens: match read.open_table(TOKENS) {
+                Ok(table) => image::tokens(&table)?,
+                Err(TableError::TableDoesNotExist(_)) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            },
         };
-        let found = [image.instances.len(), image.overrides.len(), image.operators.len()];
-        let counted = [self.meta.instances, self.meta.overrides, self.meta.operators];
+        let found = [
+            image.instances.len(),
+            image.overrides.len(),
+            image.operators.len(),
+            image.tokens.len(),
+        ];
+        let Meta { instances, overrides, operators, tokens, .. } = self.meta;
+        let counted = [instances, overrides, operators, tokens];
         if found.map(|count| count as u64) != counted {
             return Err(damaged(format!("it holds {found:?} records of {counted:?}")));
         }
@@ -123,6 +139,7 @@ impl Tables {
             let mut instances = write.open_table(INSTANCES)?;
             let mut overrides = write.open_table(OVERRIDES)?;
             let mut operators = write.open_table(OPERATORS)?;
+            let mut tokens = write.open_table(TOKENS)?;
             for change in changes {
                 match change {
                     Change::Put { service, record } => {
@@ -139,6 +156,9 @@ impl Tables {
                         let said = (!state.is_empty()).then_some(state);
                         put(&mut operators, &join_key(service, id), said)?;
                     }
+                    Change::Token { id, token } => {
+                        put(&mut tokens, id.to_string().as_bytes(), token.as_ref())?;
+                    }
                 }
             }
             meta = Meta {
@@ -147,6 +167,7 @@ impl Tables {
                 instances: instances.len()?,
                 overrides: overrides.len()?,
                 operators: operators.len()?,
+                tokens: tokens.len()?,
             };
             put(&mut write.open_table(META)?, STATE, Some(&meta))?;
         }
@@ -193,4 +214,5 @@ const STATE: &[u8] = b"state";
 const INSTANCES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("instances");
 const OVERRIDES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("overrides");
 const OPERATORS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("operators");
+const TOKENS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("tokens");
 const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");

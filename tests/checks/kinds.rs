@@ -251,3 +251,20 @@ fn a_stopped_server_holds_its_own_absence_against_nobody() {
     at(now() + Duration::from_secs(1));
     assert_eq!((reasons(&server), server.http.revision()), (json!([]), before));
 }
+
+#[test]
+fn what_was_asked_before_a_registration_says_nothing_of_it() {
+    let slow = Endpoint::start(Conduct::Late(reply("200 OK", ""), Duration::from_millis(600)));
+    let broken = Endpoint::replying("500 No", "");
+    let server = Server::start("");
+    let checks = json!([quick("http", json!({ "timeout": "900ms", "interval": "1h" }))]);
+    server.http.register("web", "web-1", &instance(slow.port(), checks.clone()));
+    eventually(SOON, "it is being asked", || (slow.requests().len() == 1).then_some(()));
+
+    server.http.register("web", "web-1", &instance(broken.port(), checks));
+
+    assert_eq!(until(&server, "critical"), "500 Internal Server Error");
+    at(now() + Duration::from_secs(1));
+    assert_eq!(until(&server, "critical"), "500 Internal Server Error");
+    assert_eq!((answered(&server), slow.requests().len()), (0, 1));
+}

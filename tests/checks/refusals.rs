@@ -216,3 +216,39 @@ fn what_is_endless_is_not_read() {
         assert!(!output.contains("xxx") && output.is_ascii(), "{id}: {output}");
     }
 }
+
+#[test]
+fn what_never_ends_over_http2_is_ended() {
+    // Frames of the connection, each with its length, kind and flags: RFC 9113 section 4.1.
+    let settings = "\0\0\0\u{4}\0\0\0\0\0";
+    let ping = "\0\0\u{8}\u{6}\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let unknown = format!("\0\u{10}\0\u{70}\0\0\0\0\0{}", "x".repeat(4_096));
+    let floods = [
+        ("settings", settings.repeat(100)),
+        ("pings", format!("{settings}{}", ping.repeat(100))),
+        ("frames that nobody knows", format!("{settings}{unknown}")),
+        ("no frames", "x".repeat(4_096)),
+    ];
+    let endpoints = floods.map(|(name, text)| (name, Endpoint::start(Conduct::Flood(text))));
+    let fine = Endpoint::replying("200 OK", "");
+    let server = Server::start("");
+    for (i, (_, endpoint)) in endpoints.iter().enumerate() {
+        let checks = json!([quick("grpc", json!({}))]);
+        server.http.register("web", &format!("bad-{i}"), &instance(endpoint.port(), checks));
+    }
+    let checks = json!([quick("http", json!({ "timeout": "900ms" }))]);
+    server.http.register("web", "web-1", &instance(fine.port(), checks));
+
+    until(&server, "passing");
+    for (i, (name, endpoint)) in endpoints.iter().enumerate() {
+        let id = format!("bad-{i}");
+        let output = eventually(SOON, &format!("{name} end"), || {
+            Some(states(&server, &id).remove(0).1).filter(|output| !output.is_empty())
+        });
+        let ended = output.starts_with("no answer") || output.starts_with("no HTTP/2");
+        assert!(ended && !output.contains("xxx"), "{name}: {output}");
+        assert_eq!(server.http.delete(&format!("/v1/services/web/instances/{id}")).status, 204);
+        eventually(SOON, &format!("{name} are closed"), || (endpoint.open() == 0).then_some(()));
+    }
+    assert_eq!(server.http.metric("signpost_panics_total", ""), Some(0.0));
+}

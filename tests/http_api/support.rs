@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use signpost::http::{
-    App, BadQuestion, Hooks, Metrics, ProfileError, ProfileRequest, ReloadError, ReloadReply,
-    ResolveRequest, bind, serve,
+    Access, App, BadQuestion, Hooks, Hosts, Metrics, ProfileError, ProfileRequest, ReloadError,
+    ReloadReply, ResolveRequest, bind, serve,
 };
 use signpost::model::{
     CommitError, Declared, DeclaredService, HealthPolicy, Image, Instance, Limits, Revision,
@@ -113,7 +113,9 @@ impl Server {
             zone: "service.local".to_owned(),
         };
         let (stop, stopped) = watch::channel(false);
-        let app = App::new(registry, Arc::clone(&limits), hooks, metrics, stopped);
+        let access = Access { hosts: hosts(), ..Access::default() };
+        let limited = Arc::clone(&limits);
+        let app = App::new(registry, limited, access.into(), hooks, metrics, stopped);
         let listener = {
             let _in_runtime = runtime.enter();
             bind("127.0.0.1:0".parse().unwrap()).unwrap()
@@ -169,6 +171,11 @@ impl Drop for Server {
         self.stop.send_replace(true);
         self.runtime.take().unwrap().shutdown_background();
     }
+}
+
+/// The name by which requests here call the server.
+fn hosts() -> ArcSwap<Hosts> {
+    ArcSwap::from_pointee(Hosts::new(&[], vec!["x".to_owned()]))
 }
 
 async fn persist_all(

@@ -22,13 +22,14 @@ pub(crate) struct Query {
     class: u16,
     payload: Option<u16>,
     subnet: Option<(IpAddr, u8)>,
+    recursive: bool,
 }
 
 impl Query {
     /// `name` in presentation form without escapes; a last dot may be left out.
     pub(crate) fn new(name: &str, rtype: &str) -> Self {
         let (name, rtype) = (name.to_owned(), type_number(rtype));
-        Self { name, rtype, class: 1, payload: Some(1232), subnet: None }
+        Self { name, rtype, class: 1, payload: Some(1232), subnet: None, recursive: false }
     }
 
     /// Says how much the client takes; `None` leaves EDNS away.
@@ -49,11 +50,17 @@ impl Query {
         self
     }
 
+    /// Wants recursion, without which a resolver says nothing.
+    pub(crate) fn recursive(mut self) -> Self {
+        self.recursive = true;
+        self
+    }
+
     /// The message with this id.
     pub(crate) fn packet(&self, id: u16) -> Vec<u8> {
         let additional = u8::from(self.payload.is_some());
         let mut packet = id.to_be_bytes().to_vec();
-        packet.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, additional]);
+        packet.extend([u8::from(self.recursive), 0, 0, 1, 0, 0, 0, 0, 0, additional]);
         for label in self.name.split('.').filter(|label| !label.is_empty()) {
             packet.push(u8::try_from(label.len()).unwrap());
             packet.extend(label.bytes());

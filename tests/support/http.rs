@@ -12,6 +12,7 @@ pub(crate) struct Http {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     agent: ureq::Agent,
+    token: Option<String>,
 }
 
 /// What came back.
@@ -34,7 +35,7 @@ impl Http {
             .proxy(None)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
-        Self { address, agent: config.into() }
+        Self { address, agent: config.into(), token: None }
     }
 
     /// The same side-port over connections of its own.
@@ -42,11 +43,19 @@ impl Http {
         Self::new(self.address)
     }
 
+    /// The same side-port, shown this token with every call.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
     /// Makes a call; `None` when no reply came.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Reply> {
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         let response = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

@@ -67,11 +67,15 @@ pub(crate) fn faketime() -> Option<String> {
     libraries.filter(|path| path.exists()).find_map(|path| path.to_str().map(str::to_owned))
 }
 
-/// Says that a test proves nothing here, past the harness, which keeps what passing tests print.
+/// Says that a test proves nothing here.
 pub(crate) fn skipped(reason: &str) {
     let thread = std::thread::current();
-    let line = format!("skipped: {}: {reason}\n", thread.name().unwrap_or_default());
-    drop(std::io::stderr().write_all(line.as_bytes()));
+    note(&format!("skipped: {}: {reason}", thread.name().unwrap_or_default()));
+}
+
+/// Says a line past the harness, which keeps what passing tests print.
+pub(crate) fn note(line: &str) {
+    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
 
 fn succeeds(command: &[&str]) -> bool {

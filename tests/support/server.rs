@@ -33,6 +33,7 @@ pub(crate) struct Builder {
     http: SocketAddr,
     folder: TempDir,
     flags: bool,
+    everywhere: bool,
     arguments: Vec<String>,
     wrapper: Vec<String>,
 }
@@ -51,7 +52,8 @@ impl Server {
         let config = config.replace("{http}", &http.to_string());
         let folder = tempfile::tempdir().unwrap();
         let (arguments, wrapper) = (Vec::new(), Vec::new());
-        Builder { config, dns, http, folder, flags: true, arguments, wrapper }
+        let (flags, everywhere) = (true, false);
+        Builder { config, dns, http, folder, flags, everywhere, arguments, wrapper }
     }
 
     /// The URL of its side-port.
@@ -213,6 +215,12 @@ impl Builder {
         self
     }
 
+    /// Answers HTTP on all addresses of this machine; it is called by the one it has.
+    pub(crate) fn http_everywhere(mut self) -> Self {
+        self.everywhere = true;
+        self
+    }
+
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -237,7 +245,9 @@ impl Builder {
         let mut arguments = vec!["serve".to_owned(), format!("--config={}", file.display())];
         if self.flags {
             arguments.push(format!("--dns={}", self.dns));
-            arguments.push(format!("--http={}", self.http));
+            let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.http.port()));
+            let http = if self.everywhere { everywhere } else { self.http };
+            arguments.push(format!("--http={http}"));
         }
         arguments.extend(self.arguments);
         let Self { dns, http, folder, wrapper, .. } = self;
@@ -261,6 +271,20 @@ pub(crate) fn free_addresses() -> (SocketAddr, SocketAddr) {
         let free = |address: SocketAddr| TcpListener::bind(address).is_ok();
         if free(dns) && free(http) && UdpSocket::bind(dns).is_ok() {
             return (dns, http);
+        }
+    }
+}
+
+/// Addresses for instances that listen: each on an address of its own, all on one port.
+pub(crate) fn free_instances(count: u8) -> Vec<SocketAddr> {
+    let pid = std::process::id().to_be_bytes();
+    loop {
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port is left");
+        let own = |i: u8| (Ipv4Addr::new(127, 128 + i, pid[2], pid[3]), port).into();
+        let addresses: Vec<SocketAddr> = (0..count).map(own).collect();
+        if addresses.iter().all(|address| TcpListener::bind(address).is_ok()) {
+            return addresses;
         }
     }
 }

@@ -140,7 +140,7 @@ fn heartbeats(count: usize) -> Bytes {
 }
 
 fn json(request: hyper::http::request::Builder, body: Bytes) -> Request<Full<Bytes>> {
-    let request = request.header(HOST, "signpost").header(CONTENT_TYPE, "application/json");
+    let request = request.header(HOST, "localhost").header(CONTENT_TYPE, "application/json");
     request.body(Full::new(body)).expect("a legal request")
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Balance, Conduct, Declared, HealthPolicy, Label, Limits, Localities, MaxAnswers,
-    RateLimit, RecordTtl, Settings, Share, ZoneName,
+    AnswerMode, Authentication, Balance, Conduct, Declared, HealthPolicy, Label, Limits,
+    Localities, MaxAnswers, RateLimit, RecordTtl, Settings, Share, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -44,6 +44,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             dev_tls: false,
             http_listen: sockets(&["127.0.0.1:8054"]),
             allow_insecure: false,
+            authentication: Authentication::default(),
             store: StoreKind::Embedded,
         },
         live: Live {
@@ -77,9 +78,11 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 bulk_items: 10_000,
                 connections: 4_096,
                 connections_per_client: 128,
+                tokens: 10_000,
                 allow: vec![],
             },
             health: HealthPolicy { concurrency: 256, allow: vec![] },
+            hosts: vec![],
             declared: Declared::default(),
         },
         warnings: vec![],
@@ -200,6 +203,19 @@ fn allow_insecure_opens_the_side_port() {
 }
 
 #[test]
+fn authentication_opens_the_side_port_with_a_warning() {
+    let text = "[http]\nlisten = [\"0.0.0.0:8054\", \"127.0.0.1:8054\"]\n[auth]\nrequired = true";
+
+    let config = config(text);
+
+    assert!(config.boot.authentication.required);
+    let warning = "/nonexistent/registry.toml:2:11: http.listen[0]: 0.0.0.0:8054 is beyond loopback: \
+                   tokens cross the network in clear\n  hint: keep it on loopback, behind a proxy \
+                   with TLS";
+    assert_eq!(config.warnings, [warning]);
+}
+
+#[test]
 fn flags_replace_the_lists_of_the_file() {
     let text = "[dns]\nlisten = [\"0.0.0.0:53\"]\n[http]\nlisten = [\"0.0.0.0:80\"]";
     let flags =
@@ -219,8 +235,8 @@ fn flags_do_not_open_the_side_port_by_themselves() {
     let error = parse_with("[http]\nallow_insecure = false", elsewhere(), &flags).unwrap_err();
 
     let said = "/nonexistent/registry.toml:2:18: http.allow_insecure: is false, but --http \
-                0.0.0.0:80 is beyond loopback, and there is no authentication\n  hint: keep it on \
-                loopback, or set http.allow_insecure = true";
+                0.0.0.0:80 is beyond loopback, and nobody has to say who they are\n  hint: keep it \
+                on loopback, or set auth.required = true (or http.allow_insecure = true)";
     assert_eq!(error.to_string(), said);
 }
 

@@ -118,6 +118,7 @@ fn each_key_is_in_the_example() {
         "[dns]",
         "[tls]",
         "[http]",
+        "[auth]",
         "[store]",
         "[registry]",
         "[rate_limit]",

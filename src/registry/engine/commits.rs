@@ -89,10 +89,10 @@ impl Engine {
         let mut planned = Vec::with_capacity(self.waiting.len().min(MAX_BATCH));
         let mut size = 0;
         while size < MAX_BATCH
-            && let Some((write, reply)) = self.waiting.pop_front()
+            && let Some((actor, write, reply)) = self.waiting.pop_front()
         {
             size += write.size();
-            let write = match planner.plan(write) {
+            let write = match planner.plan(actor, write) {
                 Ok(ops) => Planned { ops, reply },
                 Err(refusal) => {
                     reply.refuse(refusal);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::model::Millis;
+use crate::model::{Actor, Millis};
 use crate::registry::command::{Renewal, Renewed};
 use crate::registry::engine::{Engine, count};
 use crate::registry::plan::{StatusReport, Write};
@@ -15,6 +15,7 @@ use crate::registry::reply::{Answer, Reply};
 impl Engine {
     pub(super) fn renew(
         &mut self,
+        actor: Actor,
         renewals: Vec<Renewal>,
         reply: oneshot::Sender<Result<Vec<Renewed>, Refusal>>,
         now: Millis,
@@ -24,7 +25,11 @@ impl Engine {
         // that needs a revision.
         let revives = |renewal: &Renewal| {
             let view = self.state.instance(renewal.service.as_str(), renewal.id.as_str());
-            view.is_some_and(|view| (view.lapsed || view.is_suspect()) && renewal.is_of(view))
+            view.is_some_and(|view| {
+                (view.lapsed || view.is_suspect())
+                    && renewal.is_of(view)
+                    && self.state.permits(&actor, view)
+            })
         };
         let revived = renewals.iter().any(revives);
         if revived {
@@ -33,11 +38,11 @@ impl Engine {
         let mut statuses = Vec::new();
         let mut results = Vec::with_capacity(renewals.len());
         for renewal in &renewals {
-            results.push(self.renew_one(renewal, now, &mut statuses));
+            results.push(self.renew_one(&actor, renewal, now, &mut statuses));
         }
         if !statuses.is_empty() {
             let reply = Reply::Renewed(renewals, results, reply);
-            self.waiting.push_back((Write::Statuses(statuses), reply));
+            self.waiting.push_back((actor, Write::Statuses(statuses), reply));
         } else if revived {
             // Once it is published, which one turn does for all that came back in it.
             self.answers.push(Answer::Renewed(results, reply));
@@ -48,6 +53,7 @@ impl Engine {
 
     fn renew_one(
         &mut self,
+        actor: &Actor,
         renewal: &Renewal,
         now: Millis,
         statuses: &mut Vec<StatusReport>,
@@ -57,6 +63,9 @@ impl Engine {
         let Some(view) = view.filter(|view| renewal.is_of(view)) else {
             return renewal.outcome(view, now);
         };
+        if let Some(owner) = self.state.owner(view).filter(|own| !actor.may_write(Some(own))) {
+            return Renewed::OwnedBy(owner.clone());
+        }
         let current = view.instance.status;
         let vitals = Arc::clone(&view.vitals);
         self.state.renew(service, id, *read_at);

@@ -202,6 +202,7 @@ fn stored(store: &TestStore) -> Found {
             Change::Operator { service, id, state } => {
                 found.operators.insert((service, id), state);
             }
+            Change::Token { .. } => panic!("nobody made a token"),
         }
     }
     found
@@ -209,14 +210,16 @@ fn stored(store: &TestStore) -> Found {
 
 /// What a backup would hold.
 async fn captured(registry: &Registry) -> (Revision, Found) {
-    let Capture { revision, overrides, operators, services } = registry.capture().await.unwrap();
+    let Capture { revision, overrides, operators, owners, services } =
+        registry.capture().await.unwrap();
     let mut found = Found {
         overrides: overrides.into_iter().map(|(s, patch)| (s, (*patch).clone())).collect(),
         operators: operators.into_iter().map(|(s, id, state)| ((s, id), state)).collect(),
         ..Found::default()
     };
     for (service, views) in services {
-        for Record { instance, generation } in views.iter().filter_map(InstanceView::record) {
+        let record = |view: &InstanceView| view.record(owners.of(view));
+        for Record { instance, generation, .. } in views.iter().filter_map(record) {
             let key = (service.clone(), instance.id.clone());
             found.instances.insert(key, ((*instance).clone(), generation));
         }

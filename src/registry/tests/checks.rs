@@ -93,6 +93,24 @@ async fn settings_take_nobody_out_who_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_the_file_adds_takes_nobody_out_who_stays_where_it_is() {
+    let file = |address: &str, checks: &str| {
+        let json = format!(
+            r#"{{"id":"web-1","addresses":["{address}"],"port":80,"weight":{},"checks":{checks}}}"#,
+            checks.len()
+        );
+        Policy { declared: declared(&[&json]), ..policy() }
+    };
+    let (registry, _) = start(file("10.0.0.1", "[]"));
+
+    registry.reload(file("10.0.0.1", r#"[{"kind":"tcp"}]"#), false).await.unwrap();
+    assert_eq!(reasons(&registry), [""; 0]);
+    // Nobody knows what is there.
+    registry.reload(file("10.0.0.2", r#"[{"kind":"tcp"}]"#), false).await.unwrap();
+    assert_eq!(reasons(&registry), ["check tcp critical"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_known_stays_when_only_the_times_of_a_check_change() {
     let (registry, _) = start(policy());
     let put = |spec: InstanceSpec| registry.register(service("web"), id("web-1"), spec);
@@ -159,7 +177,10 @@ async fn defaults_of_the_file_hold_for_what_was_stored() {
     let records = store.commits.lock().unwrap().clone().into_iter().flat_map(|c| c.changes);
     let instances = records.filter_map(|change| match change {
         Change::Put { service, record } => Some((service, record)),
-        Change::Remove { .. } | Change::Override { .. } | Change::Operator { .. } => None,
+        Change::Remove { .. }
+        | Change::Override { .. }
+        | Change::Operator { .. }
+        | Change::Token { .. } => None,
     });
     let mut instances: Vec<_> = instances.collect();
     instances.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -78,7 +78,7 @@ impl World {
     fn restarted(&self) -> Self {
         let record = |view: &InstanceView| {
             let (instance, generation) = (Arc::clone(&view.instance), view.generation);
-            (service("web"), Record { instance, generation })
+            (service("web"), Record { instance, generation, owner: None })
         };
         let view = self.view();
         Self::start(Image {

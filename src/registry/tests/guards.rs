@@ -445,7 +445,7 @@ async fn a_restart_is_a_panic_until_enough_are_checked_and_no_slow_start() {
     let record = |i: &str| {
         let json = format!(r#"{{"addresses":["10.0.0.1"],"ttl":null{CHECK}}}"#);
         let instance = spec(&json).build(id(i), None, Admin::Enabled).unwrap();
-        (service("web"), Record { instance: Arc::new(instance), generation: 1 })
+        (service("web"), Record { instance: Arc::new(instance), generation: 1, owner: None })
     };
     let settings = serde_json::from_str(r#"{"panic":0.5,"slow_start":"30s"}"#).unwrap();
     let image = Image {

@@ -97,7 +97,7 @@ async fn a_heartbeat_of_a_stale_generation_never_extends() {
 async fn a_restart_gives_every_lease_one_full_ttl_and_never_repeats_a_revision() {
     let instance: Instance = at("10.0.0.1").build(id("web-1"), None, Admin::Enabled).unwrap();
     assert_eq!(instance.ttl, Some(LeaseTtl::new(Duration::from_secs(10)).unwrap()));
-    let record = crate::model::Record { instance: Arc::new(instance), generation: 3 };
+    let record = crate::model::Record { instance: Arc::new(instance), generation: 3, owner: None };
     let image = Image {
         revision: Revision(41),
         instances: vec![(service("web"), record)],

@@ -208,6 +208,28 @@ async fn a_heartbeat_or_a_registration_clears_suspicion() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_heartbeat_with_a_status_clears_suspicion_whatever_the_store_says() {
+    let (registry, store) = web(3).await;
+    sleep(10.2).await;
+    let beat = |number: u8, status| Renewal {
+        status: Some(status),
+        ..renewal(&registry, "web", &name(number))
+    };
+    let view = || registry.views().service("web").unwrap();
+
+    registry.renew(vec![beat(1, Status::Critical)]).await.unwrap();
+    assert_eq!((seen(&registry)[0].1, view().instances[0].reasons()), (false, vec!["critical"]));
+    store.full.store(true, Ordering::SeqCst);
+    let refused = registry.renew(vec![beat(2, Status::Critical)]).await;
+
+    assert!(refused.is_err(), "the status is not stored");
+    assert_eq!((seen(&registry)[1].1, view().instances[1].usable()), (false, true));
+    let left = view().instances[1].remaining(registry.clock().now()).unwrap();
+    assert!(left > Duration::from_secs(9) && left <= Duration::from_secs(10), "{left:?}");
+    assert!(seen(&registry)[2].1, "the silent one still is");
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_that_stay_silent_when_most_are_back_have_one_more_ttl() {
     let (registry, _) = web(4).await;
     sleep(10.2).await;
@@ -398,7 +420,8 @@ async fn a_restart_gives_suspects_a_fresh_lease() {
     sleep(10.2).await;
     let mut drained = registry.views().service("web").unwrap().instances.to_vec();
     let instances = drained.drain(..).map(|view| {
-        let record = crate::model::Record { instance: view.instance, generation: view.generation };
+        let (instance, generation) = (view.instance, view.generation);
+        let record = crate::model::Record { instance, generation, owner: None };
         (service("web"), record)
     });
     let image = Image { instances: instances.collect(), ..Image::default() };

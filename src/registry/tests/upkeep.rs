@@ -191,7 +191,7 @@ async fn revisions_that_nothing_stores_do_not_outrun_the_store() {
 #[tokio::test(start_paused = true)]
 async fn leases_start_when_the_engine_does() {
     let instance: Instance = at("10.0.0.1").build(id("web-1"), None, Admin::Enabled).unwrap();
-    let record = crate::model::Record { instance: Arc::new(instance), generation: 3 };
+    let record = crate::model::Record { instance: Arc::new(instance), generation: 3, owner: None };
     let image = Image { instances: vec![(service("web"), record)], ..Image::default() };
     let (registry, engine) = Registry::new(image, policy(), names(), TestStore::default().start());
     tokio::time::sleep(Duration::from_millis(900)).await;
@@ -217,6 +217,7 @@ fn deadlines_of_what_is_gone_do_not_pile_up() {
         service: service(name),
         instance: Arc::clone(instance),
         generation: 1,
+        owner: None,
         registers: true,
     };
     state.apply(put("db", &kept), Millis(0));

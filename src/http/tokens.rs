@@ -1,0 +1,105 @@
+//! `/v1/tokens`: make, list and revoke tokens. A token itself is told once, to who made it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use serde::Serialize;
+
+use crate::http::app::App;
+use crate::http::body::{Json, Payload};
+use crate::http::extract::{Plain, TokenPath};
+use crate::http::json::{reply, rfc3339};
+use crate::http::problem::{Problem, ProblemKind};
+use crate::model::{Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec};
+use crate::registry::Refusal;
+
+impl Payload for TokenSpec {}
+
+/// `POST /v1/tokens`
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Json(spec): Json<TokenSpec>,
+) -> Result<Response, Problem> {
+    let secret = new_secret().map_err(|error| {
+        Problem::new(ProblemKind::Unavailable, format!("the system gives no randomness: {error}"))
+    })?;
+    let token = spec.build(&secret, app.registry.clock().wall()).map_err(Refusal::from)?;
+    let json = TokenJson::new(&token);
+    app.registry.add_token(token.clone()).await?;
+    tracing::info!(id = %token.id(), name = %token.name, scopes = %token.scopes, "token made");
+    Ok(reply(StatusCode::CREATED, &Created { token: secret.as_str(), about: json }))
+}
+
+/// A token that nobody can guess, by the system's own randomness.
+///
+/// # Errors
+/// When the system has none to give.
+pub fn new_secret() -> Result<Secret, std::io::Error> {
+    let mut random = [0; 32];
+    SysRng.try_fill_bytes(&mut random).map_err(std::io::Error::other)?;
+    Ok(Secret::of(random))
+}
+
+/// `GET /v1/tokens`
+pub(crate) async fn list(State(app): State<Arc<App>>, _: Plain) -> Response {
+    let tokens = app.registry.tokens();
+    reply(
+        StatusCode::OK,
+        &List { tokens: tokens.iter().map(|token| TokenJson::new(token)).collect() },
+    )
+}
+
+/// `DELETE /v1/tokens/{id}`
+pub(crate) async fn revoke(
+    State(app): State<Arc<App>>,
+    TokenPath(id): TokenPath,
+    _: Plain,
+) -> Result<Response, Problem> {
+    app.registry.revoke_token(id).await?;
+    tracing::info!(%id, "token revoked");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    token: &'a str,
+    #[serde(flatten)]
+    about: TokenJson<'a>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    tokens: Vec<TokenJson<'a>>,
+}
+
+/// What is told of a token.
+#[derive(Serialize)]
+struct TokenJson<'a> {
+    id: TokenId,
+    name: &'a Label,
+    scopes: &'a Scopes,
+    services: &'a [ServicePattern],
+    networks: &'a [Network],
+    created_at: String,
+    expires_at: Option<String>,
+}
+
+impl<'a> TokenJson<'a> {
+    fn new(token: &'a Token) -> Self {
+        let time = |seconds| rfc3339(Duration::from_secs(seconds));
+        Self {
+            id: token.id(),
+            name: &token.name,
+            scopes: &token.scopes,
+            services: &token.services,
+            networks: &token.networks,
+            created_at: time(token.created),
+            expires_at: token.expires.map(time),
+        }
+    }
+}
