@@ -14,4 +14,5 @@ pub mod registry;
 pub mod resolve;
 pub mod server;
 pub mod simulate;
+pub mod snapshot;
 pub mod store;

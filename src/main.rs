@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use signpost::cli::{self, Exit, LogFormat, Next, ServeArgs};
+use signpost::cli::{self, Exit, LogFormat, Next, RestoreArgs, ServeArgs};
 use signpost::config::Flags;
-use signpost::server::{self, Options, ServeError};
+use signpost::server::{self, Options, RestoreOptions};
 
 fn main() -> ExitCode {
     let exit = match cli::run(std::env::args_os()) {
@@ -14,6 +14,9 @@ fn main() -> ExitCode {
         Next::Check(file) => report(server::check(&file).map(|checked| {
             // Nobody may be reading it.
             drop(writeln!(std::io::stdout(), "{checked}"));
+        })),
+        Next::Restore(args) => report(server::restore(&restore_options(args)).map(|restored| {
+            drop(writeln!(std::io::stdout(), "{restored}"));
         })),
         Next::CreateToken(file, spec) => match server::create_token(file, spec) {
             Ok((secret, token)) => cli::show_token(&secret, &token),
@@ -33,7 +36,12 @@ fn options(args: ServeArgs) -> Options {
     Options { config, flags: Flags { dns, tls, https, quic, dev_tls, http }, log_format }
 }
 
-fn report(result: Result<(), ServeError>) -> Exit {
+fn restore_options(args: RestoreArgs) -> RestoreOptions {
+    let RestoreArgs { file, config, replace, other_zone, dry_run } = args;
+    RestoreOptions { file, config, replace, other_zone, dry_run }
+}
+
+fn report(result: Result<(), impl Error>) -> Exit {
     result.map_or_else(|error| failed(&error), |()| Exit::Done)
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Each module of `lib.rs` and the ones that it may import, besides itself. A new module needs a
 /// line here, which is the moment to think about where it belongs.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("model", &[]),
+    ("snapshot", &["model"]),
     ("net", &[]),
     ("balance", &["model"]),
     ("simulate", &["model", "balance"]),
@@ -17,17 +18,17 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("resolve", &["model", "balance", "registry"]),
     ("store", &["model"]),
     ("dns", &["model", "net", "balance", "registry", "resolve"]),
-    ("http", &["model", "net", "balance", "registry", "resolve"]),
+    ("http", &["model", "snapshot", "net", "balance", "registry", "resolve"]),
     ("health", &["model", "registry"]),
     ("config", &["model"]),
     (
         "server",
         &[
-            "model", "net", "balance", "registry", "resolve", "store", "dns", "http", "health",
-            "config",
+            "model", "snapshot", "net", "balance", "registry", "resolve", "store", "dns", "http",
+            "health", "config",
         ],
     ),
-    ("cli", &["model", "simulate"]),
+    ("cli", &["model", "snapshot", "simulate"]),
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.

@@ -148,16 +148,16 @@ impl Meter {
     }
 
     /// How many requests come from one report to the next, where one is believed and says how many
-    /// it is sent, or how many it has and for how long. `None` before the second report, too.
+    /// it is sent, or how many it has and for how long. `None` before the second report, too, unless
+    /// that keeps one waiting.
     pub(super) fn between_reports(&self, now: Millis) -> Option<f64> {
-        let interval =
-            Some(self.interval.load(Ordering::Relaxed)).filter(|interval| *interval > 0)?;
-        let connections = self.connections(now)?;
+        let (interval, age) = (self.interval.load(Ordering::Relaxed), self.age(now));
+        let connections = self.connections(now).filter(|_| interval > 0 || age > WAIT)?;
         let load = self.reported()?.load;
         // Little's law.
         let by_time = || Some(connections / (load.latency_ms? / 1000.0));
         let rate = load.qps.or_else(by_time).filter(|rate| rate.is_finite())?;
-        Some(rate * Duration::from_millis(interval.max(self.age(now))).as_secs_f64())
+        Some(rate * Duration::from_millis(interval.max(age)).as_secs_f64())
     }
 
     /// Milliseconds since the report; 0 before the first.
@@ -328,6 +328,8 @@ const FADED: [f64; 128] = {
     }
     faded
 };
+/// Milliseconds after which a first report is old: most report every few seconds.
+const WAIT: u64 = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -102,11 +102,52 @@ pub(super) enum Command {
     },
     /// Show what algorithms and TTLs would do to a fleet, and recommend one; needs no server
     Simulate(Box<SimulateArgs>),
+    /// Save everything that a server has stored, or restore it
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Save the state of a running server in a file
+    Save {
+        /// The file, for this user only; - for stdout
+        file: PathBuf,
+        /// Replace the file when it is there
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Make the data folder of a stopped server hold what a snapshot holds
+    Restore(RestoreArgs),
+}
+
+/// What `snapshot restore` was told.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RestoreArgs {
+    /// The snapshot; - for stdin
+    pub file: PathBuf,
+    /// The server's configuration file, which says where its data folder is
+    /// [default: registry.toml when it is there, else built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Let go of what the data folder holds
+    #[arg(long)]
+    pub replace: bool,
+    /// Take a snapshot of another zone too
+    #[arg(long)]
+    pub other_zone: bool,
+    /// Only tell what would change
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What is to be done about tokens.

@@ -3,12 +3,13 @@
 //! Blocking, without TLS, proxies or redirects: a registry is spoken to directly. It knows paths
 //! and problem documents, not what the commands do with a reply.
 
+use std::io::Read;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderValue, Method, Request, Response, header};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
 use crate::cli::error::{ClientError, Problem};
 use crate::cli::server_url::ServerUrl;
@@ -71,21 +72,49 @@ impl Client {
             Ok(exchanged) => exchanged,
             Err(error) => return Err(self.failed(call.action, error)),
         };
-        let Call { action, .. } = call;
-        let server = self.server.to_string();
         if (200..300).contains(&status) {
-            return Ok(Reply { status, body, action, server });
+            let server = self.server.to_string();
+            return Ok(Reply { status, body, action: call.action, server });
         }
-        match serde_json::from_str::<Box<Problem>>(&body) {
-            Ok(problem) => Err(ClientError::Refused { server, action, status, problem }),
+        Err(self.refused(call.action, status, &body))
+    }
+
+    /// Makes `call`, whose reply is read piece by piece and may be of any size.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; what goes wrong with the body is told by the reader.
+    pub(super) fn stream(&self, call: Call) -> Result<impl Read, ClientError> {
+        let (status, mut body) = match self.send(&call, STREAM_TIMEOUT) {
+            Ok(response) => (response.status().as_u16(), response.into_body()),
+            Err(error) => return Err(self.failed(call.action, error)),
+        };
+        if (200..300).contains(&status) {
+            return Ok(body.into_reader());
+        }
+        match body.with_config().limit(MAX_REPLY).read_to_string() {
+            Ok(body) => Err(self.refused(call.action, status, &body)),
+            Err(error) => Err(self.failed(call.action, error)),
+        }
+    }
+
+    fn refused(&self, action: String, status: u16, body: &str) -> ClientError {
+        let server = self.server.to_string();
+        match serde_json::from_str::<Box<Problem>>(body) {
+            Ok(problem) => ClientError::Refused { server, action, status, problem },
             Err(_) => {
                 let reason = format!("it replied with status {status}");
-                Err(ClientError::Unexpected { server, action, reason })
+                ClientError::Unexpected { server, action, reason }
             }
         }
     }
 
     fn exchange(&self, call: &Call) -> Result<(u16, String), ureq::Error> {
+        let mut response = self.send(call, CALL_TIMEOUT)?;
+        let body = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
+        Ok((response.status().as_u16(), body))
+    }
+
+    fn send(&self, call: &Call, within: Duration) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(format!("{}{}", self.server, call.path))
@@ -93,19 +122,25 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let mut response: Response<Body> = match (&call.body, &call.method) {
+        // RFC 9110 section 8.6: a PUT or POST says that it has no content.
+        let content: &[u8] = match (&call.body, &call.method) {
             (Some(body), _) => {
                 let request = request.header(header::CONTENT_TYPE, "application/json");
-                self.agent.run(request.body(body.as_slice())?)?
+                return self.run(request.body(body.as_slice())?, within);
             }
-            // RFC 9110 section 8.6: these say that they have no content.
-            (None, &Method::PUT | &Method::POST) => {
-                self.agent.run(request.body([0; 0].as_slice())?)?
-            }
-            (None, _) => self.agent.run(request.body(())?)?,
+            (None, &Method::PUT | &Method::POST) => &[],
+            (None, _) => return self.run(request.body(())?, within),
         };
-        let body = response.body_mut().with_config().limit(MAX_REPLY).read_to_string()?;
-        Ok((response.status().as_u16(), body))
+        self.run(request.body(content)?, within)
+    }
+
+    fn run(
+        &self,
+        request: Request<impl AsSendBody>,
+        within: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let request = self.agent.configure_request(request).timeout_global(Some(within)).build();
+        self.agent.run(request)
     }
 
     fn failed(&self, action: String, error: ureq::Error) -> ClientError {
@@ -188,6 +223,8 @@ pub(super) fn encode(text: &str) -> String {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A million instances are a minute on a slow network.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A list of 100,000 services, or of 50,000 instances, is some 30 MiB.
 const MAX_REPLY: u64 = 1 << 28;

@@ -52,6 +52,14 @@ pub(super) enum ClientError {
     NoToken { given: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
+    #[error("cannot save a snapshot in {}: {error}", file.display())]
+    Snapshot {
+        file: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    #[error("{} is there already", file.display())]
+    Exists { file: PathBuf },
     #[error("cannot write {}: {error}", file.display())]
     Plot {
         file: PathBuf,
@@ -83,6 +91,8 @@ impl ClientError {
             | Self::TokenFile { .. }
             | Self::NoToken { .. }
             | Self::Output(_)
+            | Self::Snapshot { .. }
+            | Self::Exists { .. }
             | Self::Plot { .. } => Exit::Failed,
         }
     }
@@ -115,10 +125,11 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
+            Self::Exists { .. } => line("name another file, or let --force replace it"),
             Self::TokenFile { .. } | Self::NoToken { .. } => {
                 line("\"signpost token create\" makes one");
             }
-            Self::Output(_) | Self::Plot { .. } => {}
+            Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
         }
         report
     }

@@ -16,11 +16,12 @@ mod replies;
 mod resolve;
 mod server_url;
 mod simulate;
+mod snapshot;
 mod table;
 mod token;
 mod values;
 
-pub use args::{LogFormat, ServeArgs};
+pub use args::{LogFormat, RestoreArgs, ServeArgs};
 pub use error::Exit;
 
 use std::ffi::OsString;
@@ -30,7 +31,9 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use crate::cli::args::{Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, TokenCommand};
+use crate::cli::args::{
+    Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, SnapshotCommand, TokenCommand,
+};
 use crate::cli::client::Client;
 use crate::cli::error::ClientError;
 use crate::model::{Secret, Token, TokenSpec};
@@ -42,6 +45,8 @@ pub enum Next {
     Serve(ServeArgs),
     /// Check this file.
     Check(PathBuf),
+    /// Restore a snapshot. A `config` of `None` means the built-in defaults.
+    Restore(RestoreArgs),
     /// Make a token without a server, by this file; `None` means the built-in defaults.
     CreateToken(Option<PathBuf>, TokenSpec),
     /// Nothing; this is how it ended. What there was to say is printed.
@@ -68,6 +73,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
             return Next::CreateToken(token.config.clone().or_else(default_file), token.into());
         }
         Some(Command::Simulate(args)) => return Next::Exit(simulate::simulate(&args)),
+        Some(Command::Snapshot { command: SnapshotCommand::Restore(args) }) => {
+            let config = args.config.or_else(default_file);
+            return Next::Restore(RestoreArgs { config, ..args });
+        }
+        Some(Command::Snapshot { command: SnapshotCommand::Save { file, force, client } }) => {
+            on(client, |client, output| snapshot::save(client, output, &file, force))
+        }
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Ls { service: None, client }) => on(client, ls::services),
         Some(Command::Ls { service: Some(service), client }) => {

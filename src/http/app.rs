@@ -30,6 +30,8 @@ pub struct App {
     pub(crate) connections: Connections,
     watchers: AtomicUsize,
     asides: Semaphore,
+    /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
+    pub(crate) snapshots: Arc<Semaphore>,
 }
 
 impl App {
@@ -57,6 +59,7 @@ impl App {
             connections,
             watchers,
             asides,
+            snapshots: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -118,6 +121,8 @@ pub struct Hooks {
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// What takes profiles; `None` in a build that takes none.
     pub profiler: Option<Box<Profiler>>,
+    /// The apex that snapshots are of.
+    pub zone: String,
 }
 
 /// Tells of an instance what hides it, if anything does.

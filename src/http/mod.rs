@@ -24,6 +24,7 @@ mod route;
 mod serve;
 mod services;
 mod shape;
+mod snapshot;
 mod system;
 mod tokens;
 mod wait;
@@ -81,6 +82,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(Route::Ready.path(), get(system::ready))
         .route(Route::Metrics.path(), get(system::metrics))
         .route(Route::Profile.path(), get(profile::take))
+        .route(Route::Snapshot.path(), get(snapshot::take))
         .fallback(system::not_found)
         .method_not_allowed_fallback(system::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), observe))

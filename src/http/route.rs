@@ -78,4 +78,6 @@ routes! {
     Ready "/readyz" Nothing Admin,
     Metrics "/metrics" Read Admin,
     Profile "/debug/pprof/profile" Admin Admin,
+    // All metadata, and what operators said.
+    Snapshot "/v1/snapshot" Admin Admin,
 }

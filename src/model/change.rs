@@ -33,6 +33,7 @@ impl Revision {
 
 /// A registered instance as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// The instance.
     pub instance: Arc<Instance>,

@@ -9,6 +9,7 @@ use crate::model::{
     Actor, Commit, CommitError, InstanceId, Label, Load, Millis, Network, Outcome, Revision,
     ServiceName, Status,
 };
+use crate::registry::capture::Capture;
 use crate::registry::checks::CheckView;
 use crate::registry::instance::InstanceView;
 use crate::registry::narrow::Narrow;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<Reloaded, Refusal>>,
     },
     Cover(Vec<Network>, oneshot::Sender<Result<(), Refusal>>),
+    Capture(oneshot::Sender<Result<Capture, Refusal>>),
     ShutDown(oneshot::Sender<Revision>),
 }
 

@@ -208,6 +208,9 @@ impl Engine {
                 self.publisher.cover(&ranges);
                 reply.send(Ok(())).ok();
             }
+            Command::Capture(reply) => {
+                reply.send(Ok(self.state.capture())).ok();
+            }
             Command::ShutDown(done) => self.going_down = Some(done),
         }
     }

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod by_name;
+mod capture;
 mod checks;
 mod clock;
 mod command;
@@ -57,6 +58,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use addresses::Addresses;
 pub use by_name::Pinned;
+pub use capture::Capture;
 pub use checks::{Basis, CheckView, Latest};
 pub use clock::Clock;
 pub use command::{EngineStats, Observation, PersistRequest, Reloaded, Renewal, Renewed, Written};
@@ -67,9 +69,9 @@ pub use journal::{Event, EventKind, Journal, Reason};
 pub use narrow::Narrow;
 pub use observed::{Ejected, Findings, Observed, Suspect};
 pub use outliers::{Cause, INTERVAL as OUTCOME_INTERVAL, Outcomes};
-pub use owners::OwnerNumber;
+pub use owners::{OwnerNumber, Owners};
 pub use panic::Panic;
-pub use plan::{Names, Policy};
+pub use plan::{Misfit, Names, Policy};
 pub use pools::{Selected, Selector};
 pub use ramps::Weighing;
 pub use refusal::Refusal;
@@ -320,6 +322,14 @@ impl Registry {
     /// Only when the server is shutting down.
     pub async fn cover(&self, ranges: Vec<Network>) -> Result<(), Refusal> {
         self.ask(|reply| Command::Cover(ranges, reply)).await
+    }
+
+    /// Everything durable as of one revision, to be read at leisure.
+    ///
+    /// # Errors
+    /// Only when the server is shutting down.
+    pub async fn capture(&self) -> Result<Capture, Refusal> {
+        self.ask(Command::Capture).await
     }
 
     /// Puts a new policy in force. `statics_changed` tells that static records, which the registry

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use crate::model::Label;
+use crate::registry::instance::InstanceView;
 
 /// The number of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerNumber(NonZeroU32);
 
 /// Names that own, or owned, an instance.
-#[derive(Debug, Default)]
-pub(crate) struct Owners {
+#[derive(Debug, Clone, Default)]
+pub struct Owners {
     numbers: HashMap<Label, OwnerNumber>,
     names: Vec<Label>,
 }
@@ -33,8 +34,13 @@ impl Owners {
         number
     }
 
-    /// The name of `number`.
-    pub(crate) fn name(&self, number: OwnerNumber) -> &Label {
+    /// Who owns `view`.
+    #[must_use]
+    pub fn of(&self, view: &InstanceView) -> Option<&Label> {
+        view.owner.map(|number| self.name(number))
+    }
+
+    fn name(&self, number: OwnerNumber) -> &Label {
         &self.names[number.0.get() as usize - 1]
     }
 }
@@ -42,7 +48,6 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::instance::InstanceView;
 
     #[test]
     fn a_name_keeps_its_number() {

@@ -3,6 +3,7 @@
 //! Writes of one batch see each other in order, although none is applied before the batch is
 //! durable: what the earlier ones will have done is kept in an overlay on the state.
 
+mod restored;
 mod tokens;
 
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,8 @@ use crate::registry::instance::Source;
 use crate::registry::op::Op;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
+
+pub use restored::Misfit;
 
 /// What the registry is held to; all of it may change by a reload.
 #[derive(Debug, Clone, PartialEq)]

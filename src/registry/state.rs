@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Actor, Change, Declared, Instance, InstanceId, Label, Millis, OperatorState, Record, Revision,
+    Actor, Change, Declared, Instance, InstanceId, Label, Millis, OperatorState, Revision,
     ServiceName, Settings, SettingsPatch,
 };
 use crate::registry::checks::{Occasion, adopted};
@@ -90,7 +90,7 @@ impl State {
 
     /// Who owns it.
     pub(crate) fn owner(&self, view: &InstanceView) -> Option<&Label> {
-        view.owner.map(|number| self.owners.name(number))
+        self.owners.of(view)
     }
 
     /// Whether `actor` may write it.
@@ -182,15 +182,8 @@ impl State {
         match key {
             Key::Instance(service, id) => {
                 let view = self.instance(service.as_str(), id.as_str());
-                match view.filter(|view| view.source == Source::Api) {
-                    Some(view) => Change::Put {
-                        service: service.clone(),
-                        record: Record {
-                            instance: Arc::clone(&view.instance),
-                            generation: view.generation,
-                            owner: self.owner(view).cloned(),
-                        },
-                    },
+                match view.and_then(|view| view.record(self.owner(view))) {
+                    Some(record) => Change::Put { service: service.clone(), record },
                     None => Change::Remove { service: service.clone(), id: id.clone() },
                 }
             }

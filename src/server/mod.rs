@@ -12,6 +12,7 @@ mod persist;
 mod priority;
 mod profile;
 mod reload;
+mod restore;
 mod still;
 mod token;
 mod zone;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 pub use check::{Checked, check};
 pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use restore::{RestoreError, RestoreOptions, Restored, restore};
 pub use still::still;
 pub use token::{OfflineError, create_token};
 pub use zone::ServedError;
@@ -313,6 +315,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
         ready: Box::new(move || ready.load(Ordering::Acquire)),
         profiler: profile::profiler(),
+        zone: parts.zone.clone(),
     };
     let limits = Arc::clone(&parts.limits);
     let access = Arc::clone(&parts.access);

@@ -110,6 +110,7 @@ impl Server {
             }),
             ready: Box::new(move || is_ready.load(Ordering::Relaxed)),
             profiler: Some(Box::new(|request| Box::pin(async move { profile(request) }))),
+            zone: "service.local".to_owned(),
         };
         let (stop, stopped) = watch::channel(false);
         let access = Access { hosts: hosts(), ..Access::default() };

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::model::OperatorState;
+use crate::model::{OperatorState, Record};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -25,6 +25,8 @@ enum Step {
     Full(bool, bool),
     /// Whether commits stay on their way.
     Hold(bool),
+    /// What a backup would hold is looked at.
+    Capture,
     Wait(u64),
 }
 
@@ -84,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => items().prop_map(Step::Declare),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(full, forgetful)| Step::Full(full, forgetful)),
         4 => any::<bool>().prop_map(Step::Hold),
+        1 => Just(Step::Capture),
         6 => select(&[1, 300, 1_000, 1_500][..]).prop_map(Step::Wait),
     ]
 }
@@ -155,6 +158,7 @@ impl Calls {
                     self.held = Arc::clone(&store.gate).try_lock_owned().ok();
                 }
             }
+            Step::Capture => drop(registry.capture().await.unwrap()),
             Step::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
         }
         // Let it reach the engine.
@@ -202,6 +206,25 @@ fn stored(store: &TestStore) -> Found {
         }
     }
     found
+}
+
+/// What a backup would hold.
+async fn captured(registry: &Registry) -> (Revision, Found) {
+    let Capture { revision, overrides, operators, owners, services } =
+        registry.capture().await.unwrap();
+    let mut found = Found {
+        overrides: overrides.into_iter().map(|(s, patch)| (s, (*patch).clone())).collect(),
+        operators: operators.into_iter().map(|(s, id, state)| ((s, id), state)).collect(),
+        ..Found::default()
+    };
+    for (service, views) in services {
+        let record = |view: &InstanceView| view.record(owners.of(view));
+        for Record { instance, generation, .. } in views.iter().filter_map(record) {
+            let key = (service.clone(), instance.id.clone());
+            found.instances.insert(key, ((*instance).clone(), generation));
+        }
+    }
+    (revision, found)
 }
 
 fn known(registry: &Registry, source: Source) -> Instances {
@@ -259,7 +282,7 @@ proptest! {
             let overrides = registry.views().all().into_iter().filter_map(|view| {
                 Some((view.name.clone(), (**view.overrides.as_ref()?).clone()))
             });
-            prop_assert_eq!(found.overrides, overrides.collect());
+            prop_assert_eq!(&found.overrides, &overrides.collect());
             for key in found.operators.keys() {
                 prop_assert!(file.contains_key(key), "{key:?} is not declared");
             }
@@ -273,6 +296,12 @@ proptest! {
             let counted = registry.stats().instances.load(Ordering::Relaxed);
             prop_assert_eq!(usize::try_from(counted), Ok(all.len()));
             prop_assert_eq!(watched(&registry, from), all);
+            let revision = registry.views().revision();
+            let (captured_at, captured) = captured(&registry).await;
+            // To ask takes a turn, in which a lease may end.
+            if captured_at == revision {
+                prop_assert_eq!(captured, found);
+            }
 
             // All leases end, and the store hears of it.
             tokio::time::sleep(Duration::from_secs(4)).await;
