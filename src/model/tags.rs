@@ -6,17 +6,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::name::Label;
+use crate::model::rare::Rare;
 use crate::model::texts::Texts;
 
 /// Labels that `tag` names select by, sorted.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "BTreeSet<Label>")]
-pub struct Tags(Texts);
+pub struct Tags(Rare<Texts>);
 
 impl Tags {
     /// The tags, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter()
+        self.0.get().into_iter().flat_map(Texts::iter)
     }
 
     /// Whether `tag` is one of them.
@@ -28,7 +29,7 @@ impl Tags {
 
 impl From<BTreeSet<Label>> for Tags {
     fn from(tags: BTreeSet<Label>) -> Self {
-        Self(tags.iter().map(Label::as_str).collect())
+        Self(tags.iter().map(Label::as_str).collect::<Texts>().into())
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Publisher {
     views: Arc<Views>,
     journal: Arc<Journal>,
     indexer: Indexer,
+    /// The settings of services that have none of their own.
+    defaults: Arc<Settings>,
     looks: Looks,
     rng: SmallRng,
     /// Services with load reports.
@@ -56,6 +58,7 @@ impl Publisher {
             views,
             journal,
             indexer,
+            defaults: Arc::default(),
             rng,
             reporting: BTreeMap::new(),
             ramping: BTreeMap::new(),
@@ -169,10 +172,10 @@ impl Publisher {
         defaults: &Settings,
         now: Millis,
     ) -> ServiceView {
-        let settings = service.settings(defaults);
+        let settings = self.share(service.settings(defaults), defaults);
         let instances = service.instances.show();
         let panic = panic(name, service, before, &settings, &instances, now);
-        let Settings { balance, ttl, .. } = settings;
+        let Settings { balance, ttl, .. } = *settings;
         let mut weights =
             in_force(balance, ttl, &seats(&instances), service.dynamic.as_deref(), now);
         let factors = match &panic {
@@ -209,6 +212,14 @@ impl Publisher {
             traffic: service.traffic.clone(),
         };
         ServiceView::new(parts, &mut self.rng)
+    }
+
+    /// One copy of `settings` for all services that have nothing of their own.
+    fn share(&mut self, settings: Settings, defaults: &Settings) -> Arc<Settings> {
+        if *self.defaults != *defaults {
+            self.defaults = Arc::new(defaults.clone());
+        }
+        if settings == *defaults { Arc::clone(&self.defaults) } else { Arc::new(settings) }
     }
 
     /// What instances have of their weights since they are new.

@@ -35,8 +35,8 @@ pub struct ServiceView {
     pub revision: Revision,
     /// Whether the file or an override declares it.
     pub declared: bool,
-    /// The settings in force.
-    pub settings: Settings,
+    /// The settings in force; most services share those of all.
+    pub settings: Arc<Settings>,
     /// The override by API; `None` when there is none.
     pub overrides: Option<Arc<SettingsPatch>>,
     /// All instances, by id.
@@ -287,7 +287,7 @@ pub(crate) struct Parts {
     pub(crate) name: ServiceName,
     pub(crate) revision: Revision,
     pub(crate) declared: bool,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) overrides: Option<Arc<SettingsPatch>>,
     pub(crate) instances: Arc<[InstanceView]>,
     pub(crate) weights: Box<[u32]>,
