@@ -128,8 +128,9 @@ impl<'v> Stock<'v> {
     }
 }
 
-/// The pools of one service.
+/// The pools of one service. Most queries need the first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Pools {
     whole: Selection,
     tags: Named,

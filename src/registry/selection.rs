@@ -72,19 +72,20 @@ impl Family {
     }
 }
 
-/// The usable instances that match a selector, and their pools.
+/// The usable instances that match a selector, and their pools. What most queries need comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Selection {
-    /// Usable, lowest tier first; the first `active` of them are of the active tier.
-    usable: Box<[u32]>,
-    active: usize,
+    outlook: Outlook,
     v4: OnceLock<Kept>,
     v6: OnceLock<Kept>,
     /// Sorted: instances may have very many between them.
     ports: Box<[(PortKey, OnceLock<Box<Targets>>)]>,
+    /// Usable, lowest tier first; the first `active` of them are of the active tier.
+    usable: Box<[u32]>,
+    active: usize,
     owners: OnceLock<Box<Owners>>,
     texts: OnceLock<Box<[u32]>>,
-    outlook: Outlook,
 }
 
 /// A port that some instance of the selection has, or the main one; see [`PortChoice`], of which it

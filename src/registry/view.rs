@@ -27,24 +27,31 @@ use crate::registry::selection::{Family, PortChoice, Selection};
 use crate::registry::targets::Targets;
 
 /// A service as it is now.
+///
+/// In this order, since each query of a large registry finds another view, and none of it near: what
+/// an answer needs of it lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct ServiceView {
+    /// Why health is not believed; `None` while it is.
+    pub panic: Option<Box<Panic>>,
+    /// The settings in force; most services share those of all.
+    pub settings: Arc<Settings>,
+    lull: Lull,
+    salt: u64,
+    pools: Pools,
+    /// All instances, by id.
+    pub instances: Arc<[InstanceView]>,
+    /// The weight in force of each instance, by the same index.
+    pub weights: Box<[u32]>,
     /// Its name.
     pub name: ServiceName,
     /// The revision of its last change.
     pub revision: Revision,
     /// Whether the file or an override declares it.
     pub declared: bool,
-    /// The settings in force; most services share those of all.
-    pub settings: Arc<Settings>,
     /// The override by API; `None` when there is none.
     pub overrides: Option<Arc<SettingsPatch>>,
-    /// All instances, by id.
-    pub instances: Arc<[InstanceView]>,
-    /// The weight in force of each instance, by the same index.
-    pub weights: Box<[u32]>,
-    /// Why health is not believed; `None` while it is.
-    pub panic: Option<Box<Panic>>,
     /// What slow start makes of weights; `None` while nobody is new.
     pub(super) ramp: Option<Box<Ramp>>,
     /// Why instances are not usable, and how many for each reason: the first that an instance has.
@@ -54,10 +61,7 @@ pub struct ServiceView {
     ports: Box<[(PortName, Protocol)]>,
     /// The protocols of main ports.
     mains: Box<[Protocol]>,
-    pools: Pools,
     traffic: Option<Arc<Traffic>>,
-    lull: Lull,
-    salt: u64,
 }
 
 impl ServiceView {
