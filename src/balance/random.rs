@@ -110,7 +110,7 @@ impl Lot {
         if self.units.even() && k + taken == live {
             self.fill(out);
             dice::shuffle(rng, &mut out[taken..]);
-        } else if live <= FEW {
+        } else if self.units.len() <= FEW {
             self.draw_each(k, rng, out);
         } else {
             self.sort(k, rng, out);
@@ -118,23 +118,24 @@ impl Lot {
     }
 
     /// One after the other, as the law is written down: what a few cost least by.
+    #[inline]
     fn draw_each(&self, k: usize, rng: &mut impl Rng, out: &mut Vec<u32>) {
-        let weights = self.units.weights();
-        let of = |unit: u32| weights.get(unit as usize).copied().unwrap_or(0);
-        let mut left = self.units.total() - out.iter().map(|unit| of(*unit)).sum::<u32>();
+        let n = self.units.len();
+        let (mut weights, mut left) = ([0; FEW], self.units.total());
+        weights[..n].copy_from_slice(self.units.weights());
+        for unit in &*out {
+            left -= std::mem::take(&mut weights[*unit as usize]);
+        }
         for _ in 0..k {
-            let mut point = dice::below(rng, left);
-            for unit in self.units.indices(true) {
-                if out.contains(&unit) {
-                    continue;
-                }
-                if point < of(unit) {
-                    left -= of(unit);
-                    out.push(unit);
-                    break;
-                }
-                point -= of(unit);
+            let point = dice::below(rng, left);
+            // How many units end before the point. What is taken already has no width.
+            let (mut sum, mut unit) = (0, 0);
+            for weight in &weights[..n] {
+                sum += weight;
+                unit += u32::from(sum <= point);
             }
+            left -= std::mem::take(&mut weights[unit as usize]);
+            out.push(unit);
         }
     }
 
