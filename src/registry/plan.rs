@@ -4,6 +4,7 @@
 //! durable: what the earlier ones will have done is kept in an overlay on the state.
 
 mod restored;
+mod rules;
 mod tokens;
 
 use std::collections::{HashMap, HashSet};
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 use crate::model::{
     Actor, Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, Label,
-    LeaseTtl, Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, SpecError, Status,
-    Token, TokenId,
+    LeaseTtl, Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, Status, Token,
+    TokenId,
 };
 use crate::registry::instance::Source;
 use crate::registry::op::Op;
@@ -354,93 +355,6 @@ impl<'s> Planner<'s> {
             Err(_) => *self.generation = generation,
         }
         planned
-    }
-
-    fn check_owner(
-        &self,
-        service: &ServiceName,
-        id: &InstanceId,
-        known: Option<&Known>,
-    ) -> Result<(), Refusal> {
-        match known.and_then(|known| known.owner.as_ref()) {
-            Some(owner) if !self.actor.may_write(Some(owner)) => Err(Refusal::OwnedBy {
-                service: service.clone(),
-                id: id.clone(),
-                owner: owner.clone(),
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn check_addresses(&self, instance: &Instance) -> Result<(), Refusal> {
-        instance.check_no_metadata_service()?;
-        for (i, address) in instance.addresses.iter().enumerate() {
-            if !self.policy.limits.allows(address.ip()) {
-                let reason = format!("{address} is in none of the networks of limits.allow");
-                return Err(Refusal::invalid(format!("addresses[{i}]"), reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether checks may go where they would.
-    fn check_checks(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
-        self.policy.health.check(instance)?;
-        let entry = self.state.services.get(service);
-        let defaults = &self.policy.declared.defaults.checks;
-        let checks = entry.map_or(defaults, |entry| entry.checks(&self.policy.declared.defaults));
-        for probe in checks.iter().filter_map(|check| check.probe()) {
-            if let Err(refused) = self.policy.health.permit(probe, instance) {
-                return Err(Refusal::invalid("addresses", refused.reason));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_names(&self, service: &ServiceName, instance: &Instance) -> Result<(), Refusal> {
-        let longest = instance.longest_name(service, self.names.zone_length);
-        if longest > Instance::LONGEST_NAME {
-            let reason = format!(
-                "its longest DNS name would have {longest} characters, {} are allowed",
-                Instance::LONGEST_NAME
-            );
-            return Err(Refusal::Invalid(SpecError::new("id", reason)));
-        }
-        Ok(())
-    }
-
-    fn check_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
-        let limits = &self.policy.limits;
-        let added = self.overlay.added + self.below.added;
-        let total = self.state.instances.saturating_add_signed(added);
-        if total >= limits.instances {
-            return Err(Refusal::Limit { name: "instances", max: limits.instances });
-        }
-        if self.count(service) >= limits.instances_per_service {
-            let max = limits.instances_per_service;
-            return Err(Refusal::Limit { name: "instances_per_service", max });
-        }
-        self.check_service_room(service)
-    }
-
-    fn check_service_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
-        let max = self.policy.limits.services;
-        let (known, new) = (&self.state.services, [&self.overlay.services, &self.below.services]);
-        if known.contains_key(service) || new.iter().any(|new| new.contains(service)) {
-            return Ok(());
-        }
-        if known.len() + new.iter().map(|new| new.len()).sum::<usize>() >= max {
-            return Err(Refusal::Limit { name: "services", max });
-        }
-        self.overlay.services.insert(service.clone());
-        Ok(())
-    }
-
-    fn count(&self, service: &ServiceName) -> usize {
-        let now = self.state.services.get(service).map_or(0, |s| s.instances.len());
-        let layers = [&self.overlay, &self.below].into_iter();
-        let added: isize = layers.filter_map(|layer| layer.counts.get(service)).sum();
-        now.saturating_add_signed(added)
     }
 
     fn known(&self, service: &ServiceName, id: &InstanceId) -> Option<Known> {
