@@ -216,6 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn a_first_report_counts_in_full_until_it_is_old() {
+        let meters = [Meter::new(), Meter::new()];
+        for (meter, connections) in meters.iter().zip([100.0, 0.0]) {
+            let load = Load { connections: Some(connections), qps: Some(50.0), ..Load::default() };
+            meter.report(load, Millis(1));
+        }
+
+        assert_eq!(idle(&[1, 1], &meters, Millis(5_001)), [0, 65535]);
+        assert_ne!(idle(&[1, 1], &meters, Millis(5_002))[0], 0);
+    }
+
+    #[test]
     fn who_does_not_report_is_at_the_mean() {
         let meters = meters(&[Some(80.0), Some(20.0), None]);
 
