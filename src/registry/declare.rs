@@ -130,6 +130,7 @@ impl State {
         if before.is_some_and(|v| v.source == Source::Api) {
             self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
         }
+        self.owners.change(before.and_then(|before| before.owner), None);
         let same_lease =
             before.filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
         let checks = entry.checks(&self.defaults);
