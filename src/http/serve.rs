@@ -30,6 +30,7 @@ use crate::http::router;
 use crate::model::Limit;
 use crate::net::accept::Acceptor;
 use crate::net::connections::{Admission, Place};
+use crate::net::peer;
 
 /// Listens on `address`, to which nobody else may listen.
 ///
@@ -109,14 +110,14 @@ async fn attend(
     builder: Arc<Builder<TokioExecutor>>,
     service: TowerToHyperService<Router>,
 ) {
-    // Replies are small and complete: waiting to fill a segment would only delay them.
-    stream.set_nodelay(true).ok();
+    peer::prepare(&stream);
     let clock = app.registry.clock();
     let activity = Activity::new(clock.now(), place);
     let (wire, returned) = Wire::new(stream, Arc::clone(&activity), clock);
     {
         let front = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(source));
+            request.extensions_mut().insert(Arc::clone(&activity));
             let in_flight = activity.begin(!request.body().is_end_stream());
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
             async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }
@@ -130,9 +131,8 @@ async fn attend(
                 biased;
                 // What goes wrong on a connection is its client's to see.
                 ended = &mut connection => {
-                    if ended.is_err_and(|error| is_too_large(&*error)) {
-                        app.metrics.count_rejected(ProblemKind::TooLarge);
-                        app.metrics.count_limit(Limit::Headers);
+                    if let Err(error) = ended {
+                        note_error(&*error, &app, &activity);
                     }
                     break;
                 }
@@ -140,9 +140,13 @@ async fn attend(
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = activity.evicted() => return,
+                () = activity.evicted() => {
+                    activity.cut();
+                    return;
+                }
                 _ = look.tick() => if activity.overdue(clock.now()) {
                     app.metrics.stalled.inc();
+                    activity.cut();
                     break;
                 },
             }
@@ -171,9 +175,19 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-/// Whether hyper has refused a head, with a bare 431 or 414.
-fn is_too_large(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
+/// Takes note of what a connection ended by, as far as anybody has to know.
+fn note_error(error: &(dyn Error + 'static), app: &App, activity: &Activity) {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
+    if error.is_parse_too_large() {
+        // hyper has answered with a bare 431 or 414.
+        app.metrics.count_rejected(ProblemKind::TooLarge);
+        app.metrics.count_limit(Limit::Headers);
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+        app.metrics.stalled.inc();
+        activity.cut();
+    }
 }
 
 /// Tells a client that there are too many, without waiting for it.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::caller::Shown;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
@@ -22,9 +23,10 @@ impl Payload for SettingsPatch {}
 /// `GET /v1/services`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
+    Shown(token): Shown,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, None).await?;
+    wait.moved(&app, None, token).await?;
     let registry = app.registry.clone();
     // Each instance is looked at to count those that are usable.
     let instances = usize::try_from(registry.stats().instances.load(Relaxed)).unwrap_or(usize::MAX);
@@ -36,9 +38,10 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    Shown(token): Shown,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, Some(&service)).await?;
+    wait.moved(&app, Some(&service), token).await?;
     let view = app.registry.views().service(service.as_str());
     let view = view.ok_or(Refusal::UnknownService(service))?;
     let (large, now) = (view.instances.len() > LARGE, app.registry.clock().now());

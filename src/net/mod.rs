@@ -6,3 +6,4 @@
 pub mod accept;
 pub mod buckets;
 pub mod connections;
+pub mod peer;

@@ -14,7 +14,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +31,7 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
-use crate::registry::tokens::Tokens;
+use crate::registry::tokens::Board;
 use crate::registry::views::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
@@ -43,7 +42,7 @@ pub struct Engine {
     generation: u64,
     publisher: Publisher,
     breakers: Breakers,
-    tokens: Arc<ArcSwap<Tokens>>,
+    tokens: Arc<Board>,
     clock: Clock,
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
@@ -74,7 +73,7 @@ pub(crate) struct Parts {
     pub(crate) persist: mpsc::Sender<PersistRequest>,
     pub(crate) views: Arc<Views>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) tokens: Arc<ArcSwap<Tokens>>,
+    pub(crate) tokens: Arc<Board>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) rng: SmallRng,
 }
@@ -315,9 +314,7 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
-        if !Arc::ptr_eq(&self.tokens.load(), &self.state.tokens) {
-            self.tokens.store(Arc::clone(&self.state.tokens));
-        }
+        self.tokens.publish(&self.state.tokens);
         self.state.settle_overloads(now);
         // Who has too much to do is out for as long as others are not, and the other way round. Each
         // of them is ejected and taken back at most once, so this ends.
