@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::WEB;
 use crate::guarded::Guarded;
 use crate::raw::connect;
+use crate::resident;
 use crate::support::http::Http;
+use crate::support::needs;
 use crate::support::server::Server;
 use crate::support::{SOON, eventually, now};
 
@@ -133,4 +136,65 @@ fn who_falls_behind_the_journal_is_told_to_watch_again() {
         said.get(said.len() - 300..)
     );
     assert_eq!(ended(&server.http, "fell_behind"), 1.0);
+}
+
+#[test]
+fn watchers_that_never_read_cost_little_and_go_while_others_get_everything() {
+    const READERS: usize = 100;
+    const SILENT: usize = 900;
+    const CHANGES: usize = 5_000;
+    let server = Server::start(WEB);
+    let to = server.http.address;
+    let before = resident(&server);
+
+    let silent: Vec<TcpStream> = (0..SILENT).map(|_| watch(to, None)).collect();
+    let readers: Vec<_> = (0..READERS).map(|_| begun(watch(to, None))).collect();
+    eventually(SOON, "all watch", || {
+        let open = server.http.metric("signpost_http_watchers", "")?;
+        (open >= (READERS + SILENT) as f64).then_some(())
+    });
+    let (least, most) = std::thread::scope(|scope| {
+        let readers: Vec<_> =
+            readers.into_iter().map(|lines| scope.spawn(move || puts(lines, CHANGES))).collect();
+        // Each change a revision of its own, of which 5,000 are more than a socket takes.
+        for i in 0..CHANGES {
+            let metadata = json!({ "filler": "x".repeat(500), "number": i.to_string() });
+            let instance = json!({ "addresses": ["10.0.0.2"], "ttl": null, "metadata": metadata });
+            server.http.register("api", &format!("i-{}", i % 50), &instance);
+            if i % 500 == 0 {
+                server.assert_well("beside a thousand watchers");
+            }
+        }
+        let counts: Vec<usize> = readers.into_iter().map(|r| r.join().unwrap()).collect();
+        (counts.iter().copied().min(), counts.iter().copied().max())
+    });
+    assert_eq!((least, most), (Some(CHANGES), Some(CHANGES)), "who reads misses nothing");
+    let after = resident(&server);
+    eventually(SOON * 4, "who does not read is cut", || {
+        (ended(&server.http, "slow") == SILENT as f64).then_some(())
+    });
+
+    needs::note(&format!("1,000 watchers: {before} KiB without, {after} KiB with them"));
+    // What a connection holds that stands still: 900 of 200 KiB.
+    assert!(after - before < 900 * 200, "{before} KiB were resident, then {after} KiB");
+    let log = server.log();
+    assert!(log.matches("ended a watch reason=\"slow\" source=").count() == SILENT, "{log}");
+    drop(silent);
+    server.assert_well("after a thousand watchers");
+}
+
+/// Reads until `count` changes of `api` have come, in their order; how many came.
+fn puts(lines: BufReader<TcpStream>, count: usize) -> usize {
+    let mut seen = 0;
+    for line in lines.lines() {
+        let line = line.unwrap();
+        if line.starts_with("data: ") && line.contains("\"filler\"") {
+            assert!(line.contains(&format!("\"number\":\"{seen}\"")), "{seen} is next, not {line}");
+            seen += 1;
+            if seen == count {
+                break;
+            }
+        }
+    }
+    seen
 }
