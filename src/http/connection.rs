@@ -99,7 +99,12 @@ impl Activity {
 
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn input_left(&self) -> bool {
-        self.body_left.load(Relaxed) || self.head.load(Relaxed) != NONE
+        self.body_left() || self.head.load(Relaxed) != NONE
+    }
+
+    /// Whether a body is not read to its end, of a connection whose requests are one behind another.
+    pub(crate) fn body_left(&self) -> bool {
+        self.body_left.load(Relaxed)
     }
 
     /// Completes when this connection has to make room for another.

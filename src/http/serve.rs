@@ -3,6 +3,7 @@
 //! Owns one task a connection and ends them all. Nothing that a client does, and no error of
 //! accept, ends the loop.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -119,8 +122,17 @@ async fn attend(
             request.extensions_mut().insert(ConnectInfo(source));
             request.extensions_mut().insert(Arc::clone(&activity));
             let in_flight = activity.begin(!request.body().is_end_stream());
+            let one_by_one = request.version() < Version::HTTP_2;
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
-            async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }
+            let activity = Arc::clone(&activity);
+            async move {
+                let mut reply = reply.await?;
+                if one_by_one && activity.body_left() {
+                    // hyper may close it then, and the client's next request would be lost.
+                    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, clock)))
+            }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
         let mut down = pin!(app.going_down());

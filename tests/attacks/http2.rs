@@ -30,7 +30,7 @@ fn flood(stream: &mut TcpStream, piece: &[u8], most: usize) -> usize {
             // A frame that is cut in two ends the flood as well: the rest is none.
             Ok(written) => sent += written,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
             Err(_) => break,
         }

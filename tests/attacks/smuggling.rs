@@ -193,9 +193,8 @@ fn nothing_is_hidden_behind_a_front_that_keeps_its_connections() {
             let mut first = [0; 12];
             // Either of the two may refuse it, or cut it off; what matters is what is run.
             drop(stream.read(&mut first));
-            let next = format!(
-                "GET /v1/services/web HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            );
+            let next =
+                "GET /v1/services/web HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
             let reply = send(at, next.as_bytes());
             assert_eq!(reply.status, 200, "{front} {headers:?}: who comes next gets an own reply");
             assert!(reply.body().contains("\"web-1\""), "{front} {headers:?} {reply:?}");

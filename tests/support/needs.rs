@@ -127,4 +127,4 @@ pub(crate) const DNSPERF: &[&str] = &["dnsperf", "-h"];
 pub(crate) const ZONEMASTER: &[&str] = &["zonemaster-cli", "--version"];
 
 /// slowhttptest.
-pub(crate) const SLOWHTTPTEST: &[&str] = &["slowhttptest", "-h"];
+pub(crate) const SLOWHTTPTEST: &[&str] = &["sh", "-c", "command -v slowhttptest"];
