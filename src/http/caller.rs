@@ -1,6 +1,5 @@
 //! Who calls, as far as they have proved it, and what they may write.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -10,8 +9,7 @@ use axum::http::request::Parts;
 
 use crate::http::app::App;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Address, Scope, ServiceName, Token};
-use crate::registry::Registry;
+use crate::model::{Actor, Address, Scope, ServiceName, Token};
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
@@ -23,11 +21,11 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// The registry, for writes on their behalf.
-    pub(crate) fn registry<'a>(&self, app: &'a App) -> Cow<'a, Registry> {
+    /// On whose behalf they write.
+    pub(crate) fn actor(&self) -> Actor {
         match self {
-            Self::Anyone => Cow::Borrowed(&app.registry),
-            Self::Known(token) => Cow::Owned(app.registry.by(token.actor())),
+            Self::Anyone => Actor::Anyone,
+            Self::Known(token) => token.actor(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod app;
 mod batch;
 mod body;
+mod call;
 mod caller;
 mod connection;
 mod extract;

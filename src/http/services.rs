@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
@@ -49,9 +50,10 @@ pub(crate) async fn read(
 pub(crate) async fn set_override(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     Json(patch): Json<SettingsPatch>,
 ) -> Result<Response, Problem> {
-    let (settings, revision) = app.registry.set_override(service.clone(), patch).await?;
+    let (settings, revision) = call.registry(&app).set_override(service.clone(), patch).await?;
     Ok(reply(StatusCode::OK, &Overridden { service, settings, revision }))
 }
 
@@ -59,9 +61,10 @@ pub(crate) async fn set_override(
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.forget(service).await?;
+    call.registry(&app).forget(service).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

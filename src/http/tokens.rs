@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, TokenPath};
 use crate::http::json::{reply, rfc3339};
 use crate::http::problem::{Problem, ProblemKind};
@@ -23,6 +24,7 @@ impl Payload for TokenSpec {}
 /// `POST /v1/tokens`
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    call: Call,
     Json(spec): Json<TokenSpec>,
 ) -> Result<Response, Problem> {
     let secret = new_secret().map_err(|error| {
@@ -30,7 +32,7 @@ pub(crate) async fn create(
     })?;
     let token = spec.build(&secret, app.registry.clock().wall()).map_err(Refusal::from)?;
     let json = TokenJson::new(&token);
-    app.registry.add_token(token.clone()).await?;
+    call.registry(&app).add_token(token.clone()).await?;
     tracing::info!(id = %token.id(), name = %token.name, scopes = %token.scopes, "token made");
     Ok(reply(StatusCode::CREATED, &Created { token: secret.as_str(), about: json }))
 }
@@ -58,9 +60,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>, _: Plain) -> Response {
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
     TokenPath(id): TokenPath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.revoke_token(id).await?;
+    call.registry(&app).revoke_token(id).await?;
     tracing::info!(%id, "token revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

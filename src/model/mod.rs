@@ -6,6 +6,7 @@
 mod actor;
 mod address;
 mod authentication;
+mod author;
 mod change;
 mod check;
 mod check_form;
@@ -43,6 +44,7 @@ mod zone_name;
 pub use actor::Actor;
 pub use address::{Address, AddressError};
 pub use authentication::Authentication;
+pub use author::Author;
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
 pub use check::{Check, CheckKind, CheckPort, Checks, Means, Probe, Question};
 pub use conduct::{Conduct, CookieSecret, CookieSecretError, RateLimit};

@@ -49,7 +49,7 @@ use crate::dns::sockets::Bound;
 use crate::dns::tls::{Certificate, CertificateError};
 use crate::health::{Health, HealthStats};
 use crate::http::{self, Access, App, BadQuestion, Hooks, Hosts, ReloadReply, ResolveRequest};
-use crate::model::Limits;
+use crate::model::{Author, Limits};
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
@@ -298,10 +298,10 @@ fn side_port(parts: &Parts) -> Arc<App> {
                 BadQuestion { field, reason: error.to_string() }
             })
         }),
-        reload: Box::new(move || {
+        reload: Box::new(move |author| {
             let reloader = Arc::clone(&reloader);
             Box::pin(async move {
-                let result = reloader.reload().await;
+                let result = reloader.reload(author).await;
                 log_reload(&result);
                 result.map(reply).map_err(refused)
             })
@@ -373,7 +373,7 @@ async fn until_told_to_stop(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => log_reload(&reloader.reload().await),
+            _ = hang_up.recv() => log_reload(&reloader.reload(Author::default()).await),
             part = &mut part_ended => return Err(ServeError::Ended(part)),
         }
     }

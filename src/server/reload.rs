@@ -11,7 +11,7 @@ use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::tls::{CertificateError, Certificates};
 use crate::http::{Access, Hosts};
-use crate::model::{HealthPolicy, Limits, Revision};
+use crate::model::{Author, HealthPolicy, Limits, Revision};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
 use crate::server::encrypted;
@@ -58,15 +58,15 @@ pub(super) enum ReloadError {
 }
 
 impl Reloader {
-    /// Reloads, to the end also when this is dropped: a client that goes away leaves nothing half in
+    /// Reloads for `author`, to the end also when this is dropped: a client that goes away leaves nothing half in
     /// force.
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(self: &Arc<Self>, author: Author) -> Result<Reloaded, ReloadError> {
         let reloader = Arc::clone(self);
-        let whole = tokio::spawn(async move { reloader.reload_whole().await });
+        let whole = tokio::spawn(async move { reloader.reload_whole(author).await });
         whole.await.unwrap_or_else(|_| Err(Refusal::ShuttingDown.into()))
     }
 
-    async fn reload_whole(&self) -> Result<Reloaded, ReloadError> {
+    async fn reload_whole(&self, author: Author) -> Result<Reloaded, ReloadError> {
         let _one = self.gate.lock().await;
         let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
         let read = move || -> Result<_, ReloadError> {
@@ -86,7 +86,8 @@ impl Reloader {
         self.registry.cover(config.live.reverse.clone()).await?;
         // First, since who sees a new serial must not be given old records.
         self.front.serve(served);
-        let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
+        let registry = self.registry.by(author);
+        let reloaded = registry.reload(policy(&config.live), statics_changed).await?;
         let limits = self.descriptors.fit(config.live.limits);
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
@@ -154,7 +155,7 @@ mod tests {
         let before = reloader.front.served();
         fs::write(&path, "dns.reverse = ['10.0.0.0/8']\nlimits.watchers = 7").unwrap();
 
-        let mut reload = Box::pin(reloader.reload());
+        let mut reload = Box::pin(reloader.reload(Author::default()));
         while *reloader.front.served() == *before {
             poll_fn(|cx| Poll::Ready(reload.as_mut().poll(cx).is_ready())).await;
             tokio::task::yield_now().await;
