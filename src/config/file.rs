@@ -1,7 +1,7 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error;
@@ -9,17 +9,18 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::size::Size;
 use crate::model::{
-    Address, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers, Network,
-    RateLimit, RecordTtl, Share, ZoneName,
+    Address, AuditPolicy, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers,
+    Network, RateLimit, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 13] = [
+pub(super) const SECTIONS: [&str; 14] = [
     "server",
     "dns",
     "tls",
     "http",
     "auth",
+    "audit",
     "store",
     "registry",
     "rate_limit",
@@ -222,6 +223,40 @@ impl From<LimitsSection> for Limits {
             tokens: count(section.tokens, default.tokens),
             allow: section.allow,
         }
+    }
+}
+
+/// `[audit]`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuditSection {
+    file: PathBuf,
+    max_size: Option<Size>,
+    keep: Option<Kept>,
+}
+
+impl AuditSection {
+    /// The log that is kept, whose relative path starts at `folder`; `None`: none.
+    pub(super) fn policy(self, folder: &Path) -> Option<AuditPolicy> {
+        let named = !self.file.as_os_str().is_empty();
+        named.then(|| AuditPolicy {
+            file: folder.join(self.file),
+            max_size: self.max_size.map_or(64 << 20, Size::bytes) as u64,
+            keep: self.keep.map_or(8, |kept| kept.0),
+        })
+    }
+}
+
+/// How many files are kept.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Kept(u32);
+
+impl TryFrom<i64> for Kept {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let kept = u32::try_from(number).ok().filter(|n| *n <= 1_000);
+        kept.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000 is allowed"))
     }
 }
 

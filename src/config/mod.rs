@@ -22,8 +22,8 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection,
-    RegistrySection, ServerSection, StoreSection, TlsSection,
+    AuditSection, AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection,
+    RateLimitSection, RegistrySection, ServerSection, StoreSection, TlsSection,
 };
 use crate::config::key_path::KeyPath;
 use crate::config::listen::{Listen, SidePort};
@@ -120,6 +120,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let tls: TlsSection = document.section("tls");
     let http: HttpSection = document.section("http");
     let auth: AuthSection = document.section("auth");
+    let audit = document.section::<AuditSection>("audit").policy(folder);
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
@@ -143,7 +144,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let declared = Declared { defaults, services };
     let hosts = http.hosts.into_iter().map(|host| host.0).collect();
     let effective =
-        Effective { certificate, declared, health, hosts, limits, localities, rate_limit };
+        Effective { audit, certificate, declared, health, hosts, limits, localities, rate_limit };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

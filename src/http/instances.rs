@@ -12,9 +12,9 @@ use crate::http::app::App;
 use crate::http::body::{Json, Payload};
 use crate::http::call::Call;
 use crate::http::extract::{InstancePath, Plain};
-use crate::http::json::{InstanceJson, expires_in_ms, millis, reply, rfc3339};
+use crate::http::json::{InstanceJson, expires_in_ms, millis, reply};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Admin, InstancePatch, InstanceSpec, Load, Revision, Status};
+use crate::model::{Admin, InstancePatch, InstanceSpec, Load, Revision, Status, rfc3339};
 use crate::registry::{Refusal, Renewal, Renewed};
 
 impl Payload for InstanceSpec {}

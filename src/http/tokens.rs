@@ -14,9 +14,11 @@ use crate::http::app::App;
 use crate::http::body::{Json, Payload};
 use crate::http::call::Call;
 use crate::http::extract::{Plain, TokenPath};
-use crate::http::json::{reply, rfc3339};
+use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec};
+use crate::model::{
+    Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec, rfc3339,
+};
 use crate::registry::Refusal;
 
 impl Payload for TokenSpec {}

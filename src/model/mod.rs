@@ -5,6 +5,7 @@
 
 mod actor;
 mod address;
+mod audit_policy;
 mod authentication;
 mod author;
 mod change;
@@ -43,6 +44,7 @@ mod zone_name;
 
 pub use actor::Actor;
 pub use address::{Address, AddressError};
+pub use audit_policy::AuditPolicy;
 pub use authentication::Authentication;
 pub use author::Author;
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
@@ -74,6 +76,6 @@ pub use settings::{
 };
 pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
-pub use time::Millis;
+pub use time::{Millis, rfc3339};
 pub use token::{Secret, Token, TokenHash, TokenId, TokenSpec, TokenTextError};
 pub use zone_name::{ZoneName, ZoneNameError};

@@ -213,7 +213,7 @@ impl Engine {
             Command::Reload { author, policy, statics_changed, reply } => {
                 self.state.trail.because(author, Trigger::File);
                 let reloaded = self.reload(*policy, statics_changed, now);
-                reply.send(Ok(reloaded)).ok();
+                self.answers.push(Answer::Reloaded(reloaded, reply));
             }
             Command::Cover(ranges, reply) => {
                 self.publisher.cover(&ranges);
@@ -351,7 +351,9 @@ impl Engine {
 
     /// Tells those whose writes are published, so that they find them in DNS.
     fn answer(&mut self) {
-        if let Some(tap) = &self.tap {
+        if let Some(tap) = &self.tap
+            && !self.state.trail.is_empty()
+        {
             let answers = std::mem::take(&mut self.answers);
             return tap.hand(&mut self.state.trail, answers, self.clock.wall());
         }

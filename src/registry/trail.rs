@@ -177,6 +177,11 @@ impl Trail {
         }
     }
 
+    /// Whether nothing happened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
     }
@@ -193,6 +198,12 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// What happened `at` that time, for which nobody waits.
+    #[must_use]
+    pub fn new(at: Duration, entries: Vec<Entry>) -> Self {
+        Self { at, entries, answers: Vec::new() }
+    }
+
     /// Tells who waits that it is done.
     pub fn answer(self) {
         for answer in self.answers {
@@ -204,7 +215,8 @@ impl Turn {
 /// Where turns go to be written down.
 #[derive(Debug, Clone)]
 pub struct Tap {
-    turns: SyncSender<Turn>,
+    /// Where they go.
+    pub turns: SyncSender<Turn>,
     /// Whether anybody writes them down now.
     pub open: Arc<AtomicBool>,
     /// Entries that nobody had room for.
@@ -212,12 +224,6 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// A tap to `turns`, open.
-    #[must_use]
-    pub fn new(turns: SyncSender<Turn>) -> Self {
-        Self { turns, open: Arc::new(AtomicBool::new(true)), lost: Arc::default() }
-    }
-
     /// Whether anybody writes turns down now.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Relaxed)
@@ -227,9 +233,6 @@ impl Tap {
     /// same: the registry does not wait for who writes.
     pub(crate) fn hand(&self, trail: &mut Trail, answers: Vec<Answer>, at: Duration) {
         let turn = Turn { at, entries: trail.take(), answers };
-        if turn.entries.is_empty() {
-            return turn.answer();
-        }
         if let Err(unwanted) = self.turns.try_send(turn) {
             let turn = match unwanted {
                 std::sync::mpsc::TrySendError::Full(turn)

@@ -40,6 +40,7 @@ pub use still::still;
 pub use token::{OfflineError, create_token};
 pub use zone::ServedError;
 
+use crate::audit::{self, AuditFile, AuditStats};
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
 use crate::dns::batch::Batch;
@@ -92,6 +93,9 @@ pub enum ServeError {
     /// An HTTP address cannot be listened on.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The audit log cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
     /// The system refused something else.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -123,6 +127,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
+    let audit_file = live.audit.clone().map(AuditFile::open).transpose()?;
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut store: Box<dyn Store> = match boot.store {
         StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
@@ -143,7 +148,12 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     let (persister, store_ended) = Persister::start(store, requests)?;
     let zone_length = boot.longest_zone();
     let names = Names { zone_length, server: boot.name.to_string() };
-    let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (registry, mut engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (revision, clock) = (registry.views().revision(), registry.clock());
+    let audit_stats = Arc::new(AuditStats::default());
+    let (auditor, tap) =
+        audit::Writer::start(audit_file, revision, clock, Arc::clone(&audit_stats))?;
+    engine.tap(tap);
     let (engine, engine_ended) = start_engine(engine)?;
 
     let zone = boot.zone.to_string();
@@ -179,6 +189,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         shared: Arc::clone(&shared),
         descriptors,
         health: health_policy,
+        audit: auditor.control(),
         gate: Mutex::new(()),
     });
     let ready = Arc::new(AtomicBool::new(false));
@@ -194,6 +205,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         stopped: stopped.clone(),
         zone,
         health: health_stats,
+        audit: audit_stats,
     });
 
     let mut tasks = JoinSet::new();
@@ -240,6 +252,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
+    auditor.close(revision);
     persister.close(revision)?;
     ended
 }
@@ -274,6 +287,7 @@ struct Parts {
     stopped: watch::Receiver<bool>,
     zone: String,
     health: Arc<HealthStats>,
+    audit: Arc<AuditStats>,
 }
 
 fn side_port(parts: &Parts) -> Arc<App> {
@@ -284,6 +298,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         Arc::clone(&parts.shared),
         parts.zone.clone(),
         Arc::clone(&parts.health),
+        Arc::clone(&parts.audit),
         &counters,
     );
     let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
@@ -333,7 +348,9 @@ fn reply(reloaded: reload::Reloaded) -> ReloadReply {
 fn refused(error: reload::ReloadError) -> http::ReloadError {
     let place = match &error {
         reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
-        reload::ReloadError::Certificate(_) | reload::ReloadError::Served(_) => None,
+        reload::ReloadError::Certificate(_)
+        | reload::ReloadError::Served(_)
+        | reload::ReloadError::Audit(_) => None,
         reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
     };
     http::ReloadError::BadConfig { message: error.to_string(), place }

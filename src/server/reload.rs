@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 
+use crate::audit::{AuditFile, Control, OpenError};
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
@@ -32,6 +33,7 @@ pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
     pub(super) descriptors: Descriptors,
     pub(super) health: watch::Sender<HealthPolicy>,
+    pub(super) audit: Control,
     /// One reload at a time, or an older file could win over a newer one.
     pub(super) gate: Mutex<()>,
 }
@@ -54,6 +56,8 @@ pub(super) enum ReloadError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error(transparent)]
+    Audit(#[from] OpenError),
+    #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
@@ -73,13 +77,19 @@ impl Reloader {
             let config = load(path, &flags)?;
             let served = served(&boot, &config.live)?;
             let certificate = encrypted::configured(&config.live)?;
-            Ok((config, served, certificate))
+            let audit = config.live.audit.clone().map(AuditFile::open).transpose()?;
+            Ok((config, served, certificate, audit))
         };
         // Files block. A task that panicked has read nothing.
         let read = tokio::task::spawn_blocking(read).await;
-        let (config, served, certificate) = read.map_err(|_| Refusal::ShuttingDown)??;
+        let (config, served, certificate, audit) = read.map_err(|_| Refusal::ShuttingDown)??;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
+        }
+        // What this reload does is in the log that it begins, or in the one that it ends.
+        let ends_log = audit.is_none();
+        if !ends_log {
+            self.audit.follow(audit);
         }
         let statics_changed = *self.front.served() != served;
         // Names of addresses are not asked for before their owners are known.
@@ -88,6 +98,9 @@ impl Reloader {
         self.front.serve(served);
         let registry = self.registry.by(author);
         let reloaded = registry.reload(policy(&config.live), statics_changed).await?;
+        if ends_log {
+            self.audit.follow(None);
+        }
         let limits = self.descriptors.fit(config.live.limits);
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
@@ -150,6 +163,7 @@ mod tests {
             shared: Arc::new(Shared::new(8, 8)),
             descriptors: Descriptors::left(),
             health: watch::Sender::new(live.health),
+            audit: Control::default(),
             gate: Mutex::new(()),
         });
         let before = reloader.front.served();

@@ -83,6 +83,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             },
             health: HealthPolicy { concurrency: 256, allow: vec![] },
             hosts: vec![],
+            audit: None,
             declared: Declared::default(),
         },
         warnings: vec![],
