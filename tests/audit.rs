@@ -316,3 +316,28 @@ fn what_is_acknowledged_is_in_the_log_of_a_killed_server() {
     let missing: Vec<_> = acknowledged.lock().unwrap().difference(&logged).cloned().collect();
     assert_eq!(missing, Vec::<String>::new());
 }
+
+#[test]
+fn a_restored_snapshot_is_in_the_log() {
+    let mut server = Server::start(LOGGED);
+    server.http.register("web", "web-1", &at("10.0.0.1"));
+    let file = |name: &str| server.folder().join(name).display().to_string();
+    let (saved, config) = (file("saved.jsonl"), format!("--config={}", file("registry.toml")));
+    let url = format!("--server={}", server.url());
+    let signpost = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_signpost")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    signpost(&["snapshot", "save", &url, &saved]);
+    assert!(server.terminate().success());
+
+    let file = |name: &str| server.folder().join(name).display().to_string();
+    signpost(&["snapshot", "restore", &config, "--dry-run", &file("saved.jsonl")]);
+    assert_eq!(last(&server)["what"], "stop");
+    signpost(&["snapshot", "restore", &config, "--replace", &file("saved.jsonl")]);
+
+    let line = last(&server);
+    server.start_again();
+    assert_eq!(line["what"], "restore");
+    assert!(line["revision"].as_u64() <= Some(server.http.revision()));
+}
