@@ -13,8 +13,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
+use crate::http::pace::Pace;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Author, InstanceId, Limits, Revision, ServiceName};
+use crate::model::{Author, InstanceId, Limit, Limits, Revision, ServiceName};
 use crate::net::connections::Connections;
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
@@ -28,6 +29,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) connections: Connections,
+    pub(crate) pace: Pace,
     watchers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
@@ -57,6 +59,7 @@ impl App {
             metrics,
             shutdown,
             connections,
+            pace: Pace::new(rand::random()),
             watchers,
             asides,
             snapshots: Arc::new(Semaphore::new(1)),
@@ -68,7 +71,7 @@ impl App {
         let max = self.limits.load().watchers;
         let free = |n: usize| (n < max).then_some(n + 1);
         if self.watchers.fetch_update(Relaxed, Relaxed, free).is_err() {
-            return Err(Refusal::Limit { name: "watchers", max }.into());
+            return Err(Refusal::Limit { name: Limit::Watchers, max }.into());
         }
         self.metrics.watchers.inc();
         Ok(Watcher(Arc::clone(self)))

@@ -17,6 +17,7 @@ mod instances;
 mod json;
 mod metrics;
 mod outlet;
+mod pace;
 mod problem;
 mod profile;
 mod reports;
@@ -51,6 +52,7 @@ pub use metrics::Metrics;
 pub use serve::{BindError, bind, serve};
 pub use tokens::new_secret;
 
+use crate::model::Limit;
 use problem::ProblemKind;
 use route::Route;
 
@@ -107,6 +109,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     app.metrics.count(route, &method, response.status());
     if let Some(kind) = response.extensions().get::<ProblemKind>() {
         app.metrics.count_rejected(*kind);
+    }
+    if let Some(limit) = response.extensions().get::<Limit>() {
+        app.metrics.count_limit(*limit);
     }
     response
 }

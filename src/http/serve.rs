@@ -3,6 +3,7 @@
 //! Owns one task a connection and ends them all. Nothing that a client does, and no error of
 //! accept, ends the loop.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
@@ -26,6 +27,7 @@ use crate::http::connection::{Activity, Inlet, Wire, linger};
 use crate::http::outlet::Outlet;
 use crate::http::problem::ProblemKind;
 use crate::http::router;
+use crate::model::Limit;
 use crate::net::accept::Acceptor;
 use crate::net::connections::{Admission, Place};
 
@@ -77,6 +79,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
             }
             Admission::Full => {
                 app.metrics.count_rejected(ProblemKind::Limit);
+                app.metrics.count_limit(Limit::Connections);
                 refuse(stream);
                 continue;
             }
@@ -126,7 +129,13 @@ async fn attend(
             tokio::select! {
                 biased;
                 // What goes wrong on a connection is its client's to see.
-                _ = &mut connection => break,
+                ended = &mut connection => {
+                    if ended.is_err_and(|error| is_too_large(&*error)) {
+                        app.metrics.count_rejected(ProblemKind::TooLarge);
+                        app.metrics.count_limit(Limit::Headers);
+                    }
+                    break;
+                }
                 () = &mut down, if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -160,6 +169,11 @@ fn builder() -> Builder<TokioExecutor> {
         .max_header_list_size(MAX_HEADER_LIST)
         .max_concurrent_streams(MAX_STREAMS);
     builder
+}
+
+/// Whether hyper has refused a head, with a bare 431 or 414.
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// Tells a client that there are too many, without waiting for it.
@@ -206,6 +220,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const BACKLOG: i32 = 1_024;
+/// As much as `limits.headers` may allow; what is larger is refused without being read.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 100;

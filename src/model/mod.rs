@@ -58,7 +58,7 @@ pub use health::HealthPolicy;
 pub use http_check::{CheckMethod, Content, Headers, Host, HttpCheck, RequestPath, StatusCodes};
 pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
-pub use limits::Limits;
+pub use limits::{Limit, Limits};
 pub use load::Load;
 pub use locality::{Localities, Locality, LocalityPolicy};
 pub use metadata::Metadata;

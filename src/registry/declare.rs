@@ -131,6 +131,7 @@ impl State {
         if before.as_ref().is_some_and(|v| v.source == Source::Api) {
             self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
         }
+        self.owners.change(before.as_ref().and_then(|before| before.owner), None);
         let same_lease =
             before.as_ref().filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
         let checks = entry.checks(&self.defaults);

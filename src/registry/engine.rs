@@ -284,6 +284,7 @@ impl Engine {
         }
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
+        self.state.prune_owners();
     }
 
     /// Takes in what checks say as one revision, which is in force when this returns.

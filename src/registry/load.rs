@@ -73,12 +73,14 @@ impl State {
         checks: &Checks,
         now: Millis,
     ) -> InstanceView {
+        let owner = record.owner.as_ref().map(|owner| self.owners.number(owner));
+        self.owners.change(None, owner);
         let view = InstanceView {
             observed: adopted(None, &record.instance, checks, Occasion::Start, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
-            owner: record.owner.as_ref().map(|owner| self.owners.number(owner)),
+            owner,
             revision: self.revision,
             lapsed: false,
             vitals: Arc::new(Vitals::new()),

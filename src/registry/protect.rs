@@ -220,6 +220,7 @@ impl State {
         view.observed = adopted(Some(&view), &view.instance, checks, Occasion::Change, now);
         set_suspect(&mut view, suspect);
         end_lease_at(&mut self.leases, service, &view, Some(until));
+        self.owners.change(None, view.owner);
         entry.instances.insert(view.clone());
         self.instances += 1;
         // The store may have heard of its end.

@@ -97,6 +97,18 @@ impl State {
         self.owners.of(view)
     }
 
+    /// How many instances `owner` owns.
+    pub(crate) fn owned_by(&self, owner: &Label) -> usize {
+        self.owners.instances(owner)
+    }
+
+    /// Drops names that own nothing any more, once they are many.
+    pub(crate) fn prune_owners(&mut self) {
+        if self.owners.worth_pruning() {
+            self.owners.prune(&self.lapses.owners());
+        }
+    }
+
     /// Whether `actor` may write it.
     pub(crate) fn permits(&self, actor: &Actor, view: &InstanceView) -> bool {
         actor.may_write(self.owner(view))
@@ -219,6 +231,7 @@ impl State {
         let owner = owner.map(|owner| self.owners.number(owner));
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
+        self.owners.change(before.as_ref().and_then(|before| before.owner), owner);
         self.lapses.forget(&service, &instance.id);
         if registers && before.as_ref().is_some_and(InstanceView::is_suspect) {
             self.recovering.insert(service.clone());
@@ -263,6 +276,7 @@ impl State {
         let Some(entry) = self.services.get_mut(service) else { return false };
         let Some(before) = entry.instances.get(id.as_str()).cloned() else { return false };
         entry.instances.remove(id);
+        self.owners.change(before.owner, None);
         self.instances -= 1;
         self.note(service, Before::Instance(before), EventKind::Remove(id.clone(), reason));
         self.note_empty(service, now);
