@@ -6,7 +6,6 @@
 //! with what is in flight answered.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::dns::sockets::Bound;
 use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{IDLE_TIMEOUT, Peer};
 use crate::dns::udp;
+use crate::fence::contain;
 use crate::net::connections::Connections;
 
 /// What all loops of a server share.
@@ -123,7 +123,7 @@ where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
 {
     // The buffer is emptied before it is used again, so a torn one is never seen.
-    match catch_unwind(AssertUnwindSafe(|| handler(packet, peer, reply))) {
+    match contain(|| handler(packet, peer, reply)) {
         Ok(true) => Handled::Reply,
         Ok(false) => {
             count(&counters.silent);

@@ -8,6 +8,7 @@ mod descriptors;
 mod encrypted;
 mod log;
 mod metrics;
+mod panics;
 mod persist;
 mod priority;
 mod profile;
@@ -54,6 +55,7 @@ use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
 use encrypted::Encrypted;
+use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
 
@@ -98,22 +100,39 @@ pub enum ServeError {
     /// A part that must run for ever ended.
     #[error("the {0} ended unexpectedly; what is acknowledged is stored, start again")]
     Ended(&'static str),
+    /// A task or a thread panicked.
+    #[error(
+        "panics: {count}, the first in {first}; what is acknowledged is stored, start again and \
+         report it"
+    )]
+    Panicked {
+        /// Where and with what.
+        first: String,
+        /// How many there were, with those that were contained.
+        count: u64,
+    },
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until a panic, for which this installs a hook.
 ///
 /// # Errors
 /// When it cannot start, or could not end cleanly.
 pub fn serve(options: Options) -> Result<(), ServeError> {
     log::start(options.log_format);
+    let panics = panics::watch();
     descriptors::raise();
     let config = reload::load(options.config.clone(), &options.flags)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().on_thread_start(priority::stand_behind_queries);
-    runtime.build()?.block_on(run(options.config, options.flags, config))
+    runtime.build()?.block_on(run(options.config, options.flags, config, panics))
 }
 
-async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
+async fn run(
+    path: Option<PathBuf>,
+    flags: Flags,
+    config: Config,
+    panics: &'static Panics,
+) -> Result<(), ServeError> {
     let Config { boot, live, warnings } = config;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -226,22 +245,22 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
             Some(_) = tasks.join_next() => "loop of a socket or of checks",
         }
     };
-    let ended = until_told_to_stop(&reloader, part_ended).await;
+    let ended = until_told_to_stop(&reloader, part_ended, panics).await;
     ready.store(false, Ordering::Release);
     tracing::info!("shutting down");
     // The loops may all have ended already.
     stop.send(true).ok();
     let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+    let drain = if panics.fatal() { panics::DRAIN } else { DRAIN };
+    if tokio::time::timeout(drain, drained).await.is_err() {
         tracing::warn!("some connections did not end in time and were cut");
     }
     let Some(revision) = registry.shut_down().await else {
-        return ended.and(Err(ServeError::Ended("registry")));
+        return panics.or(ended.and(Err(ServeError::Ended("registry"))));
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
-    persister.close(revision)?;
-    ended
+    panics.or(persister.close(revision).map_err(ServeError::from).and(ended))
 }
 
 /// What carries no encryption.
@@ -364,6 +383,7 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
 async fn until_told_to_stop(
     reloader: &Arc<Reloader>,
     part_ended: impl Future<Output = &'static str>,
+    panics: &Panics,
 ) -> Result<(), ServeError> {
     let mut part_ended = pin!(part_ended);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -371,6 +391,9 @@ async fn until_told_to_stop(
     let mut hang_up = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
+            // Before what it may have ended.
+            biased;
+            () = panics.heard() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => log_reload(&reloader.reload().await),
