@@ -52,5 +52,5 @@ mod present;
 mod responder;
 mod shard;
 mod svcb;
-mod udp;
+pub mod udp;
 mod writer;

@@ -5,7 +5,6 @@
 //! a batch of them. Loops survive whatever clients and the system do to them, and end when told to,
 //! with what is in flight answered.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::dns::batch::Batch;
 use crate::dns::counters::{Counters, count};
-use crate::dns::datagrams::Kind;
-use crate::dns::sockets::Bound;
 use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{IDLE_TIMEOUT, Peer};
-use crate::dns::udp;
 use crate::fence::contain;
 use crate::net::connections::Connections;
 
@@ -64,33 +59,11 @@ impl Default for Timeouts {
     }
 }
 
-/// Serves one address until `stop` becomes true (or its sender is gone). The loops are added to
-/// `tasks`, whose owner joins them.
+/// Serves one address over a stream protocol until `stop` becomes true (or its sender is gone). The
+/// loop is added to `tasks`, whose owner joins it.
 ///
 /// `handler` writes the reply to a packet into the buffer and says whether to send it. It is called
-/// on the runtime's threads, so it must not block. One that panics gets no reply sent. `worker` makes
-/// what answers the batches of one UDP socket, on a thread of its own.
-///
-/// # Errors
-/// When the system has no more threads.
-pub fn serve<H, A>(
-    bound: Bound,
-    worker: impl Fn() -> A,
-    handler: &H,
-    shared: &Arc<Shared>,
-    stop: &watch::Receiver<bool>,
-    tasks: &mut JoinSet<()>,
-) -> io::Result<()>
-where
-    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
-    A: FnMut(&mut Batch<'_>) + Send + 'static,
-{
-    udp::start(bound.udp, Kind::of(bound.address), worker, shared, stop, tasks)?;
-    serve_streams(bound.tcp, Protocol::Tcp, handler, shared, stop, tasks);
-    Ok(())
-}
-
-/// Serves one address over a stream protocol, as [`serve`] does.
+/// on the runtime's threads, so it must not block. One that panics gets no reply sent.
 pub fn serve_streams<H>(
     listener: TcpListener,
     protocol: Protocol,

@@ -26,6 +26,7 @@ use crate::http::connection::{Activity, Inlet, Wire, linger};
 use crate::http::outlet::Outlet;
 use crate::http::problem::ProblemKind;
 use crate::http::router;
+use crate::net::BACKLOG;
 use crate::net::accept::Acceptor;
 use crate::net::connections::{Admission, Place};
 
@@ -205,7 +206,6 @@ fn next_step(error: &io::Error) -> &'static str {
 const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-const BACKLOG: i32 = 1_024;
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 100;
