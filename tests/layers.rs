@@ -33,7 +33,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
+    ("sd_notify::", &["server/service_manager.rs"]),
     ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod front;
 pub mod metrics;
 pub mod name;
+pub mod pulse;
 pub mod query;
 pub mod quic;
 pub mod rate_limit;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::dns::counters::{Counters, count};
+use crate::dns::pulse::Pulses;
 use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{IDLE_TIMEOUT, Peer};
 use crate::fence::contain;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub counters: Counters,
     /// The TCP connections, all addresses together.
     pub connections: Connections,
+    /// The threads of datagrams.
+    pub pulses: Pulses,
     /// How long TCP clients may take.
     pub timeouts: Timeouts,
 }
@@ -36,6 +39,7 @@ impl Shared {
         Self {
             counters: Counters::default(),
             connections: Connections::new(connections, connections_per_client),
+            pulses: Pulses::default(),
             timeouts: Timeouts::default(),
         }
     }

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use crate::dns::batch::Batch;
 use crate::dns::datagrams::{Family, Kind, V4, V6};
 use crate::dns::exchange::Exchange;
+use crate::dns::pulse::Pulse;
 use crate::dns::serve::{ERROR_PAUSE, Shared};
 use crate::dns::sockets::Datagrams;
 
@@ -40,7 +41,8 @@ where
     for (number, socket) in sockets.into_iter().enumerate() {
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(LOOK_UP))?;
-        let loops = Loop { socket, kind, kept, shared: Arc::clone(shared), stop: stop.clone() };
+        let (pulse, shared) = (shared.pulses.add(), Arc::clone(shared));
+        let loops = Loop { socket, kind, kept, pulse, shared, stop: stop.clone() };
         let (answer, (alive, ended)) = (worker(), oneshot::channel::<()>());
         let work = move || {
             match kind {
@@ -66,6 +68,7 @@ struct Loop {
     socket: UdpSocket,
     kind: Kind,
     kept: bool,
+    pulse: Pulse,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 }
@@ -74,6 +77,7 @@ impl Loop {
     fn run<F: Family>(self, mut answer: impl FnMut(&mut Batch<'_>)) {
         let mut exchange = Exchange::<F>::new(self.kind);
         while !self.stopped() {
+            self.pulse.beat();
             match self.turn(&mut exchange, true, &mut answer) {
                 Ok(()) => {}
                 Err(error) if NOTHING.contains(&error.kind()) => {}

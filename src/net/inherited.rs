@@ -101,9 +101,15 @@ impl Inherited {
         let is_it = |handed: &Handed| handed.streams && handed.address == address;
         let Some(i) = self.sockets.iter().position(is_it) else { return Ok(None) };
         let Handed { socket, label, .. } = self.sockets.remove(i);
-        // It listens already where its keeper is systemd; then this changes only the backlog.
-        let ready = socket.set_nonblocking(true).and_then(|()| socket.listen(super::BACKLOG));
-        ready.map_err(|source| label.refused(source))?;
+        let listening = || match socket.is_listener()? {
+            // With the backlog that its keeper chose.
+            true => Ok(()),
+            false => socket.listen(super::BACKLOG),
+        };
+        socket
+            .set_nonblocking(true)
+            .and_then(|()| listening())
+            .map_err(|source| label.refused(source))?;
         Ok(Some(socket.into()))
     }
 

@@ -14,6 +14,7 @@ mod priority;
 mod profile;
 mod reload;
 mod restore;
+mod service_manager;
 mod still;
 mod token;
 mod zone;
@@ -60,6 +61,7 @@ use encrypted::Encrypted;
 use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
+use service_manager::ServiceManager;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -262,7 +264,12 @@ async fn run(
             Some(_) = datagrams.join_next() => "loop of a socket",
         }
     };
-    let ended = until_told_to_stop(signals, &reloader, part_ended, panics).await;
+    let manager = ServiceManager::of(registry.clone(), Arc::clone(&shared));
+    manager.ready();
+    let watched = tokio::spawn(manager.clone().watch());
+    let ended = until_told_to_stop(signals, &reloader, &manager, part_ended, panics).await;
+    watched.abort();
+    manager.stopping();
     ready.store(false, Ordering::Release);
     tracing::info!("shutting down");
     // The loops may all have ended already.
@@ -427,6 +434,7 @@ impl Signals {
 async fn until_told_to_stop(
     mut signals: Signals,
     reloader: &Arc<Reloader>,
+    manager: &ServiceManager,
     part_ended: impl Future<Output = &'static str>,
     panics: &Panics,
 ) -> Result<(), ServeError> {
@@ -438,7 +446,11 @@ async fn until_told_to_stop(
             () = panics.heard() => return Ok(()),
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.hang_up.recv() => log_reload(&reloader.reload().await),
+            _ = signals.hang_up.recv() => {
+                manager.reloading();
+                log_reload(&reloader.reload().await);
+                manager.ready();
+            }
             part = &mut part_ended => return Err(ServeError::Ended(part)),
         }
     }
