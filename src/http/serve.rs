@@ -28,6 +28,7 @@ use crate::http::outlet::Outlet;
 use crate::http::problem::ProblemKind;
 use crate::http::router;
 use crate::model::Limit;
+use crate::net::BACKLOG;
 use crate::net::accept::Acceptor;
 use crate::net::connections::{Admission, Place};
 
@@ -219,7 +220,6 @@ fn next_step(error: &io::Error) -> &'static str {
 const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-const BACKLOG: i32 = 1_024;
 /// As much as `limits.headers` may allow; what is larger is refused without being read.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADER_LIST: u32 = 64 * 1024;

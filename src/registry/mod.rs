@@ -344,6 +344,11 @@ impl Registry {
         self.ask(|reply| Command::Reload { author, policy, statics_changed, reply }).await
     }
 
+    /// Whether the engine takes commands and answers them. Waits as long as it takes.
+    pub async fn answers(&self) -> bool {
+        self.renew(Vec::new()).await.is_ok()
+    }
+
     /// Ends the engine after everything that waits is durable; tells the last revision.
     pub async fn shut_down(&self) -> Option<Revision> {
         let (reply, done) = oneshot::channel();

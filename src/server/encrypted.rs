@@ -16,6 +16,7 @@ use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
 use crate::dns::tls::{self, Certificate, CertificateError, Certificates, SelfSignedError};
 use crate::dns::transport::Peer;
+use crate::net::inherited::Inherited;
 use crate::registry::Clock;
 use crate::server::ServeError;
 
@@ -37,20 +38,24 @@ pub(super) fn configured(live: &Live) -> Result<Option<Certificate>, Certificate
 }
 
 impl Encrypted {
-    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate for them.
+    /// Binds the encrypted addresses that were not `inherited`; with `--dev-tls` makes a certificate for them.
     ///
     /// # Errors
     /// When an address cannot be had, or no certificate can be made.
-    pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
+    pub(super) fn bind(
+        boot: &Boot,
+        certificate: Option<Certificate>,
+        inherited: &mut Inherited,
+    ) -> Result<Self, ServeError> {
         let certificates = Arc::new(Certificates::default());
-        let listen = |addresses: &[SocketAddr]| {
-            addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
+        let mut listen = |addresses: &[SocketAddr]| {
+            let all = addresses.iter().map(|address| sockets::listen(*address, inherited));
+            all.collect::<Result<_, _>>()
         };
         let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
-        let quic = boot
-            .quic_listen
-            .iter()
-            .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
+        let quic = boot.quic_listen.iter().map(|address| {
+            quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates)), inherited)
+        });
         let quic = quic.collect::<Result<_, _>>()?;
         // After the sockets: who has them may have its certificate in the same file.
         let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };

@@ -20,6 +20,7 @@ use crate::health::HealthStats;
 use crate::http;
 use crate::model::ServiceName;
 use crate::registry::Registry;
+use crate::server::panics;
 
 /// Everything that is counted, ready to be written.
 pub(super) fn gather(
@@ -60,7 +61,8 @@ impl Collector for Parts {
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
         };
         let loops = &self.shared.counters;
-        counter("signpost_panics", "Packets whose handling panicked", &loops.panics)?;
+        let panics = "Panics that were contained, and those that end the process";
+        counter("signpost_panics", panics, &panics::watched().count)?;
         counter("signpost_dns_ignored", "Packets that get no reply", &loops.silent)?;
         let dropped = "Replies that the socket could not take";
         counter("signpost_dns_dropped", dropped, &loops.dropped_sends)?;
