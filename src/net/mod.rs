@@ -1,7 +1,8 @@
-//! What DNS and HTTP share of TCP: accepting that survives, and who may stay when there are too
-//! many.
+//! What DNS and HTTP share of TCP: accepting that survives, who may stay when there are too many, and
+//! what servers prove themselves by.
 //!
-//! Knows no protocol: what is said on a connection is the fronts' matter.
+//! Knows no protocol but TLS: what is said on a connection is the fronts' matter.
 
 pub mod accept;
 pub mod connections;
+pub mod tls;

@@ -14,8 +14,9 @@ use crate::dns::quic;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
-use crate::dns::tls::{self, Certificate, CertificateError, Certificates, SelfSignedError};
+use crate::dns::tls::{doh, doq, dot};
 use crate::dns::transport::Peer;
+use crate::net::tls::{Certificate, CertificateError, Certificates, SelfSignedError, self_signed};
 use crate::registry::Clock;
 use crate::server::ServeError;
 
@@ -50,7 +51,7 @@ impl Encrypted {
         let quic = boot
             .quic_listen
             .iter()
-            .map(|address| quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates))));
+            .map(|address| quic::Listener::bind(*address, doq(Arc::clone(&certificates))));
         let quic = quic.collect::<Result<_, _>>()?;
         // After the sockets: who has them may have its certificate in the same file.
         let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };
@@ -84,12 +85,12 @@ impl Encrypted {
     ) where
         H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
     {
-        let dot = Arc::new(tls::dot(Arc::clone(&self.certificates)));
+        let dot = Arc::new(dot(Arc::clone(&self.certificates)));
         for listener in self.tls {
             let protocol = Protocol::Tls(Arc::clone(&dot));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
         }
-        let doh = Arc::new(tls::doh(Arc::clone(&self.certificates)));
+        let doh = Arc::new(doh(Arc::clone(&self.certificates)));
         for listener in self.https {
             let protocol = Protocol::Https(Arc::clone(&doh));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
@@ -125,7 +126,7 @@ fn make(boot: &Boot) -> Result<Certificate, DevTlsError> {
     let mut addresses: Vec<_> = listen.into_iter().flatten().map(|socket| socket.ip()).collect();
     addresses.extend(boot.addresses.iter().map(|address| address.ip()));
     addresses.retain(|address| !address.is_unspecified());
-    let made = tls::self_signed(&names, &addresses, Clock::start().wall())?;
+    let made = self_signed(&names, &addresses, Clock::start().wall())?;
 
     let path = boot.data_dir.join("dev-tls.pem");
     let written = std::fs::create_dir_all(&boot.data_dir).and_then(|()| {

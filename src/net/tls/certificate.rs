@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error as TlsError, InconsistentKeys};
 
-use crate::dns::tls::provider;
+use crate::net::tls::provider;
 
 /// A chain and the key that belongs to its first certificate.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
-//! TLS for the encrypted transports: the certificate in force, and what each transport negotiates.
+//! TLS for both fronts: the certificate in force, and how servers are set up that prove themselves by
+//! it. Which protocols are spoken is the fronts' matter.
 //!
-//! One library and one provider (ring) for DoT, DoH and DoQ, given explicitly: nothing here depends
-//! on a process-wide default.
+//! One library and one provider (ring) for all, given explicitly: nothing here depends on a
+//! process-wide default.
 
 mod certificate;
 mod dev;
@@ -12,7 +13,6 @@ use arc_swap::ArcSwapOption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{Certificate, CertificateError};
@@ -40,26 +40,11 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// For DNS over TLS (RFC 7858).
+/// A server that proves itself by `certificates` and speaks `protocols` (ALPN), the first rather than
+/// the others. Early data stays off, which is the default: what can be replayed cannot be told from
+/// what was meant.
 #[must_use]
-pub fn dot(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13, &TLS12], &[b"dot"])
-}
-
-/// For DNS over HTTPS (RFC 8484), HTTP/2 rather than 1.1.
-#[must_use]
-pub fn doh(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13, &TLS12], &[b"h2", b"http/1.1"])
-}
-
-/// For DNS over QUIC (RFC 9250), which needs TLS 1.3 (RFC 9001).
-#[must_use]
-pub fn doq(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13], &[b"doq"])
-}
-
-/// Early data stays off, which is the default: what can be replayed cannot be told from a question.
-fn config(
+pub fn server(
     certificates: Arc<Certificates>,
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&[u8]],
