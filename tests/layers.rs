@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("snapshot", &["model"]),
-    ("net", &[]),
+    ("net", &["model"]),
     ("balance", &["model"]),
     ("simulate", &["model", "balance"]),
     ("registry", &["model", "balance"]),
@@ -32,12 +32,13 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
-    ("rustls::", &["net/tls/", "dns/"]),
+    ("rustls::", &["net/tls/", "dns/", "http/"]),
     ("rcgen::", &["net/tls/"]),
+    ("webpki::", &["net/tls/"]),
     ("use ring::", &["model/token.rs"]),
     ("subtle::", &["model/token.rs"]),
     ("redb::", &["store/"]),

@@ -7,15 +7,18 @@ mod app;
 mod batch;
 mod body;
 mod caller;
+mod clients;
 mod connection;
 mod extract;
 mod guard;
+mod handshake;
 mod heartbeats;
 mod hosts;
 mod instances;
 mod json;
 mod metrics;
 mod outlet;
+mod peer;
 mod problem;
 mod profile;
 mod reports;
@@ -25,8 +28,10 @@ mod serve;
 mod services;
 mod shape;
 mod snapshot;
+mod stream;
 mod system;
 mod tokens;
+mod unix;
 mod wait;
 mod watch;
 
@@ -44,11 +49,13 @@ pub use app::{
     App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
     ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
 };
+pub use clients::Clients;
 pub use guard::Access;
 pub use hosts::Hosts;
 pub use metrics::Metrics;
-pub use serve::{BindError, bind, serve};
+pub use serve::{BindError, Listener, bind, serve};
 pub use tokens::new_secret;
+pub use unix::{UnixError, UnixSocket};
 
 use problem::ProblemKind;
 use route::Route;

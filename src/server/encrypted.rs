@@ -1,4 +1,5 @@
-//! The encrypted side of the DNS front: which certificate, which sockets, what is said of them.
+//! What is encrypted: which certificate, whose are believed, the DNS front's sockets and what is said
+//! of them.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,14 +10,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Boot, Live};
+use crate::config::{Boot, ClientPolicy, Live};
 use crate::dns::quic;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
 use crate::dns::tls::{doh, doq, dot};
 use crate::dns::transport::Peer;
-use crate::net::tls::{Certificate, CertificateError, Certificates, SelfSignedError, self_signed};
+use crate::http::Clients;
+use crate::model::ClientCertificates;
+use crate::net::tls::{
+    Authorities, Certificate, CertificateError, Certificates, SelfSignedError, self_signed,
+};
 use crate::registry::Clock;
 use crate::server::ServeError;
 
@@ -26,6 +31,21 @@ pub(super) struct Encrypted {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<quic::Listener>,
+}
+
+/// Who calls the side-port over TLS, as the file has it; it proves itself by `certificates`. Blocks.
+///
+/// # Errors
+/// When the authorities' file cannot be used.
+pub(super) fn clients(
+    live: &Live,
+    certificates: &Arc<Certificates>,
+) -> Result<Clients, CertificateError> {
+    let ClientPolicy { asked, authorities, identities } = &live.clients;
+    let required = *asked == ClientCertificates::Required;
+    let load = |file: &PathBuf| Authorities::load(file, required);
+    let authorities = authorities.as_ref().map(load).transpose()?;
+    Ok(Clients::new(Arc::clone(certificates), authorities, *asked, identities.clone()))
 }
 
 /// The certificate that the file names. Blocks.
@@ -42,8 +62,11 @@ impl Encrypted {
     ///
     /// # Errors
     /// When an address cannot be had, or no certificate can be made.
-    pub(super) fn bind(boot: &Boot, certificate: Option<Certificate>) -> Result<Self, ServeError> {
-        let certificates = Arc::new(Certificates::default());
+    pub(super) fn bind(
+        boot: &Boot,
+        certificate: Option<Certificate>,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, ServeError> {
         let listen = |addresses: &[SocketAddr]| {
             addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
         };
@@ -122,8 +145,9 @@ fn make(boot: &Boot) -> Result<Certificate, DevTlsError> {
     let Boot { name, zone, .. } = boot;
     let zone = zone.as_str();
     let names = [format!("{name}.{zone}"), zone.to_owned(), format!("*.{zone}"), LOCALHOST.into()];
-    let listen = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
-    let mut addresses: Vec<_> = listen.into_iter().flatten().map(|socket| socket.ip()).collect();
+    let dns = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
+    let listen = dns.into_iter().chain([&boot.http_tls_listen]);
+    let mut addresses: Vec<_> = listen.flatten().map(|socket| socket.ip()).collect();
     addresses.extend(boot.addresses.iter().map(|address| address.ip()));
     addresses.retain(|address| !address.is_unspecified());
     let made = self_signed(&names, &addresses, Clock::start().wall())?;

@@ -27,7 +27,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -47,9 +46,12 @@ use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::dns::sockets::Bound;
 use crate::health::{Health, HealthStats};
-use crate::http::{self, Access, App, BadQuestion, Hooks, Hosts, ReloadReply, ResolveRequest};
+use crate::http::{
+    self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
+    UnixSocket,
+};
 use crate::model::Limits;
-use crate::net::tls::{Certificate, CertificateError};
+use crate::net::tls::{Certificate, CertificateError, Certificates};
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
@@ -92,6 +94,9 @@ pub enum ServeError {
     /// An HTTP address cannot be listened on.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// A unix socket cannot be listened on.
+    #[error(transparent)]
+    Unix(#[from] UnixError),
     /// The system refused something else.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -120,6 +125,8 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     }
     let served = zone::served(&boot, &live)?;
     let certificate = encrypted::configured(&live)?;
+    let certificates = Arc::new(Certificates::default());
+    let clients = encrypted::clients(&live, &certificates)?;
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
@@ -130,7 +137,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     let image = store.load()?;
     // After the store, which may take seconds to read: until then clients turn to other servers.
-    let (sockets, encrypted) = match bind(&boot, workers, certificate) {
+    let (sockets, encrypted) = match bind(&boot, workers, certificate, certificates) {
         Ok(bound) => bound,
         Err(error) => {
             // Nothing was handed out, so that the next start need not skip any revision.
@@ -157,11 +164,12 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         Health::new(registry.clone(), health_policies, zone.clone(), Arc::clone(&health_stats));
     let shared = Arc::new(Shared::new(limits.connections, limits.connections_per_client));
     let limits = Arc::new(ArcSwap::from_pointee(limits));
-    let hosts = Hosts::new(&boot.http_listen, live.hosts);
-    let access =
-        Access { authentication: boot.authentication, hosts: ArcSwap::from_pointee(hosts) };
-    let access = Arc::new(access);
-    let admin = registry.tokens().has_admin(registry.clock().wall());
+    let admin = registry.tokens().has_admin(registry.clock().wall()) || clients.have_admin();
+    let access = Arc::new(Access {
+        authentication: boot.authentication,
+        hosts: ArcSwap::from_pointee(hosts(&boot, live.hosts)),
+        clients: ArcSwap::from_pointee(clients),
+    });
     if boot.authentication.required && !admin {
         tracing::warn!(
             "there is no token of an admin: stop, and run `signpost token create --offline`"
@@ -244,22 +252,43 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     ended
 }
 
-/// What carries no encryption.
+/// The sockets that clients come by, but those of encrypted DNS.
 struct Sockets {
     dns: Vec<Bound>,
-    http: Vec<TcpListener>,
+    http: Vec<Listener>,
+}
+
+/// By which names and addresses the side-port is called.
+fn hosts(boot: &Boot, listed: Vec<String>) -> Hosts {
+    let listen = [boot.http_listen.as_slice(), &boot.http_tls_listen].concat();
+    Hosts::new(&listen, listed)
 }
 
 fn bind(
     boot: &Boot,
     workers: NonZeroUsize,
     certificate: Option<Certificate>,
+    certificates: Arc<Certificates>,
 ) -> Result<(Sockets, Encrypted), ServeError> {
     let dns = boot.dns_listen.iter().map(|address| dns::sockets::bind(*address, workers));
     let dns = dns.collect::<Result<Vec<_>, _>>()?;
-    let http = boot.http_listen.iter().map(|address| http::bind(*address));
-    let sockets = Sockets { dns, http: http.collect::<Result<Vec<_>, _>>()? };
-    Ok((sockets, Encrypted::bind(boot, certificate)?))
+    let sockets = Sockets { dns, http: listen(boot)? };
+    Ok((sockets, Encrypted::bind(boot, certificate, certificates)?))
+}
+
+/// All that the side-port listens on.
+fn listen(boot: &Boot) -> Result<Vec<Listener>, ServeError> {
+    let mut listeners = Vec::new();
+    for address in &boot.http_listen {
+        listeners.push(Listener::Plain(http::bind(*address)?));
+    }
+    for address in &boot.http_tls_listen {
+        listeners.push(Listener::Tls(http::bind(*address)?));
+    }
+    for path in &boot.http_unix {
+        listeners.push(Listener::Unix(UnixSocket::bind(path, boot.http_unix_mode)?));
+    }
+    Ok(listeners)
 }
 
 /// Everything that the side-port is made of.
@@ -333,6 +362,7 @@ fn reply(reloaded: reload::Reloaded) -> ReloadReply {
 fn refused(error: reload::ReloadError) -> http::ReloadError {
     let place = match &error {
         reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
+        reload::ReloadError::Exposed => Some("http.client_certificates".to_owned()),
         reload::ReloadError::Certificate(_) | reload::ReloadError::Served(_) => None,
         reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
     };
@@ -387,7 +417,7 @@ fn announce(sockets: &Sockets, encrypted: &Encrypted) -> std::io::Result<()> {
     }
     encrypted.announce(&mut out)?;
     for listener in &sockets.http {
-        writeln!(out, "http  {}", listener.local_addr()?)?;
+        writeln!(out, "{}", listener.announcement()?)?;
     }
     out.flush()
 }

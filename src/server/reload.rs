@@ -9,13 +9,13 @@ use tokio::sync::{Mutex, watch};
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
-use crate::http::{Access, Hosts};
+use crate::http::Access;
 use crate::model::{HealthPolicy, Limits, Revision};
 use crate::net::tls::{CertificateError, Certificates};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
-use crate::server::encrypted;
 use crate::server::zone::{ServedError, policy, served};
+use crate::server::{encrypted, hosts};
 
 /// Reads the configuration again and puts it in force.
 pub(super) struct Reloader {
@@ -53,6 +53,12 @@ pub(super) enum ReloadError {
     Served(#[from] ServedError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Who is there would be let in unasked by what is listened on.
+    #[error(
+        "http.client_certificates: less than \"required\" needs a restart, since http.tls_listen is \
+         beyond loopback and nobody else has to say who they are"
+    )]
+    Exposed,
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -69,15 +75,20 @@ impl Reloader {
     async fn reload_whole(&self) -> Result<Reloaded, ReloadError> {
         let _one = self.gate.lock().await;
         let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
+        let certificates = Arc::clone(&self.certificates);
         let read = move || -> Result<_, ReloadError> {
             let config = load(path, &flags)?;
             let served = served(&boot, &config.live)?;
             let certificate = encrypted::configured(&config.live)?;
-            Ok((config, served, certificate))
+            let clients = encrypted::clients(&config.live, &certificates)?;
+            if boot.needs_client_certificates() && !clients.required() {
+                return Err(ReloadError::Exposed);
+            }
+            Ok((config, served, certificate, clients))
         };
         // Files block. A task that panicked has read nothing.
         let read = tokio::task::spawn_blocking(read).await;
-        let (config, served, certificate) = read.map_err(|_| Refusal::ShuttingDown)??;
+        let (config, served, certificate, clients) = read.map_err(|_| Refusal::ShuttingDown)??;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -91,13 +102,14 @@ impl Reloader {
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
         self.limits.store(Arc::new(limits));
-        let hosts = Hosts::new(&self.boot.http_listen, config.live.hosts);
+        let hosts = hosts(&self.boot, config.live.hosts);
         self.access.hosts.store(Arc::new(hosts));
         if let Some(certificate) = certificate
             && self.certificates.replace(certificate)
         {
             tracing::info!("certificate replaced");
         }
+        self.access.clients.store(Arc::new(clients));
         Ok(Reloaded {
             revision: reloaded.revision,
             changed: reloaded.changed,

@@ -100,6 +100,14 @@ pub enum CertificateError {
         /// Why not.
         reason: TlsError,
     },
+    /// Not the certificates of authorities.
+    #[error("{}: cannot be used as the certificates of authorities: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The key is that of another certificate.
     #[error(
         "{}: is not the key of the first certificate in {}", key.display(), certificate.display()
