@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("fence", &[]),
     ("model", &[]),
     ("snapshot", &["model"]),
-    ("net", &[]),
+    ("net", &["model"]),
     ("balance", &["model"]),
     ("simulate", &["model", "balance"]),
     ("registry", &["model", "balance"]),
@@ -34,14 +34,15 @@ const LAYERS: [(&str, &[&str]); 16] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("sd_notify::", &["server/service_manager.rs"]),
     ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
-    ("rustls::", &["dns/"]),
-    ("rcgen::", &["dns/tls/"]),
+    ("rustls::", &["net/tls/", "dns/", "http/"]),
+    ("rcgen::", &["net/tls/"]),
+    ("webpki::", &["net/tls/"]),
     ("use ring::", &["model/token.rs"]),
     ("subtle::", &["model/token.rs"]),
     ("redb::", &["store/"]),

@@ -171,10 +171,10 @@ fn token(token: &Token) -> Value {
     let time = |seconds| rfc3339(Duration::from_secs(seconds));
     json!({
         "id": token.id(),
-        "name": token.name,
-        "scopes": token.scopes,
-        "services": token.services,
-        "networks": token.networks,
+        "name": token.identity.name,
+        "scopes": token.identity.scopes,
+        "services": token.identity.services,
+        "networks": token.identity.networks,
         "created_at": time(token.created),
         "expires_at": token.expires.map(time),
     })

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::config::clients::CertificateEntry;
 use crate::config::size::Size;
 use crate::model::{
-    Address, AuditPolicy, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers,
-    Network, RateLimit, RecordTtl, Share, ZoneName,
+    Address, AuditPolicy, ClientCertificates, CookieSecret, DurationText, HealthPolicy,
+    HttpAddress, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
@@ -109,7 +110,11 @@ pub(super) struct TlsSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSection {
-    pub(super) listen: Vec<Socket>,
+    pub(super) listen: Vec<HttpAddress>,
+    pub(super) unix_mode: UnixMode,
+    pub(super) tls_listen: Vec<Socket>,
+    pub(super) client_ca: PathBuf,
+    pub(super) client_certificates: ClientCertificates,
     pub(super) allow_insecure: bool,
     pub(super) hosts: Vec<HttpHost>,
 }
@@ -117,7 +122,11 @@ pub(super) struct HttpSection {
 impl Default for HttpSection {
     fn default() -> Self {
         Self {
-            listen: vec![Socket(([127, 0, 0, 1], 8054).into())],
+            listen: vec![HttpAddress::Socket(([127, 0, 0, 1], 8054).into())],
+            unix_mode: UnixMode(0o660),
+            tls_listen: Vec::new(),
+            client_ca: PathBuf::new(),
+            client_certificates: ClientCertificates::default(),
             allow_insecure: false,
             hosts: Vec::new(),
         }
@@ -130,6 +139,7 @@ impl Default for HttpSection {
 pub(super) struct AuthSection {
     pub(super) required: bool,
     pub(super) anonymous_read: bool,
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 /// `[store]`.
@@ -317,6 +327,23 @@ impl TryFrom<String> for Socket {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         text.parse().map(Self).map_err(|_| format!("{text:?} is not an IP address and a port"))
+    }
+}
+
+/// Who may connect to unix sockets, as the mode of a file.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "String")]
+pub(super) struct UnixMode(pub(super) u32);
+
+impl TryFrom<String> for UnixMode {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits =
+            (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| digits && *mode <= 0o777);
+        mode.map(Self).ok_or_else(|| {
+            format!("{text:?} is not the mode of a file: three octal digits, as in \"0660\"")
+        })
     }
 }
 

@@ -8,9 +8,11 @@ mod batch;
 mod body;
 mod call;
 mod caller;
+mod clients;
 mod connection;
 mod extract;
 mod guard;
+mod handshake;
 mod heartbeats;
 mod hosts;
 mod instances;
@@ -18,6 +20,7 @@ mod json;
 mod metrics;
 mod outlet;
 mod pace;
+mod peer;
 mod problem;
 mod profile;
 mod reports;
@@ -27,8 +30,10 @@ mod serve;
 mod services;
 mod shape;
 mod snapshot;
+mod stream;
 mod system;
 mod tokens;
+mod unix;
 mod wait;
 mod watch;
 
@@ -46,11 +51,13 @@ pub use app::{
     App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
     ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
 };
+pub use clients::Clients;
 pub use guard::Access;
 pub use hosts::Hosts;
 pub use metrics::Metrics;
-pub use serve::{BindError, bind, serve};
+pub use serve::{BindError, Listener, bind, serve};
 pub use tokens::new_secret;
+pub use unix::{UnixError, UnixSocket};
 
 use crate::model::Limit;
 use problem::ProblemKind;

@@ -17,7 +17,7 @@ use crate::http::extract::{Plain, TokenPath};
 use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{
-    Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec, rfc3339,
+    Identity, Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec, rfc3339,
 };
 use crate::registry::Refusal;
 
@@ -35,7 +35,7 @@ pub(crate) async fn create(
     let token = spec.build(&secret, app.registry.clock().wall()).map_err(Refusal::from)?;
     let json = TokenJson::new(&token);
     call.registry(&app).add_token(token.clone()).await?;
-    tracing::info!(id = %token.id(), name = %token.name, scopes = %token.scopes, "token made");
+    tracing::info!(id = %token.id(), name = %token.identity.name, scopes = %token.identity.scopes, "token made");
     Ok(reply(StatusCode::CREATED, &Created { token: secret.as_str(), about: json }))
 }
 
@@ -97,12 +97,13 @@ struct TokenJson<'a> {
 impl<'a> TokenJson<'a> {
     fn new(token: &'a Token) -> Self {
         let time = |seconds| rfc3339(Duration::from_secs(seconds));
+        let Identity { name, scopes, services, networks } = &token.identity;
         Self {
             id: token.id(),
-            name: &token.name,
-            scopes: &token.scopes,
-            services: &token.services,
-            networks: &token.networks,
+            name,
+            scopes,
+            services,
+            networks,
             created_at: time(token.created),
             expires_at: token.expires.map(time),
         }

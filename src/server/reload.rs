@@ -10,13 +10,13 @@ use crate::audit::{AuditFile, Control, OpenError};
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
-use crate::dns::tls::{CertificateError, Certificates};
-use crate::http::{Access, Hosts};
+use crate::http::Access;
 use crate::model::{Author, HealthPolicy, Limits, Revision};
+use crate::net::tls::{CertificateError, Certificates};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
-use crate::server::encrypted;
 use crate::server::zone::{ServedError, policy, served};
+use crate::server::{encrypted, hosts};
 
 /// Reads the configuration again and puts it in force.
 pub(super) struct Reloader {
@@ -55,6 +55,12 @@ pub(super) enum ReloadError {
     Served(#[from] ServedError),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Who is there would be let in unasked by what is listened on.
+    #[error(
+        "http.client_certificates: less than \"required\" needs a restart, since http.tls_listen is \
+         beyond loopback and nobody else has to say who they are"
+    )]
+    Exposed,
     #[error(transparent)]
     Audit(#[from] OpenError),
     #[error(transparent)]
@@ -73,16 +79,22 @@ impl Reloader {
     async fn reload_whole(&self, author: Author) -> Result<Reloaded, ReloadError> {
         let _one = self.gate.lock().await;
         let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
+        let certificates = Arc::clone(&self.certificates);
         let read = move || -> Result<_, ReloadError> {
             let config = load(path, &flags)?;
             let served = served(&boot, &config.live)?;
             let certificate = encrypted::configured(&config.live)?;
+            let clients = encrypted::clients(&config.live, &certificates)?;
+            if boot.needs_client_certificates() && !clients.required() {
+                return Err(ReloadError::Exposed);
+            }
             let audit = config.live.audit.clone().map(AuditFile::open).transpose()?;
-            Ok((config, served, certificate, audit))
+            Ok((config, served, certificate, clients, audit))
         };
         // Files block. A task that panicked has read nothing.
         let read = tokio::task::spawn_blocking(read).await;
-        let (config, served, certificate, audit) = read.map_err(|_| Refusal::ShuttingDown)??;
+        let (config, served, certificate, clients, audit) =
+            read.map_err(|_| Refusal::ShuttingDown)??;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -105,13 +117,14 @@ impl Reloader {
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
         self.limits.store(Arc::new(limits));
-        let hosts = Hosts::new(&self.boot.http_listen, config.live.hosts);
+        let hosts = hosts(&self.boot, config.live.hosts);
         self.access.hosts.store(Arc::new(hosts));
         if let Some(certificate) = certificate
             && self.certificates.replace(certificate)
         {
             tracing::info!("certificate replaced");
         }
+        self.access.clients.store(Arc::new(clients));
         Ok(Reloaded {
             revision: reloaded.revision,
             changed: reloaded.changed,
