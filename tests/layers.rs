@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
@@ -43,6 +43,8 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("ecow::", &["model/name.rs"]),
+    // Types that are JSON say so in full: serde reads and writes them, utoipa describes them.
+    ("utoipa::", &["model/", "registry/", "resolve/", "http/"]),
     ("papaya::", &["registry/"]),
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),

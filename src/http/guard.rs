@@ -115,7 +115,7 @@ fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
 
 fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> Result<(), Problem> {
     let scope = match need {
-        Need::Nothing => return Ok(()),
+        Need::Nothing | Need::Public => return Ok(()),
         Need::Read => Scope::Read,
         Need::Register => Scope::Register,
         Need::Admin | Need::Proof => Scope::Admin,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
 use crate::model::actor::Actor;
 use crate::model::address::Address;
@@ -79,20 +80,23 @@ impl Token {
 }
 
 /// What a token is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with the fields of a token")]
 pub struct TokenSpec {
     /// Whom it stands for.
     pub name: Label,
     /// What it is good for; at least one thing.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     pub scopes: Scopes,
-    /// Whose instances it may register.
+    /// Whose instances it may register; one at least with the scope register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub services: Vec<ServicePattern>,
     /// Where the addresses are that it may register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub networks: Vec<Network>,
-    /// How long it holds; `None`: until it is revoked.
+    /// How long it holds, 1s-3650d; without: until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<DurationText>,
 }
