@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 22] = [
     ("sd_notify::", &["server/service_manager.rs"]),
     ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
@@ -48,6 +48,8 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("ecow::", &["model/name.rs"]),
+    // Types that are JSON say so in full: serde reads and writes them, utoipa describes them.
+    ("utoipa::", &["model/", "registry/", "resolve/", "http/"]),
     ("papaya::", &["registry/"]),
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),

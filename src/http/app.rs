@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
 
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
@@ -181,7 +182,7 @@ pub struct BadQuestion {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReply {
     /// The registry's revision with it.
     pub revision: Revision,

@@ -163,7 +163,7 @@ fn caller(app: &App, request: &Request) -> Result<Option<Caller>, Problem> {
 
 fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> Result<(), Problem> {
     let scope = match need {
-        Need::Nothing => return Ok(()),
+        Need::Nothing | Need::Public => return Ok(()),
         Need::Read => Scope::Read,
         Need::Register => Scope::Register,
         Need::Admin | Need::Proof => Scope::Admin,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
@@ -47,8 +48,9 @@ pub(crate) async fn renew(
 }
 
 /// One heartbeat.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BulkHeartbeat)]
 pub(crate) struct Item {
     service: ServiceName,
     id: InstanceId,
@@ -66,15 +68,18 @@ impl Payload for Vec<Item> {
     }
 }
 
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkHeartbeatResults)]
+pub(crate) struct Results {
     results: Vec<ItemResult>,
 }
 
-#[derive(Serialize)]
-struct ItemResult {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkHeartbeatResult)]
+pub(crate) struct ItemResult {
     service: ServiceName,
     id: InstanceId,
     result: &'static str,
+    #[schema(required)]
     expires_in_ms: Option<u64>,
 }

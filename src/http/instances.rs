@@ -7,6 +7,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
@@ -162,9 +163,10 @@ async fn set_admin(
 }
 
 /// The optional body of a heartbeat.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Heartbeat {
+    /// The one that the registration was told: a stale one renews nothing.
     generation: Option<u64>,
     status: Option<Status>,
     load: Option<Load>,
@@ -176,31 +178,42 @@ impl Payload for Heartbeat {
     }
 }
 
-#[derive(Serialize)]
-struct Registered<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Registered)]
+pub(crate) struct Registered<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
+    /// The number of this registration, for heartbeats.
     generation: u64,
+    /// What is left of its lease; null without one.
+    #[schema(required)]
     expires_in_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// That a static record hides it from DNS.
+    #[schema(nullable = false)]
     warning: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Patched<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Patched<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Expiry {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Expiry {
+    /// What is left of its lease; null without one.
+    #[schema(required)]
     expires_in_ms: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Drained<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Drained<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
+    /// When no cache that keeps TTLs can still hold it; null while it is answered.
+    #[schema(required, format = DateTime)]
     safe_at: Option<String>,
+    #[schema(required)]
     safe_in_ms: Option<u64>,
 }

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::{
     CheckKind, Instance, Load, Millis, Rare, Revision, ServiceName, Settings, SettingsPatch, Status,
@@ -64,15 +65,18 @@ impl<'a> Fields<'a> {
 }
 
 /// That its lease ended and it is kept.
-#[derive(Serialize)]
-struct SuspectJson {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Suspect)]
+pub(crate) struct SuspectJson {
     reason: &'static str,
+    #[schema(required)]
     ends_in_ms: Option<u64>,
 }
 
 /// That it is not answered for what clients report of it.
-#[derive(Serialize)]
-struct EjectedJson {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ejected)]
+pub(crate) struct EjectedJson {
     cause: Cause,
     ends_in_ms: u64,
 }
@@ -108,8 +112,9 @@ fn plain(instance: &Instance) -> Cow<'_, Instance> {
 }
 
 /// A check and what it says.
-#[derive(Serialize)]
-struct CheckJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CheckState)]
+pub(crate) struct CheckJson<'a> {
     name: &'a str,
     kind: CheckKind,
     state: Status,
@@ -117,6 +122,7 @@ struct CheckJson<'a> {
     /// How long it has been in this state.
     since_ms: u64,
     /// How long ago it was done; `None` when it never was.
+    #[schema(required)]
     last_ms: Option<u64>,
 }
 
@@ -134,7 +140,8 @@ impl<'a> CheckJson<'a> {
 }
 
 /// A service with everything about it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Service)]
 pub(crate) struct ServiceJson<'a> {
     revision: Revision,
     service: &'a ServiceName,
@@ -161,7 +168,7 @@ impl<'a> ServiceJson<'a> {
 }
 
 /// A service in the list of all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ServiceSummary<'a> {
     pub(crate) service: &'a ServiceName,
     revision: Revision,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
@@ -65,31 +66,35 @@ pub(crate) async fn read(
     ))
 }
 
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportResults)]
+pub(crate) struct Results {
     results: Vec<ItemResult>,
 }
 
-#[derive(Serialize)]
-struct ItemResult {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportResult)]
+pub(crate) struct ItemResult {
     id: InstanceId,
     result: &'static str,
 }
 
-#[derive(Serialize)]
-struct Reports {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Reports {
     service: ServiceName,
     interval_ms: u64,
     instances: Vec<Seen>,
 }
 
-#[derive(Serialize)]
-struct Seen {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Seen {
     id: InstanceId,
     successes: u64,
     failures: u64,
+    #[schema(required)]
     latency_ms: Option<f64>,
     failures_in_a_row: u64,
     ejections: u32,
+    #[schema(required)]
     ejected_for_ms: Option<u64>,
 }

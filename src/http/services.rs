@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
@@ -77,14 +78,15 @@ fn list_of(views: &Views) -> Response {
     reply(StatusCode::OK, &List { revision, services })
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceList)]
+pub(crate) struct List<'a> {
     revision: Revision,
     services: Vec<ServiceSummary<'a>>,
 }
 
-#[derive(Serialize)]
-struct Overridden {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Overridden {
     service: ServiceName,
     settings: Settings,
     revision: Revision,

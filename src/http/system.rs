@@ -7,6 +7,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::call::Call;
@@ -62,7 +63,7 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(ProblemKind::MethodNotAllowed, detail)
 }
 
-#[derive(Serialize)]
-struct Condition {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Condition {
     status: &'static str,
 }

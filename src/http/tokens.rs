@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
@@ -17,7 +18,8 @@ use crate::http::extract::{Plain, TokenPath};
 use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{
-    Identity, Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec, rfc3339,
+    Identity, Label, Network, Scope, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec,
+    rfc3339,
 };
 use crate::registry::Refusal;
 
@@ -70,27 +72,34 @@ pub(crate) async fn revoke(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenCreated)]
+pub(crate) struct Created<'a> {
     token: &'a str,
     #[serde(flatten)]
     about: TokenJson<'a>,
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenList)]
+pub(crate) struct List<'a> {
     tokens: Vec<TokenJson<'a>>,
 }
 
 /// What is told of a token.
-#[derive(Serialize)]
-struct TokenJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenJson<'a> {
     id: TokenId,
     name: &'a Label,
+    #[schema(value_type = Vec<Scope>)]
     scopes: &'a Scopes,
     services: &'a [ServicePattern],
     networks: &'a [Network],
+    #[schema(format = DateTime)]
     created_at: String,
+    /// Null: it holds until it is revoked.
+    #[schema(required, format = DateTime)]
     expires_at: Option<String>,
 }
 

@@ -35,6 +35,7 @@ mod numbers;
 mod outcome;
 mod port;
 mod rare;
+mod schema;
 mod scope;
 mod service_pattern;
 mod settings;
