@@ -1,25 +1,27 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::config::clients::CertificateEntry;
 use crate::config::size::Size;
 use crate::model::{
-    Address, CookieSecret, DurationText, HealthPolicy, Label, Limits, MaxAnswers, Network,
-    RateLimit, RecordTtl, Share, ZoneName,
+    Address, AuditPolicy, ClientCertificates, CookieSecret, DurationText, HealthPolicy,
+    HttpAddress, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 13] = [
+pub(super) const SECTIONS: [&str; 14] = [
     "server",
     "dns",
     "tls",
     "http",
     "auth",
+    "audit",
     "store",
     "registry",
     "rate_limit",
@@ -108,7 +110,11 @@ pub(super) struct TlsSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpSection {
-    pub(super) listen: Vec<Socket>,
+    pub(super) listen: Vec<HttpAddress>,
+    pub(super) unix_mode: UnixMode,
+    pub(super) tls_listen: Vec<Socket>,
+    pub(super) client_ca: PathBuf,
+    pub(super) client_certificates: ClientCertificates,
     pub(super) allow_insecure: bool,
     pub(super) hosts: Vec<HttpHost>,
 }
@@ -116,7 +122,11 @@ pub(super) struct HttpSection {
 impl Default for HttpSection {
     fn default() -> Self {
         Self {
-            listen: vec![Socket(([127, 0, 0, 1], 8054).into())],
+            listen: vec![HttpAddress::Socket(([127, 0, 0, 1], 8054).into())],
+            unix_mode: UnixMode(0o660),
+            tls_listen: Vec::new(),
+            client_ca: PathBuf::new(),
+            client_certificates: ClientCertificates::default(),
             allow_insecure: false,
             hosts: Vec::new(),
         }
@@ -129,6 +139,7 @@ impl Default for HttpSection {
 pub(super) struct AuthSection {
     pub(super) required: bool,
     pub(super) anonymous_read: bool,
+    pub(super) certificates: Vec<CertificateEntry>,
 }
 
 /// `[store]`.
@@ -244,6 +255,40 @@ impl From<LimitsSection> for Limits {
     }
 }
 
+/// `[audit]`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuditSection {
+    file: PathBuf,
+    max_size: Option<Size>,
+    keep: Option<Kept>,
+}
+
+impl AuditSection {
+    /// The log that is kept, whose relative path starts at `folder`; `None`: none.
+    pub(super) fn policy(self, folder: &Path) -> Option<AuditPolicy> {
+        let named = !self.file.as_os_str().is_empty();
+        named.then(|| AuditPolicy {
+            file: folder.join(self.file),
+            max_size: self.max_size.map_or(64 << 20, Size::bytes) as u64,
+            keep: self.keep.map_or(8, |kept| kept.0),
+        })
+    }
+}
+
+/// How many files are kept.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Kept(u32);
+
+impl TryFrom<i64> for Kept {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let kept = u32::try_from(number).ok().filter(|n| *n <= 1_000);
+        kept.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000 is allowed"))
+    }
+}
+
 /// `[health]`; what is absent keeps the default of [`HealthPolicy`].
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -282,6 +327,23 @@ impl TryFrom<String> for Socket {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         text.parse().map(Self).map_err(|_| format!("{text:?} is not an IP address and a port"))
+    }
+}
+
+/// Who may connect to unix sockets, as the mode of a file.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "String")]
+pub(super) struct UnixMode(pub(super) u32);
+
+impl TryFrom<String> for UnixMode {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits =
+            (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| digits && *mode <= 0o777);
+        mode.map(Self).ok_or_else(|| {
+            format!("{text:?} is not the mode of a file: three octal digits, as in \"0660\"")
+        })
     }
 }
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
 
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::pace::Pace;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{InstanceId, Limit, Limits, Revision, ServiceName};
+use crate::model::{Author, InstanceId, Limit, Limits, Revision, ServiceName};
 use crate::net::connections::Connections;
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
@@ -114,8 +115,8 @@ impl Drop for Watcher {
 pub struct Hooks {
     /// What DNS would say, and why.
     pub resolve: Box<dyn Fn(ResolveRequest) -> Result<Resolution, BadQuestion> + Send + Sync>,
-    /// Reads the configuration file again and puts it in force.
-    pub reload: Box<dyn Fn() -> ReloadFuture + Send + Sync>,
+    /// Reads the configuration file again and puts it in force, on somebody's behalf.
+    pub reload: Box<dyn Fn(Author) -> ReloadFuture + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What an instance's owner should know: that static records hide it from DNS.
@@ -181,7 +182,7 @@ pub struct BadQuestion {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReply {
     /// The registry's revision with it.
     pub revision: Revision,

@@ -1,6 +1,6 @@
 //! For how long whoever was let in may stay: watches and waiting reads outlive the check at the door.
 //!
-//! Nothing is polled: tokens ring when they change, and an expiry is a timer.
+//! Tokens ring when they change, and their expiry is a timer; certificates are looked at each second.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -9,49 +9,60 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::http::app::App;
-use crate::model::Token;
+use crate::http::caller::Proof;
 
 /// What somebody was let in by.
 pub(crate) struct Grant {
     app: Arc<App>,
     /// `None`: nothing that ends.
-    token: Option<Arc<Token>>,
+    proof: Option<Proof>,
     bell: watch::Receiver<()>,
 }
 
 impl Grant {
-    /// A grant by `token`; `None`: who needs none.
-    pub(crate) fn new(app: &Arc<App>, token: Option<Arc<Token>>) -> Self {
-        Self { app: Arc::clone(app), token, bell: app.registry.tokens_bell() }
+    /// A grant by `proof`; `None`: who needs none.
+    pub(crate) fn new(app: &Arc<App>, proof: Option<Proof>) -> Self {
+        Self { app: Arc::clone(app), proof, bell: app.registry.tokens_bell() }
     }
 
     /// Whether they would be let in now as well.
     pub(crate) fn holds(&self) -> bool {
-        let Some(token) = &self.token else { return true };
-        let registry = &self.app.registry;
-        let there = registry.tokens().get(token.id()).is_some();
-        there && !token.expired(registry.clock().wall())
+        self.proof.as_ref().is_none_or(|proof| proof.holds(&self.app))
     }
 
     /// Completes when it holds no longer. May be dropped and called again.
     pub(crate) async fn over(&mut self) {
-        let Some(token) = self.token.clone() else { return pending().await };
+        if self.proof.is_none() {
+            return pending().await;
+        }
         while self.holds() {
-            let now = self.app.registry.clock().wall();
-            let left =
-                token.expires.map_or(LONGEST, |at| Duration::from_secs(at).saturating_sub(now));
+            let next_look = self.next_look();
             tokio::select! {
                 rung = self.bell.changed() => if rung.is_err() {
                     // The registry has ended, and everything with it.
                     return;
                 },
-                () = tokio::time::sleep(left.clamp(SHORTEST, LONGEST)) => {}
+                () = tokio::time::sleep(next_look) => {}
             }
+        }
+    }
+
+    /// When it may be over by itself.
+    fn next_look(&self) -> Duration {
+        match &self.proof {
+            Some(Proof::Token(token)) => token.expires.map_or(LONGEST, |at| {
+                let left = Duration::from_secs(at).saturating_sub(self.app.registry.clock().wall());
+                left.clamp(SHORTEST, LONGEST)
+            }),
+            // By a reload too, and by what their authorities say.
+            Some(Proof::Certificate(..)) => SECOND,
+            None => LONGEST,
         }
     }
 }
 
 /// The wall clock may be set back while somebody waits for it.
 const SHORTEST: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 /// It may be set forward too.
 const LONGEST: Duration = Duration::from_secs(15);

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub(crate) accept_errors: Counter,
     /// Connections that were cut since their peer did not read or write in time.
     pub(crate) stalled: Counter,
+    /// Handshakes that came to nothing.
+    pub(crate) tls_failures: Counter,
 }
 
 impl Metrics {
@@ -50,6 +52,7 @@ impl Metrics {
             evicted: Counter::default(),
             accept_errors: Counter::default(),
             stalled: Counter::default(),
+            tls_failures: Counter::default(),
         }
     }
 
@@ -80,6 +83,8 @@ impl Metrics {
         registry.register("signpost_http_accept_errors", errors, self.accept_errors.clone());
         let stalled = "Connections cut since the peer did not read or write in time";
         registry.register("signpost_http_stalled_connections", stalled, self.stalled.clone());
+        let failures = "TLS handshakes that failed or took too long";
+        registry.register("signpost_http_tls_failures", failures, self.tls_failures.clone());
     }
 
     pub(crate) fn count(&self, route: Route, method: &Method, status: StatusCode) {

@@ -6,6 +6,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{CommitError, DurationText, Limit, SpecError};
 use crate::registry::Refusal;
@@ -159,14 +160,17 @@ impl IntoResponse for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body<'a> {
     #[serde(rename = "type")]
     urn: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The field, parameter or part of the path at fault.
+    #[schema(nullable = false)]
     field: Option<&'a str>,
 }
 
@@ -180,20 +184,26 @@ macro_rules! kinds {
         }
 
         impl ProblemKind {
+            /// All of them.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
             /// The name in the contract.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
 
-            fn urn(self) -> &'static str {
+            /// The type in the contract.
+            pub(crate) fn urn(self) -> &'static str {
                 match self { $(Self::$kind => concat!("urn:signpost:", $name),)* }
             }
 
-            fn status(self) -> StatusCode {
+            /// The status of the reply.
+            pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$kind => StatusCode::$status,)* }
             }
 
-            fn title(self) -> &'static str {
+            /// What it says to people, whatever the cause.
+            pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$kind => $title,)* }
             }
         }

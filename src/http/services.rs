@@ -7,9 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::caller::Shown;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
@@ -23,10 +25,10 @@ impl Payload for SettingsPatch {}
 /// `GET /v1/services`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Shown(token): Shown,
+    Shown(proof): Shown,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, None, token).await?;
+    wait.moved(&app, None, proof).await?;
     let registry = app.registry.clone();
     // Each instance is looked at to count those that are usable.
     let instances = usize::try_from(registry.stats().instances.load(Relaxed)).unwrap_or(usize::MAX);
@@ -38,10 +40,10 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
-    Shown(token): Shown,
+    Shown(proof): Shown,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, Some(&service), token).await?;
+    wait.moved(&app, Some(&service), proof).await?;
     let view = app.registry.views().service(service.as_str());
     let view = view.ok_or(Refusal::UnknownService(service))?;
     let (large, now) = (view.instances.len() > LARGE, app.registry.clock().now());
@@ -52,9 +54,10 @@ pub(crate) async fn read(
 pub(crate) async fn set_override(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     Json(patch): Json<SettingsPatch>,
 ) -> Result<Response, Problem> {
-    let (settings, revision) = app.registry.set_override(service.clone(), patch).await?;
+    let (settings, revision) = call.registry(&app).set_override(service.clone(), patch).await?;
     Ok(reply(StatusCode::OK, &Overridden { service, settings, revision }))
 }
 
@@ -62,9 +65,10 @@ pub(crate) async fn set_override(
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.forget(service).await?;
+    call.registry(&app).forget(service).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -77,14 +81,15 @@ fn list_of(views: &Views) -> Response {
     reply(StatusCode::OK, &List { revision, services })
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceList)]
+pub(crate) struct List<'a> {
     revision: Revision,
     services: Vec<ServiceSummary<'a>>,
 }
 
-#[derive(Serialize)]
-struct Overridden {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Overridden {
     service: ServiceName,
     settings: Settings,
     revision: Revision,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::app::App;
+use crate::http::caller::Proof;
 use crate::http::extract::{Given, Parameters};
 use crate::http::grant::Grant;
 use crate::http::problem::Problem;
-use crate::model::{DurationText, Revision, ServiceName, Token};
+use crate::model::{DurationText, Revision, ServiceName};
 
 /// The parameters of a read that may wait.
 pub(crate) struct Wait {
@@ -20,18 +21,18 @@ impl Wait {
     /// index, the time is over, or the server is going down. Without an index: at once.
     ///
     /// # Errors
-    /// When too many wait already, or the `token` by which this one was let in holds no longer.
+    /// When too many wait already, or the `proof` by which this one was let in holds no longer.
     pub(crate) async fn moved(
         self,
         app: &Arc<App>,
         service: Option<&ServiceName>,
-        token: Option<Arc<Token>>,
+        proof: Option<Proof>,
     ) -> Result<(), Problem> {
         if self.index == Revision(0) {
             return Ok(());
         }
         let _watcher = app.watcher()?;
-        let mut grant = Grant::new(app, token);
+        let mut grant = Grant::new(app, proof);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}
             () = app.going_down() => {}

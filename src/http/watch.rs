@@ -18,6 +18,7 @@ use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
 use crate::http::caller::Shown;
@@ -33,7 +34,7 @@ use crate::registry::{self, Event, EventKind};
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Shown(token): Shown,
+    Shown(proof): Shown,
     Witness(witness): Witness,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
@@ -44,7 +45,7 @@ pub(crate) async fn follow(
     comments.reset();
     let cursor = Cursor {
         bell: app.registry.journal().bell(),
-        grant: Grant::new(&app, token),
+        grant: Grant::new(&app, proof),
         parting: Parting::new(&app, service.as_ref(), witness),
         app,
         _watcher: watcher,
@@ -189,30 +190,36 @@ fn write(text: &mut Vec<u8>, name: &str, data: &impl Serialize, id: Option<Revis
     text.extend_from_slice(b"\n\n");
 }
 
-#[derive(Serialize)]
-struct Reset {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResetEvent)]
+pub(crate) struct Reset {
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Put<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PutEvent)]
+pub(crate) struct Put<'a> {
     revision: Revision,
     service: &'a ServiceName,
     instance: InstanceJson<'a>,
 }
 
-#[derive(Serialize)]
-struct Remove<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RemoveEvent)]
+pub(crate) struct Remove<'a> {
     revision: Revision,
     service: &'a ServiceName,
     id: &'a InstanceId,
     reason: registry::Reason,
 }
 
-#[derive(Serialize)]
-struct ServiceChange<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceEvent)]
+pub(crate) struct ServiceChange<'a> {
     revision: Revision,
     service: &'a ServiceName,
+    /// Null: it is declared no more.
+    #[schema(required)]
     settings: Option<&'a Settings>,
 }
 

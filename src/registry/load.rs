@@ -13,6 +13,7 @@ use crate::registry::op::Op;
 use crate::registry::owners::Owners;
 use crate::registry::renew::start_lease;
 use crate::registry::state::State;
+use crate::registry::trail::Trail;
 
 impl State {
     /// The state that `image` stores, before anything is declared. Leases start at `now`.
@@ -30,6 +31,7 @@ impl State {
             tokens: Arc::new(image.tokens.into_iter().collect()),
             unstored: BTreeSet::new(),
             events: Vec::new(),
+            trail: Trail::default(),
             touched: BTreeSet::new(),
             overloads: BTreeMap::new(),
             lapses: Lapses::default(),

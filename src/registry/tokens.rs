@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::model::{Scope, Token, TokenHash, TokenId};
+use crate::model::{Token, TokenHash, TokenId};
 
 /// All tokens.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ impl Tokens {
     /// Whether one of them is an admin's at `now`, as time since 1970.
     #[must_use]
     pub fn has_admin(&self, now: Duration) -> bool {
-        self.iter().any(|token| token.scopes.cover(Scope::Admin) && !token.expired(now))
+        self.iter().any(|token| token.identity.is_admin() && !token.expired(now))
     }
 
     /// Makes the token of `id` this one.
