@@ -304,9 +304,12 @@ impl<'s> Planner<'s> {
 
     fn deregister(&mut self, service: ServiceName, id: InstanceId) -> Result<Option<Op>, Refusal> {
         match self.known(&service, &id) {
-            // What ended lately might come back.
-            None if self.state.lapses.has(&service, &id) => Ok(Some(Op::Remove { service, id })),
-            None => Ok(None),
+            None => {
+                // What ended lately might come back, and only its owner may say that it shall not.
+                let lapsed = self.state.lapses.view(&service, &id);
+                let own = lapsed.is_some_and(|view| self.state.permits(&self.actor, view));
+                Ok(own.then_some(Op::Remove { service, id }))
+            }
             Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
             Some(known) => {
                 self.check_owner(&service, &id, Some(&known))?;
