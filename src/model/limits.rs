@@ -140,6 +140,8 @@ limits! {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.key())
+    /// Writes that wait for a slow store; no key.
+    Writes "writes",
     }
 }
 

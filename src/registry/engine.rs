@@ -8,7 +8,8 @@ mod commits;
 mod outcomes;
 mod renewals;
 
-use std::collections::{BTreeSet, VecDeque};
+mod waiting;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,12 +25,13 @@ use crate::registry::engine::commits::{Batch, settled};
 use crate::registry::engine::outcomes::Breakers;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
+use crate::registry::engine::waiting::Waiting;
 use crate::registry::op::Key;
-use crate::registry::plan::{Names, Policy, Write};
+use crate::registry::plan::{Names, Policy};
 use crate::registry::protect::Protection;
 use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
-use crate::registry::reply::{Answer, Reply};
+use crate::registry::reply::Answer;
 use crate::registry::state::State;
 use crate::registry::tokens::Board;
 use crate::registry::trail::{Deed, Tap, Trigger};
@@ -48,7 +50,7 @@ pub struct Engine {
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
-    waiting: VecDeque<(Author, Write, Reply)>,
+    waiting: Waiting,
     in_flight: Option<Batch>,
     /// Of writes that are applied, for when they are published.
     answers: Vec<Answer>,
@@ -107,7 +109,7 @@ impl Engine {
             inbox: parts.inbox,
             persist: parts.persist,
             stats: parts.stats,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             in_flight: None,
             answers: Vec::new(),
             suspect: BTreeSet::new(),
@@ -197,7 +199,7 @@ impl Engine {
             Command::Write(_, _, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(author, write, reply) => self.waiting.push_back((author, *write, reply)),
+            Command::Write(author, write, reply) => self.waiting.push(author, *write, reply, now),
             Command::Renew(author, renewals, reply) => self.renew(author, renewals, reply, now),
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);

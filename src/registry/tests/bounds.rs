@@ -7,9 +7,44 @@ fn client(name: &str) -> Actor {
     Actor::Client(Label::new(name).unwrap())
 }
 
+/// Starts a call and lets it reach the engine.
+async fn go<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    registry: &Registry,
+    call: impl FnOnce(Registry) -> F,
+) -> tokio::task::JoinHandle<T> {
+    let handle = tokio::spawn(call(registry.clone()));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    handle
+}
+
 async fn add(registry: &Registry, service_name: &str, name: &str) -> Result<Revision, Refusal> {
     let written = registry.register(service(service_name), id(name), at("10.0.0.1")).await;
     written.map(|written| written.revision)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_any_more_is_not_done() {
+    let (registry, store) = start(policy());
+    add(&registry, "web", "stays").await.unwrap();
+    let gate = Arc::clone(&store.gate).lock_owned().await;
+    let first = go(&registry, |r| async move { add(&r, "web", "first").await }).await;
+    let left = go(&registry, |r| async move { add(&r, "web", "left").await }).await;
+    let mut sick = renewal(&registry, "web", "stays");
+    sick.status = Some(Status::Critical);
+    let sick = go(&registry, |r| async move { r.renew(vec![sick]).await }).await;
+    let waits = go(&registry, |r| async move { add(&r, "web", "waits").await }).await;
+
+    for gone in [left.abort_handle(), sick.abort_handle()] {
+        gone.abort();
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drop(gate);
+    first.await.unwrap().unwrap();
+    waits.await.unwrap().unwrap();
+
+    assert_eq!(ids(&registry, "web"), ["first", "stays", "waits"]);
+    assert_eq!(registry.views().service("web").unwrap().usable(), 3);
+    assert_eq!(store.instances(), ["web/first", "web/stays", "web/waits"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,4 +65,44 @@ async fn nobody_else_takes_away_what_protection_may_bring_back() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(ids(&registry, "web"), ["web-1", "web-2", "web-3"]);
     assert_eq!(registry.views().service("web").unwrap().found.suspect, 3);
+}
+
+fn with_metadata(size: usize) -> InstanceSpec {
+    let values = (0..size.div_ceil(512)).map(|n| (n, 512.min(size - n * 512)));
+    let metadata: BTreeMap<_, _> =
+        values.map(|(n, length)| (format!("{n:02}"), "v".repeat(length - 2))).collect();
+    let spec = serde_json::json!({ "addresses": ["10.0.0.1"], "metadata": metadata });
+    serde_json::from_value(spec).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_slow_store_is_bounded_and_those_who_left_make_room() {
+    let (registry, store) = start(policy());
+    let gate = Arc::clone(&store.gate).lock_owned().await;
+    let first = go(&registry, |r| async move { add(&r, "web", "first").await }).await;
+    let large = with_metadata(64 * 512);
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..2_500 {
+        let (registry, large) = (registry.clone(), large.clone());
+        let id = id(&format!("large-{number}"));
+        calls.spawn(async move { registry.register(service("web"), id, large).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let mut refused = 0;
+    while let Some(result) = calls.try_join_next() {
+        assert_eq!(result.unwrap().unwrap_err(), Refusal::Behind);
+        refused += 1;
+    }
+    assert!((500..1_000).contains(&refused), "{refused}");
+    let more = registry.register(service("web"), id("refused"), large).await;
+    assert_eq!(more.unwrap_err(), Refusal::Behind);
+    calls.shutdown().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waits = go(&registry, |r| async move { add(&r, "web", "waits").await }).await;
+    drop(gate);
+    first.await.unwrap().unwrap();
+    waits.await.unwrap().unwrap();
+
+    assert_eq!(ids(&registry, "web"), ["first", "waits"]);
 }
