@@ -5,6 +5,7 @@
 //! writes wait for the next batch. Readers never wait for any of this.
 
 mod commits;
+mod intake;
 mod outcomes;
 mod renewals;
 
@@ -22,6 +23,7 @@ use crate::model::{Author, CommitError, Image, InstanceId, Millis, Revision, Ser
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
+use crate::registry::engine::intake::Inbox;
 use crate::registry::engine::outcomes::Breakers;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
@@ -47,7 +49,7 @@ pub struct Engine {
     breakers: Breakers,
     tokens: Arc<Board>,
     clock: Clock,
-    inbox: mpsc::Receiver<Command>,
+    inbox: Inbox,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
     waiting: Waiting,
@@ -106,7 +108,7 @@ impl Engine {
             breakers: Breakers::default(),
             tokens: parts.tokens,
             clock: parts.clock,
-            inbox: parts.inbox,
+            inbox: Inbox::new(parts.inbox),
             persist: parts.persist,
             stats: parts.stats,
             waiting: Waiting::default(),
@@ -150,15 +152,12 @@ impl Engine {
                 },
                 () = tokio::time::sleep_until(wake) => {}
             }
-            // Heartbeats that were read in time count before anything expires. No more than the
-            // queue holds, or a stream of them could keep everything else waiting.
-            for _ in 0..QUEUE {
-                let Ok(command) = self.inbox.try_recv() else { break };
-                self.take(command);
-            }
+            let took_all = self.take_some();
             let now = self.clock.now();
             self.notice_stall(now);
-            self.expire(now);
+            if took_all {
+                self.expire(now);
+            }
             // The store works on the next batch while readers are shown the last one.
             self.start_commit(now);
             self.reweigh(now);
