@@ -22,6 +22,7 @@ impl State {
             revision: image.revision.next(),
             services: HashMap::default(),
             instances: 0,
+            metadata: 0,
             defaults: Settings::default(),
             forget_after,
             declared: Arc::default(),
@@ -60,6 +61,7 @@ impl State {
             let views: Vec<InstanceView> = records.map(loaded).collect();
             self.instances += views.len();
             let entry = self.services.entry(service.clone()).or_default();
+            self.metadata += views.iter().map(InstanceView::metadata_size).sum::<usize>();
             entry.revision = self.revision;
             entry.instances = views.into();
             self.touched.insert(service);

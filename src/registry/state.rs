@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) services: HashMap<ServiceName, Service, foldhash::fast::RandomState>,
     pub(crate) instances: usize,
+    /// Bytes of metadata of all registered instances.
+    pub(crate) metadata: usize,
     pub(crate) defaults: Settings,
     pub(super) forget_after: Duration,
     /// What the file says, without what operators say.
@@ -255,6 +257,7 @@ impl State {
         let was = before.as_ref().is_some_and(|before| entry.answers(before));
         entry.note_withdrawal(was, &view, now);
         if registers {
+        self.metadata -= before.as_ref().map_or(0, InstanceView::metadata_size);
             view.hear_again(now);
             start_lease(&mut self.leases, &service, &view, now);
         }
@@ -265,6 +268,7 @@ impl State {
 
     pub(super) fn remove(
         &mut self,
+        self.metadata += view.metadata_size();
         service: &ServiceName,
         id: &InstanceId,
         reason: Reason,
@@ -291,6 +295,7 @@ impl State {
     ) -> bool {
         if patch.is_none() && !self.services.contains_key(&service) {
             return false;
+        self.metadata -= before.metadata_size();
         }
         let known = self.services.contains_key(&service);
         let entry = self

@@ -33,17 +33,27 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether metadata that is other than `before` may have so much.
+    /// Whether metadata that is other than `before` may have so much, alone and with all others'.
     pub(super) fn check_metadata(
         &self,
         instance: &Instance,
         before: Option<&Metadata>,
     ) -> Result<(), Refusal> {
-        let (size, max) = (instance.metadata.size(), self.policy.limits.metadata);
-        if size <= max || before == Some(&instance.metadata) {
+        if before == Some(&instance.metadata) {
             return Ok(());
         }
-        Err(Refusal::TooMuch { field: "metadata".to_owned(), size, name: Limit::Metadata, max })
+        let field = || "metadata".to_owned();
+        let (size, max) = (instance.metadata.size(), self.policy.limits.metadata);
+        if size > max {
+            return Err(Refusal::TooMuch { field: field(), size, name: Limit::Metadata, max });
+        }
+        let more = size.saturating_sub(before.map_or(0, Metadata::size));
+        let added = self.overlay.metadata + self.below.metadata;
+        let max = self.policy.limits.metadata_total;
+        if more > 0 && self.state.metadata.saturating_add_signed(added) + more > max {
+            return Err(Refusal::NoRoom { field: field(), name: Limit::MetadataTotal, max });
+        }
+        Ok(())
     }
 
     /// Whether `owner` may own one more, unless it owned this one `before`.

@@ -106,3 +106,98 @@ async fn what_waits_for_a_slow_store_is_bounded_and_those_who_left_make_room() {
 
     assert_eq!(ids(&registry, "web"), ["first", "waits"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn metadata_of_all_instances_together_has_a_limit() {
+    let limits = Limits { metadata_total: 2_048, ..Limits::default() };
+    let with_file = |json: &[&str]| Policy {
+        limits: limits.clone(),
+        // What the file declares does not count.
+        declared: declared(json),
+        ..policy()
+    };
+    let file = r#"{"id":"file","addresses":["10.0.0.9"],"metadata":{"a":"bc"}}"#;
+    let (registry, _store) = start(with_file(&[file]));
+    let put = async |name: &str, size: usize| {
+        let written = registry.register(service("web"), id(name), with_metadata(size)).await;
+        written.map(|written| written.revision)
+    };
+    let full = |field: &str| Refusal::NoRoom {
+        field: field.to_owned(),
+        name: Limit::MetadataTotal,
+        max: 2_048,
+    };
+    put("a", 1_024).await.unwrap();
+    put("b", 1_024).await.unwrap();
+
+    // Full to the byte: nothing may grow, everything may shrink, and what has none may come.
+    assert_eq!(put("c", 3).await.unwrap_err(), full("metadata"));
+    assert_eq!(put("a", 1_027).await.unwrap_err(), full("metadata"));
+    let patch: InstancePatch = serde_json::from_str(r#"{"metadata":{"x":"y"}}"#).unwrap();
+    let patched = registry.patch(service("web"), id("b"), patch).await;
+    assert_eq!(patched.unwrap_err(), full("metadata"));
+    put("none", 0).await.unwrap();
+    put("a", 1_024).await.unwrap();
+    put("a", 512).await.unwrap();
+    put("c", 512).await.unwrap();
+    assert_eq!(put("d", 3).await.unwrap_err(), full("metadata"));
+
+    // In one batch, what goes makes room for what comes.
+    let items = ["d", "e"].map(|name| (service("web"), id(name), with_metadata(512)));
+    let gone = |names: &[&str]| names.iter().map(|name| (service("web"), id(name))).collect();
+    let refused = registry.batch(gone(&["c"]), items.to_vec()).await;
+    assert_eq!(refused.unwrap_err(), full("register[1].metadata"));
+    registry.batch(gone(&["a", "c"]), items.to_vec()).await.unwrap();
+    assert_eq!(put("f", 3).await.unwrap_err(), full("metadata"));
+
+    // So does what the file takes over, and the end of a lease.
+    registry.reload(with_file(&[file, &file.replace("file", "b")]), false).await.unwrap();
+    put("f", 1_024).await.unwrap();
+    assert_eq!(put("g", 3).await.unwrap_err(), full("metadata"));
+    tokio::time::sleep(LeaseTtl::DEFAULT.get() + Duration::from_secs(1)).await;
+    assert_eq!(ids(&registry, "web"), ["b", "file"]);
+    put("a", 2_048).await.unwrap();
+    assert_eq!(put("g", 3).await.unwrap_err(), full("metadata"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_from_before_a_restart_counts() {
+    let instance = with_metadata(1_024).build(id("a"), None, Admin::Enabled).unwrap();
+    let record = crate::model::Record { instance: Arc::new(instance), generation: 1, owner: None };
+    let image = Image { instances: vec![(service("web"), record)], ..Image::default() };
+    let limits = Limits { metadata_total: 1_025, ..Limits::default() };
+    let policy = Policy { limits, ..policy() };
+    image.admitted(&policy, &names()).unwrap();
+    let tight = Limits { metadata_total: 1_023, ..Limits::default() };
+    let misfit = image.admitted(&Policy { limits: tight, ..policy.clone() }, &names());
+    let (registry, engine) = Registry::new(image, policy, names(), TestStore::default().start());
+    tokio::spawn(engine.run());
+
+    let refused = registry.register(service("web"), id("b"), with_metadata(3)).await.unwrap_err();
+
+    let full = |max| Refusal::NoRoom { field: "metadata".into(), name: Limit::MetadataTotal, max };
+    assert_eq!(refused, full(1_025));
+    assert_eq!(misfit.unwrap_err().refusal, full(1_023));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_as_suspect_counts_and_needs_room() {
+    for (metadata_total, kept) in [(3_072, 3), (2_048, 2)] {
+        let defaults = Settings { protect: Share::new(0.5).unwrap(), ..Settings::default() };
+        let declared = Arc::new(Declared { defaults, ..Declared::default() });
+        let before = Policy { declared, ..policy() };
+        let (registry, _store) = start(before.clone());
+        for name in ["web-1", "web-2", "web-3"] {
+            let spec = InstanceSpec { ttl: at("10.0.0.1").ttl, ..with_metadata(1_024) };
+            registry.register(service("web"), id(name), spec).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let limits = Limits { metadata_total, ..Limits::default() };
+        registry.reload(Policy { limits, ..before }, false).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+
+        assert_eq!(ids(&registry, "web").len(), kept);
+        let more = registry.register(service("db"), id("db-1"), with_metadata(3)).await;
+        assert!(matches!(more, Err(Refusal::NoRoom { .. })), "{more:?}");
+    }
+}
