@@ -160,6 +160,7 @@ impl Engine {
             }
             // The store works on the next batch while readers are shown the last one.
             self.start_commit(now);
+            self.forget_early();
             self.reweigh(now);
             self.publish(now);
             self.answer();
@@ -285,6 +286,21 @@ impl Engine {
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
         self.state.prune_owners();
+    }
+
+    /// Where there are more services than may be, forgets those that only time keeps known: the
+    /// planner counts on that.
+    fn forget_early(&mut self) {
+        if self.state.services.len() <= self.policy.limits.services {
+            return;
+        }
+        self.state.trail.because(Author::default(), Trigger::Lease);
+        while self.state.services.len() > self.policy.limits.services
+            && let Some(service) = self.state.longest_idle().cloned()
+        {
+            self.state.revision = self.state.revision.next();
+            self.state.forget(&service);
+        }
     }
 
     /// Takes in what checks say as one revision, which is in force when this returns.

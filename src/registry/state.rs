@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) instances: usize,
     /// Bytes of metadata of all registered instances.
     pub(crate) metadata: usize,
+    /// Services that only time keeps known, by since when.
+    pub(super) idle: BTreeSet<(Millis, ServiceName)>,
     pub(crate) defaults: Settings,
     pub(super) forget_after: Duration,
     /// What the file says, without what operators say.
@@ -145,6 +147,16 @@ impl State {
         idle.is_some_and(|service| service.empty_since + self.forget_after <= now)
     }
 
+    /// How many services only time keeps known.
+    pub(crate) fn idle_services(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// The service that only time has kept known for longest.
+    pub(crate) fn longest_idle(&self) -> Option<&ServiceName> {
+        self.idle.first().map(|(_, service)| service)
+    }
+
     /// Drops the deadlines of what is gone or has another by now, once they are most of all: those
     /// who register and deregister all day must not fill the memory.
     pub(crate) fn prune_deadlines(&mut self) {
@@ -171,6 +183,7 @@ impl State {
             return false;
         }
         let Some(before) = self.services.remove(service) else { return false };
+        self.idle.remove(&(before.empty_since, service.clone()));
         let before = Before::Service(before.settings(&self.defaults));
         self.note(service, before, EventKind::Service(None));
         true
@@ -320,6 +333,11 @@ impl State {
     pub(super) fn note_empty(&mut self, service: &ServiceName, now: Millis) {
         let Some(entry) = self.services.get_mut(service) else { return };
         if entry.is_idle() && entry.revision == self.revision {
+            if entry.listed {
+                self.idle.remove(&(entry.empty_since, service.clone()));
+            }
+            entry.listed = true;
+            self.idle.insert((now, service.clone()));
             entry.empty_since = now;
             self.leases.schedule(now + self.forget_after, Due::Forget(service.clone()));
         }
@@ -329,6 +347,10 @@ impl State {
     pub(super) fn note(&mut self, service: &ServiceName, before: Before, kind: EventKind) {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
+            if entry.listed && !entry.is_idle() {
+                entry.listed = false;
+                self.idle.remove(&(entry.empty_since, service.clone()));
+            }
         }
         if matches!(kind, EventKind::Service(_)) {
             // It may be protected no longer.

@@ -124,10 +124,13 @@ impl Planner<'_> {
     pub(super) fn check_service_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
         let max = self.policy.limits.services;
         let (known, new) = (&self.state.services, [&self.overlay.services, &self.below.services]);
-        if known.contains_key(service) || new.iter().any(|new| new.contains(service)) {
+        let counts = known.get(service).is_some_and(|entry| !entry.is_idle());
+        if counts || new.iter().any(|new| new.contains(service)) {
             return Ok(());
         }
-        if known.len() + new.iter().map(|new| new.len()).sum::<usize>() >= max {
+        // Those that only time keeps known make room, in the turn that needs it.
+        let busy = known.len() - self.state.idle_services();
+        if busy + new.iter().map(|new| new.len()).sum::<usize>() >= max {
             return Err(Refusal::Limit { name: Limit::Services, max });
         }
         self.overlay.services.insert(service.clone());

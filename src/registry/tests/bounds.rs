@@ -48,6 +48,54 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_that_only_time_keeps_make_room_oldest_first() {
+    let limits = Limits { services: 3, ..Limits::default() };
+    let (registry, _store) = start(Policy { limits, ..policy() });
+    registry.set_override(service("kept"), SettingsPatch::default()).await.unwrap();
+    for name in ["older", "newer"] {
+        add(&registry, name, "a").await.unwrap();
+        registry.deregister(service(name), id("a")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let known = || {
+        let names = ["kept", "older", "newer", "first", "second", "third"];
+        let known = |name: &&str| registry.views().service(name).is_some();
+        names.into_iter().filter(known).collect::<Vec<_>>()
+    };
+    assert_eq!(known(), ["kept", "older", "newer"]);
+
+    add(&registry, "first", "a").await.unwrap();
+    assert_eq!(known(), ["kept", "newer", "first"]);
+    add(&registry, "second", "a").await.unwrap();
+    assert_eq!(known(), ["kept", "first", "second"]);
+
+    let full = Refusal::Limit { name: Limit::Services, max: 3 };
+    assert_eq!(add(&registry, "third", "a").await.unwrap_err(), full);
+    add(&registry, "kept", "a").await.unwrap();
+    registry.deregister(service("first"), id("a")).await.unwrap();
+    add(&registry, "first", "b").await.unwrap();
+    assert_eq!(add(&registry, "third", "a").await.unwrap_err(), full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_batch_takes_the_room_of_idle_names_once() {
+    let limits = Limits { services: 2, ..Limits::default() };
+    let (registry, _store) = start(Policy { limits, ..policy() });
+    add(&registry, "busy", "a").await.unwrap();
+    add(&registry, "idle", "a").await.unwrap();
+    registry.deregister(service("idle"), id("a")).await.unwrap();
+
+    let both = ["new", "idle"].map(|name| (service(name), id("b"), at("10.0.0.1")));
+    let refused = registry.batch(Vec::new(), both.to_vec()).await.unwrap_err();
+    let one = registry.batch(Vec::new(), both[..1].to_vec()).await;
+
+    assert_eq!(refused, Refusal::Limit { name: Limit::Services, max: 2 });
+    one.unwrap();
+    assert!(registry.views().service("idle").is_none());
+    assert_eq!(ids(&registry, "new"), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_else_takes_away_what_protection_may_bring_back() {
     let defaults = Settings { protect: Share::new(0.5).unwrap(), ..Settings::default() };
     let declared = Arc::new(Declared { defaults, ..Declared::default() });
