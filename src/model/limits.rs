@@ -140,13 +140,13 @@ limits! {
     Snapshots "snapshots",
     /// One profile is taken at a time; no key.
     Profiles "profiles",
+    /// Writes that wait for a slow store; no key.
+    Writes "writes",
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.key())
-    /// Writes that wait for a slow store; no key.
-    Writes "writes",
     }
 }
 

@@ -8,8 +8,8 @@ mod commits;
 mod intake;
 mod outcomes;
 mod renewals;
-
 mod waiting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,9 +25,9 @@ use crate::registry::command::{Command, EngineStats, Observation, PersistRequest
 use crate::registry::engine::commits::{Batch, settled};
 use crate::registry::engine::intake::Inbox;
 use crate::registry::engine::outcomes::Breakers;
+use crate::registry::engine::waiting::Waiting;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
-use crate::registry::engine::waiting::Waiting;
 use crate::registry::op::Key;
 use crate::registry::plan::{Names, Policy};
 use crate::registry::protect::Protection;

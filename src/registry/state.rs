@@ -257,6 +257,7 @@ impl State {
         let occasion = if registers { Occasion::Registration } else { Occasion::Change };
         let observed = adopted(before.as_ref(), &instance, checks, occasion, now);
         self.instances += usize::from(before.is_none());
+        self.metadata -= before.as_ref().map_or(0, InstanceView::metadata_size);
         let view = InstanceView {
             instance,
             source: Source::Api,
@@ -267,10 +268,10 @@ impl State {
             observed,
             vitals,
         };
+        self.metadata += view.metadata_size();
         let was = before.as_ref().is_some_and(|before| entry.answers(before));
         entry.note_withdrawal(was, &view, now);
         if registers {
-        self.metadata -= before.as_ref().map_or(0, InstanceView::metadata_size);
             view.hear_again(now);
             start_lease(&mut self.leases, &service, &view, now);
         }
@@ -281,7 +282,6 @@ impl State {
 
     pub(super) fn remove(
         &mut self,
-        self.metadata += view.metadata_size();
         service: &ServiceName,
         id: &InstanceId,
         reason: Reason,
@@ -295,6 +295,7 @@ impl State {
         entry.instances.remove(id);
         self.owners.change(before.owner, None);
         self.instances -= 1;
+        self.metadata -= before.metadata_size();
         self.note(service, Before::Instance(before), EventKind::Remove(id.clone(), reason));
         self.note_empty(service, now);
         true
@@ -308,7 +309,6 @@ impl State {
     ) -> bool {
         if patch.is_none() && !self.services.contains_key(&service) {
             return false;
-        self.metadata -= before.metadata_size();
         }
         let known = self.services.contains_key(&service);
         let entry = self
