@@ -51,7 +51,7 @@ const HOMES: [(&str, &[&str]); 22] = [
     // Types that are JSON say so in full: serde reads and writes them, utoipa describes them.
     ("utoipa::", &["model/", "registry/", "resolve/", "http/"]),
     ("papaya::", &["registry/"]),
-    ("rustix::", &["server/"]),
+    ("rustix::", &["server/", "audit/file.rs"]),
     ("clap::", &["cli/"]),
     ("ureq::", &["cli/"]),
     ("plotters::", &["cli/simulate/"]),

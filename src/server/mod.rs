@@ -8,6 +8,7 @@ mod descriptors;
 mod encrypted;
 mod log;
 mod metrics;
+mod owner;
 mod panics;
 mod persist;
 mod priority;
@@ -38,6 +39,7 @@ use tokio::task::JoinSet;
 pub use check::{Checked, check};
 pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use owner::OwnerError;
 pub use restore::{RestoreError, RestoreOptions, Restored, restore};
 pub use still::still;
 pub use token::{OfflineError, create_token};
@@ -59,7 +61,7 @@ use crate::http::{
 use crate::model::{Author, Limits};
 use crate::net::inherited::{InheritError, Inherited};
 use crate::net::tls::{Certificate, CertificateError, Certificates};
-use crate::registry::{Engine, Names, Registry};
+use crate::registry::{Engine, Names, Registry, Tap};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
 use encrypted::Encrypted;
@@ -145,7 +147,11 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     let config = reload::load(options.config.clone(), &options.flags)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().on_thread_start(priority::stand_behind_queries);
-    runtime.build()?.block_on(run(options.config, options.flags, config, inherited, panics))
+    let runtime = runtime.build()?;
+    let ended = runtime.block_on(run(options.config, options.flags, config, inherited, panics));
+    // Who still waits for a disk that hangs, as a reload may, keeps nobody.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(
@@ -190,9 +196,10 @@ async fn run(
     let (registry, mut engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (revision, clock) = (registry.views().revision(), registry.clock());
     let audit_stats = Arc::new(AuditStats::default());
-    let (auditor, tap) =
+    let (auditor, turns) =
         audit::Writer::start(audit_file, revision, clock, Arc::clone(&audit_stats))?;
-    engine.tap(tap);
+    let tap = Tap::new(turns, Arc::clone(&audit_stats.lost));
+    engine.tap(tap, auditor.control().open());
     let (engine, engine_ended) = start_engine(engine)?;
 
     let zone = boot.zone.to_string();
@@ -306,8 +313,8 @@ async fn run(
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
-    auditor.close(revision);
     let closed = persister.close(revision);
+    auditor.close(revision);
     stop_datagrams.send(true).ok();
     while datagrams.join_next().await.is_some() {}
     panics.or(closed.map_err(ServeError::from).and(ended))
@@ -489,6 +496,7 @@ async fn until_told_to_stop(
     panics: &Panics,
 ) -> Result<(), ServeError> {
     let mut part_ended = pin!(part_ended);
+    let mut reloads = JoinSet::new();
     loop {
         tokio::select! {
             // Before what it may have ended.
@@ -496,11 +504,16 @@ async fn until_told_to_stop(
             () = panics.heard() => return Ok(()),
             _ = signals.terminate.recv() => return Ok(()),
             _ = signals.interrupt.recv() => return Ok(()),
+            // Beside the other signals: a disk that hangs must not keep the process.
             _ = signals.hang_up.recv() => {
-                manager.reloading();
-                log_reload(&reloader.reload(Author::default()).await);
-                manager.ready();
+                let (reloader, manager) = (Arc::clone(reloader), manager.clone());
+                reloads.spawn(async move {
+                    manager.reloading();
+                    log_reload(&reloader.reload(Author::default()).await);
+                    manager.ready();
+                });
             }
+            Some(_) = reloads.join_next() => {}
             part = &mut part_ended => return Err(ServeError::Ended(part)),
         }
     }
