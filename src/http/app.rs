@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
+use crate::http::openapi::Published;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{InstanceId, Limits, Revision, ServiceName};
 use crate::net::connections::Connections;
@@ -29,6 +30,8 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) connections: Connections,
+    /// Made when somebody asks for it.
+    pub(crate) published: OnceLock<Published>,
     watchers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
@@ -58,6 +61,7 @@ impl App {
             metrics,
             shutdown,
             connections,
+            published: OnceLock::new(),
             watchers,
             asides,
             snapshots: Arc::new(Semaphore::new(1)),
