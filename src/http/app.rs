@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::openapi::Published;
+use crate::http::pace::Pace;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{InstanceId, Limits, Revision, ServiceName};
+use crate::model::{Author, InstanceId, Limit, Limits, Revision, ServiceName};
 use crate::net::connections::Connections;
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
@@ -32,6 +33,7 @@ pub struct App {
     pub(crate) connections: Connections,
     /// Made when somebody asks for it.
     pub(crate) published: OnceLock<Published>,
+    pub(crate) pace: Pace,
     watchers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
@@ -62,6 +64,7 @@ impl App {
             shutdown,
             connections,
             published: OnceLock::new(),
+            pace: Pace::new(rand::random()),
             watchers,
             asides,
             snapshots: Arc::new(Semaphore::new(1)),
@@ -73,7 +76,7 @@ impl App {
         let max = self.limits.load().watchers;
         let free = |n: usize| (n < max).then_some(n + 1);
         if self.watchers.fetch_update(Relaxed, Relaxed, free).is_err() {
-            return Err(Refusal::Limit { name: "watchers", max }.into());
+            return Err(Refusal::Limit { name: Limit::Watchers, max }.into());
         }
         self.metrics.watchers.inc();
         Ok(Watcher(Arc::clone(self)))
@@ -116,8 +119,8 @@ impl Drop for Watcher {
 pub struct Hooks {
     /// What DNS would say, and why.
     pub resolve: Box<dyn Fn(ResolveRequest) -> Result<Resolution, BadQuestion> + Send + Sync>,
-    /// Reads the configuration file again and puts it in force.
-    pub reload: Box<dyn Fn() -> ReloadFuture + Send + Sync>,
+    /// Reads the configuration file again and puts it in force, on somebody's behalf.
+    pub reload: Box<dyn Fn(Author) -> ReloadFuture + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What an instance's owner should know: that static records hide it from DNS.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::json::reply;
 use crate::http::problem::Problem;
 use crate::model::{
@@ -22,20 +22,20 @@ use crate::model::{
 /// `POST /v1/batch`
 pub(crate) async fn run(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    call: Call,
     Json(Batch { deregister, register }): Json<Batch>,
 ) -> Result<Response, Problem> {
     for (i, item) in deregister.iter().enumerate() {
-        caller.check_service(&item.service, format_args!("deregister[{i}]."))?;
+        call.caller.check_service(&item.service, format_args!("deregister[{i}]."))?;
     }
     for (i, item) in register.iter().enumerate() {
         let within = format_args!("register[{i}].");
-        caller.check_service(&item.service, within)?;
-        caller.check_addresses(&item.addresses, within)?;
+        call.caller.check_service(&item.service, within)?;
+        call.caller.check_addresses(&item.addresses, within)?;
     }
     let deregister = deregister.into_iter().map(|item| (item.service, item.id)).collect();
     let register = register.into_iter().map(Registration::into_parts).collect();
-    let revision = caller.registry(&app).batch(deregister, register).await?;
+    let revision = call.registry(&app).batch(deregister, register).await?;
     Ok(reply(StatusCode::OK, &Done { revision }))
 }
 

@@ -6,10 +6,13 @@
 mod app;
 mod batch;
 mod body;
+mod call;
 mod caller;
+mod clients;
 mod connection;
 mod extract;
 mod guard;
+mod handshake;
 mod heartbeats;
 mod hosts;
 mod instances;
@@ -17,6 +20,8 @@ mod json;
 mod metrics;
 mod openapi;
 mod outlet;
+mod pace;
+mod peer;
 mod problem;
 mod profile;
 mod reports;
@@ -26,8 +31,10 @@ mod serve;
 mod services;
 mod shape;
 mod snapshot;
+mod stream;
 mod system;
 mod tokens;
+mod unix;
 mod wait;
 mod watch;
 
@@ -45,12 +52,15 @@ pub use app::{
     App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
     ReloadError, ReloadFuture, ReloadReply, ResolveRequest,
 };
+pub use clients::Clients;
 pub use guard::Access;
 pub use hosts::Hosts;
 pub use metrics::Metrics;
-pub use serve::{BindError, bind, serve};
+pub use serve::{BindError, Listener, bind, serve};
 pub use tokens::new_secret;
+pub use unix::{UnixError, UnixSocket};
 
+use crate::model::Limit;
 use problem::ProblemKind;
 use route::Route;
 
@@ -114,6 +124,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     app.metrics.count(route, &method, response.status());
     if let Some(kind) = response.extensions().get::<ProblemKind>() {
         app.metrics.count_rejected(*kind);
+    }
+    if let Some(limit) = response.extensions().get::<Limit>() {
+        app.metrics.count_limit(*limit);
     }
     response
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::extract::{Plain, ServicePath};
 use crate::http::json::{millis, reply};
 use crate::http::problem::Problem;
@@ -30,10 +30,10 @@ impl Payload for Vec<Outcome> {
 pub(crate) async fn take(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
-    caller: Caller,
+    call: Call,
     Json(outcomes): Json<Vec<Outcome>>,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
+    call.caller.check_service(&service, "")?;
     let reported = app.registry.report(service, outcomes).await?;
     let results = reported.into_iter().map(|(id, known)| {
         let result = if known { "ok" } else { "unknown-instance" };

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
@@ -50,9 +51,10 @@ pub(crate) async fn read(
 pub(crate) async fn set_override(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     Json(patch): Json<SettingsPatch>,
 ) -> Result<Response, Problem> {
-    let (settings, revision) = app.registry.set_override(service.clone(), patch).await?;
+    let (settings, revision) = call.registry(&app).set_override(service.clone(), patch).await?;
     Ok(reply(StatusCode::OK, &Overridden { service, settings, revision }))
 }
 
@@ -60,9 +62,10 @@ pub(crate) async fn set_override(
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.forget(service).await?;
+    call.registry(&app).forget(service).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::app::App;
+use crate::http::call::Call;
 use crate::http::extract::Plain;
 use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
@@ -43,8 +44,12 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, _: 
 }
 
 /// `POST /v1/reload`
-pub(crate) async fn reload(State(app): State<Arc<App>>, _: Plain) -> Result<Response, Problem> {
-    Ok(reply(StatusCode::OK, &(app.hooks.reload)().await?))
+pub(crate) async fn reload(
+    State(app): State<Arc<App>>,
+    call: Call,
+    _: Plain,
+) -> Result<Response, Problem> {
+    Ok(reply(StatusCode::OK, &(app.hooks.reload)(call.author()).await?))
 }
 
 /// A path that does not exist.

@@ -21,18 +21,18 @@ use tokio::time::{Interval, MissedTickBehavior};
 use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
-use crate::http::caller::Shown;
+use crate::http::caller::{Proof, Shown};
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::json::InstanceJson;
 use crate::http::problem::Problem;
-use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings, TokenId};
+use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
 use crate::registry::{Event, EventKind, Reason};
 
 /// `GET /v1/watch`
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Shown(token): Shown,
+    Shown(proof): Shown,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
     let watcher = app.watcher()?;
@@ -44,7 +44,7 @@ pub(crate) async fn follow(
         bell: app.registry.journal().bell(),
         app,
         _watcher: watcher,
-        token: token.map(|token| token.id()),
+        proof,
         service,
         seen: last.map(Revision),
         pending: Vec::new().into_iter(),
@@ -76,7 +76,7 @@ struct Cursor {
     bell: watch::Receiver<Revision>,
     _watcher: Watcher,
     /// By which it is let in; `None`: it needs none.
-    token: Option<TokenId>,
+    proof: Option<Proof>,
     service: Option<ServiceName>,
     /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
     seen: Option<Revision>,
@@ -86,7 +86,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// What to send next, or `None` when the server is going down or the token is over.
+    /// What to send next, or `None` when the server is going down or the proof is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if !self.still_admitted() {
@@ -120,10 +120,7 @@ impl Cursor {
 
     /// Whether it would be let in now as well.
     fn still_admitted(&self) -> bool {
-        let registry = &self.app.registry;
-        let now = || registry.clock().wall();
-        let holds = |id| registry.tokens().get(id).is_some_and(|token| !token.expired(now()));
-        self.token.is_none_or(holds)
+        self.proof.as_ref().is_none_or(|proof| proof.holds(&self.app))
     }
 
     /// As much of what is pending as one write should carry.

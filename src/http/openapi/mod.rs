@@ -104,7 +104,8 @@ fn calls() -> Vec<Call> {
 fn token() -> SecurityScheme {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token that `signpost token create` made. Needed where the configuration says \
-         `auth.required`; one that is shown must hold, also where none is needed.",
+         `auth.required`, unless a client certificate does instead; one that is shown must hold, also \
+         where none is needed.",
     ));
     SecurityScheme::Http(scheme.build())
 }
