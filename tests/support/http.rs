@@ -68,7 +68,7 @@ impl Http {
         let media_type = response.headers().get("content-type");
         let media_type = media_type.map_or("", |value| value.to_str().unwrap()).to_owned();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string().ok()?;
-        let body = if media_type.contains("json") {
+        let body = if media_type.ends_with("json") {
             serde_json::from_str(&text).expect("what is called JSON is JSON")
         } else {
             Value::String(text)
