@@ -112,6 +112,14 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the manual page of the program or of a command
+    Man {
+        /// The command, e.g. token create
+        command: Vec<String>,
+        /// Write all pages into this folder instead
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

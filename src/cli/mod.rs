@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod instance;
 mod ls;
+mod man;
 mod output;
 mod register;
 mod replies;
@@ -81,6 +82,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
             on(client, |client, output| snapshot::save(client, output, &file, force))
         }
         Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man { dir: Some(folder), .. }) => man::write(&folder),
+        Some(Command::Man { dir: None, command }) => man::print(&command),
         Some(Command::Ls { service: None, client }) => on(client, ls::services),
         Some(Command::Ls { service: Some(service), client }) => {
             on(client, |client, output| ls::service(client, output, &service))
