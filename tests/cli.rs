@@ -127,6 +127,7 @@ fn completions_know_the_commands() {
             "resolve",
             "completions",
             "man",
+            "doctor",
         ] {
             assert!(script.contains(command), "{shell} does not know {command}");
         }

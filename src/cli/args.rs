@@ -107,6 +107,15 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Look at this host: names, ports, clock, data folder; what is wrong, and what to do
+    Doctor {
+        /// The server's configuration file
+        /// [default: registry.toml when it is there, else built-in defaults]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
