@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
+pub mod audit;
 pub mod balance;
 pub mod cli;
 pub mod config;

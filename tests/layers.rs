@@ -12,11 +12,12 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("fence", &[]),
     ("model", &[]),
     ("snapshot", &["model"]),
-    ("net", &[]),
+    ("net", &["model"]),
     ("balance", &["model"]),
     ("simulate", &["model", "balance"]),
     ("registry", &["model", "balance"]),
     ("resolve", &["model", "balance", "registry"]),
+    ("audit", &["model", "registry"]),
     ("store", &["model", "fence"]),
     ("dns", &["model", "fence", "net", "balance", "registry", "resolve"]),
     ("http", &["model", "snapshot", "net", "balance", "registry", "resolve"]),
@@ -25,8 +26,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     (
         "server",
         &[
-            "model", "fence", "snapshot", "net", "balance", "registry", "resolve", "store", "dns",
-            "http", "health", "config",
+            "model", "fence", "snapshot", "net", "balance", "registry", "resolve", "audit",
+            "store", "dns", "http", "health", "config",
         ],
     ),
     ("doctor", &["registry", "store", "config", "server"]),
@@ -34,19 +35,22 @@ const LAYERS: [(&str, &[&str]); 16] = [
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 22] = [
     ("sd_notify::", &["server/service_manager.rs"]),
     ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
-    ("rustls::", &["dns/"]),
-    ("rcgen::", &["dns/tls/"]),
+    ("rustls::", &["net/tls/", "dns/", "http/"]),
+    ("rcgen::", &["net/tls/"]),
+    ("webpki::", &["net/tls/"]),
     ("use ring::", &["model/token.rs"]),
     ("subtle::", &["model/token.rs"]),
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("ecow::", &["model/name.rs"]),
+    // Types that are JSON say so in full: serde reads and writes them, utoipa describes them.
+    ("utoipa::", &["model/", "registry/", "resolve/", "http/"]),
     ("papaya::", &["registry/"]),
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),

@@ -13,7 +13,9 @@ use clap_complete::Shell;
 use crate::cli::server_url::ServerUrl;
 use crate::cli::simulate::SimulateArgs;
 use crate::cli::values::{Lease, Pair, PortArg, listen_address, tier, weight};
-use crate::model::{DurationText, Label, Network, Scope, ServicePattern, Tier, Weight};
+use crate::model::{
+    DurationText, HttpAddress, Label, Network, Scope, ServicePattern, Tier, Weight,
+};
 
 /// The file that `serve` and `check` take when none is named.
 pub(super) const DEFAULT_FILE: &str = "registry.toml";
@@ -239,8 +241,8 @@ pub struct ServeArgs {
     #[arg(long)]
     pub dev_tls: bool,
     /// Answer HTTP here instead of on the file's addresses; repeatable
-    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
-    pub http: Vec<SocketAddr>,
+    #[arg(long, value_name = "ADDR|unix:PATH")]
+    pub http: Vec<HttpAddress>,
     /// The form of the log on stderr
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,

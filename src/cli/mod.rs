@@ -194,7 +194,7 @@ fn default_file() -> Option<PathBuf> {
 /// Tells a token that was made without a server: it alone goes to stdout.
 #[must_use]
 pub fn show_token(secret: &Secret, token: &Token) -> Exit {
-    let note = token::told_once(&token.id().to_string(), token.name.as_str());
+    let note = token::told_once(&token.id().to_string(), token.identity.name.as_str());
     output::print_error(&format!("signpost: {note}\n"));
     match output::print(&format!("{}\n", secret.as_str())) {
         Ok(()) => Exit::Done,

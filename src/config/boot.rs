@@ -38,9 +38,15 @@ pub struct Boot {
     pub quic_listen: Vec<SocketAddr>,
     /// Whether the certificate is one made at start, for trying out.
     pub dev_tls: bool,
-    /// The side-port; empty switches it off.
+    /// The side-port in plain HTTP; empty: none.
     pub http_listen: Vec<SocketAddr>,
-    /// Whether `http_listen` may go beyond loopback.
+    /// The side-port on unix sockets; empty: none.
+    pub http_unix: Vec<PathBuf>,
+    /// Who may connect to `http_unix`, as the mode of a file.
+    pub http_unix_mode: u32,
+    /// The side-port over TLS; empty: none.
+    pub http_tls_listen: Vec<SocketAddr>,
+    /// Whether the side-port may go beyond loopback where nobody has to say who they are.
     pub allow_insecure: bool,
     /// Who has to say who they are on the side-port.
     pub authentication: Authentication,
@@ -67,6 +73,7 @@ impl Boot {
         let ns = self.ns != new.ns && !(self.derives_ns() && new.derives_ns());
         let addresses = self.addresses != new.addresses
             && !(self.derives_addresses() && new.derives_addresses());
+        let plain = |boot: &Self| (boot.http_listen.clone(), boot.http_unix.clone());
         let required = |boot: &Self| boot.authentication.required;
         let anonymous_read = |boot: &Self| boot.authentication.anonymous_read;
         [
@@ -80,7 +87,9 @@ impl Boot {
             (self.tls_listen != new.tls_listen, "dns.tls_listen"),
             (self.https_listen != new.https_listen, "dns.https_listen"),
             (self.quic_listen != new.quic_listen, "dns.quic_listen"),
-            (self.http_listen != new.http_listen, "http.listen"),
+            (plain(self) != plain(new), "http.listen"),
+            (self.http_unix_mode != new.http_unix_mode, "http.unix_mode"),
+            (self.http_tls_listen != new.http_tls_listen, "http.tls_listen"),
             (self.allow_insecure != new.allow_insecure, "http.allow_insecure"),
             (required(self) != required(new), "auth.required"),
             (anonymous_read(self) != anonymous_read(new), "auth.anonymous_read"),
@@ -95,6 +104,15 @@ impl Boot {
     #[must_use]
     pub fn longest_zone(&self) -> usize {
         longest(&self.zone, &self.aliases).length()
+    }
+
+    /// Whether nothing but certificates of clients keeps strangers out: the side-port's TLS is open
+    /// to them otherwise.
+    #[must_use]
+    pub fn needs_client_certificates(&self) -> bool {
+        !self.allow_insecure
+            && !self.authentication.required
+            && self.http_tls_listen.iter().any(|socket| !is_loopback(socket))
     }
 
     fn derives_ns(&self) -> bool {
@@ -136,11 +154,19 @@ impl Boot {
             quic_listen: listen.quic,
             dev_tls: listen.dev_tls,
             http_listen: listen.http,
+            http_unix: listen.http_unix,
+            http_unix_mode: listen.http_unix_mode,
+            http_tls_listen: listen.http_tls,
             allow_insecure: listen.allow_insecure,
             authentication: listen.authentication,
             store: kind(document, store, listen.authentication),
         }
     }
+}
+
+/// Whether only this machine can connect to `socket`.
+pub(super) fn is_loopback(socket: &SocketAddr) -> bool {
+    socket.ip().to_canonical().is_loopback()
 }
 
 /// The longest of the apexes.

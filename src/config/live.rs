@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::certificate::CertificateFiles;
+use crate::config::clients::ClientPolicy;
 use crate::config::document::Document;
 use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
 use crate::model::{
-    Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network, RateLimit, Share,
+    AuditPolicy, Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network,
+    RateLimit, Share,
 };
 
 /// What a reload may change.
@@ -21,6 +23,8 @@ pub struct Live {
     pub client_prefix: (u8, u8),
     /// What the encrypted transports prove themselves by.
     pub certificate: Option<CertificateFiles>,
+    /// Whom certificates of clients of the side-port stand for.
+    pub clients: ClientPolicy,
     /// Ranges whose PTR names are ours; none overlaps another.
     pub reverse: Vec<Network>,
     /// Which clients are where.
@@ -39,13 +43,17 @@ pub struct Live {
     pub health: HealthPolicy,
     /// By which names and addresses the side-port is called, besides those that it listens on.
     pub hosts: Vec<String>,
+    /// Where changes are written down; `None`: nowhere.
+    pub audit: Option<AuditPolicy>,
     /// The settings and instances of services.
     pub declared: Declared,
 }
 
 /// What its own part of the file has made effective already.
 pub(super) struct Effective {
+    pub(super) audit: Option<AuditPolicy>,
     pub(super) certificate: Option<CertificateFiles>,
+    pub(super) clients: ClientPolicy,
     pub(super) rate_limit: RateLimit,
     pub(super) limits: Limits,
     pub(super) localities: Localities,
@@ -63,13 +71,14 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, declared, health, hosts, limits, localities, rate_limit } =
-            effective;
+        let Effective { audit, certificate, clients, declared, health, hosts, .. } = effective;
+        let Effective { limits, localities, rate_limit, .. } = effective;
         apart(document, &dns.reverse);
         Self {
             negative_ttl: negative_ttl(document, dns.negative_ttl),
             client_prefix: (dns.client_prefix.0, dns.client_prefix.1),
             certificate,
+            clients,
             reverse: dns.reverse.clone(),
             localities,
             zones: zones::expanded(document, &dns.zones, folder),
@@ -79,6 +88,7 @@ impl Live {
             limits,
             health,
             hosts,
+            audit,
             declared,
         }
     }

@@ -5,6 +5,7 @@
 
 mod boot;
 mod certificate;
+mod clients;
 mod document;
 mod error;
 mod explain;
@@ -22,19 +23,20 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection,
-    RegistrySection, ServerSection, StoreSection, TlsSection,
+    AuditSection, AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection,
+    RateLimitSection, RegistrySection, ServerSection, StoreSection, TlsSection,
 };
 use crate::config::key_path::KeyPath;
 use crate::config::listen::{Listen, SidePort};
 use crate::config::live::Effective;
 use crate::config::services::Surroundings;
 use crate::model::{
-    Authentication, Declared, HealthPolicy, Limits, RateLimit, Settings, SettingsPatch,
+    Authentication, Declared, HealthPolicy, HttpAddress, Limits, RateLimit, Settings, SettingsPatch,
 };
 
 pub use boot::{Boot, StoreKind};
 pub use certificate::CertificateFiles;
+pub use clients::ClientPolicy;
 pub use error::{ConfigError, Fault, Faults};
 pub use live::Live;
 
@@ -63,7 +65,7 @@ pub struct Flags {
     /// `--dev-tls`: a certificate made at start, and encrypted addresses where none are named.
     pub dev_tls: bool,
     /// `--http`, in place of `http.listen`.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<HttpAddress>,
 }
 
 impl Default for Config {
@@ -120,6 +122,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let tls: TlsSection = document.section("tls");
     let http: HttpSection = document.section("http");
     let auth: AuthSection = document.section("auth");
+    let audit = document.section::<AuditSection>("audit").policy(folder);
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
@@ -132,7 +135,8 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let certificate = certificate::files(document, &tls, folder);
     let authentication =
         Authentication { required: auth.required, anonymous_read: auth.anonymous_read };
-    let side_port = SidePort { http: &http, authentication };
+    let clients = ClientPolicy::of(document, &http, auth.certificates, folder);
+    let side_port = SidePort { http: &http, authentication, folder };
     let listen = Listen::of(document, &dns, &side_port, flags, certificate.is_some());
     let zone = boot::longest(&server.zone, &server.aliases);
     let around = Surroundings { zone, server: &server.name, limits: &limits, health: &health };
@@ -142,8 +146,17 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
     let hosts = http.hosts.into_iter().map(|host| host.0).collect();
-    let effective =
-        Effective { certificate, declared, health, hosts, limits, localities, rate_limit };
+    let effective = Effective {
+        audit,
+        certificate,
+        clients,
+        declared,
+        health,
+        hosts,
+        limits,
+        localities,
+        rate_limit,
+    };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

@@ -202,7 +202,8 @@ mod tests {
 
     use super::*;
     use crate::dns::serve::Timeouts;
-    use crate::dns::tls::{Certificates, dot, self_signed};
+    use crate::dns::tls::dot;
+    use crate::net::tls::{Certificates, self_signed};
     use crate::registry::Clock;
 
     /// Echoes messages; silent to one that begins with 0, panics at one that begins with 9.

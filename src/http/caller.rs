@@ -1,33 +1,74 @@
 //! Who calls, as far as they have proved it, and what they may write.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use crate::http::app::App;
+use crate::http::clients::Proved;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Address, Scope, ServiceName, Token};
-use crate::registry::Registry;
+use crate::model::{Actor, Address, Identity, ServiceName, Token};
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
     /// Anybody, where nobody has to say who they are: may do everything.
     Anyone,
-    /// Who holds this token.
-    Known(Arc<Token>),
+    /// Who has proved who they are.
+    Known(Proof),
+}
+
+/// By what somebody has proved who they are.
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// They know this token.
+    Token(Arc<Token>),
+    /// They have a certificate that stands for this identity.
+    Certificate(Arc<Proved>, Arc<Identity>),
+}
+
+impl Proof {
+    /// Who they are, and what they may do.
+    pub(crate) fn identity(&self) -> &Identity {
+        match self {
+            Self::Token(token) => &token.identity,
+            Self::Certificate(_, identity) => identity,
+        }
+    }
+
+    /// Whether it would prove the same now.
+    pub(crate) fn holds(&self, app: &App) -> bool {
+        let now = app.registry.clock().wall();
+        match self {
+            Self::Token(token) => {
+                app.registry.tokens().get(token.id()).is_some() && !token.expired(now)
+            }
+            Self::Certificate(proved, identity) => {
+                app.access.clients.load().identity(proved, now) == Some(identity)
+            }
+        }
+    }
+}
+
+impl Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Token(_) => "token",
+            Self::Certificate(..) => "certificate",
+        };
+        write!(f, "the {kind} of {}", self.identity().name)
+    }
 }
 
 impl Caller {
-    /// The registry, for writes on their behalf.
-    pub(crate) fn registry<'a>(&self, app: &'a App) -> Cow<'a, Registry> {
+    /// On whose behalf they write.
+    pub(crate) fn actor(&self) -> Actor {
         match self {
-            Self::Anyone => Cow::Borrowed(&app.registry),
-            Self::Known(token) => Cow::Owned(app.registry.by(token.actor())),
+            Self::Anyone => Actor::Anyone,
+            Self::Known(proof) => proof.identity().actor(),
         }
     }
 
@@ -35,7 +76,7 @@ impl Caller {
     pub(crate) fn may_write(&self, service: &ServiceName) -> bool {
         match self {
             Self::Anyone => true,
-            Self::Known(token) => token.may_write(service),
+            Self::Known(proof) => proof.identity().may_write(service),
         }
     }
 
@@ -43,7 +84,7 @@ impl Caller {
     pub(crate) fn is_known_admin(&self) -> bool {
         match self {
             Self::Anyone => false,
-            Self::Known(token) => token.scopes.cover(Scope::Admin),
+            Self::Known(proof) => proof.identity().is_admin(),
         }
     }
 
@@ -54,12 +95,12 @@ impl Caller {
         service: &ServiceName,
         within: impl Display,
     ) -> Result<(), Problem> {
-        let Self::Known(token) = self else { return Ok(()) };
-        if token.may_write(service) {
+        let Self::Known(proof) = self else { return Ok(()) };
+        if proof.identity().may_write(service) {
             return Ok(());
         }
-        let (name, services) = (&token.name, listed(&token.services, "no service"));
-        let reason = format!("the token of {name} is for {services}, not for {service}");
+        let services = listed(&proof.identity().services, "no service");
+        let reason = format!("{proof} is for {services}, not for {service}");
         Err(Problem::of(ProblemKind::Forbidden, format!("{within}service"), &reason))
     }
 
@@ -69,30 +110,27 @@ impl Caller {
         addresses: &[Address],
         within: impl Display,
     ) -> Result<(), Problem> {
-        let Self::Known(token) = self else { return Ok(()) };
-        let Some(i) = addresses.iter().position(|address| !token.may_register(*address)) else {
+        let Self::Known(proof) = self else { return Ok(()) };
+        let identity = proof.identity();
+        let Some(i) = addresses.iter().position(|address| !identity.may_register(*address)) else {
             return Ok(());
         };
-        let reason = format!(
-            "the token of {} is for addresses in {}, not for {}",
-            token.name,
-            listed(&token.networks, "no network"),
-            addresses[i],
-        );
+        let networks = listed(&identity.networks, "no network");
+        let reason = format!("{proof} is for addresses in {networks}, not for {}", addresses[i]);
         let field = format!("{within}addresses[{i}]");
         Err(Problem::of(ProblemKind::Forbidden, field, &reason))
     }
 }
 
-/// The token that a call was made with; `None` without one.
-pub(crate) struct Shown(pub(crate) Option<Arc<Token>>);
+/// By what a call was let in; `None`: it needed nothing.
+pub(crate) struct Shown(pub(crate) Option<Proof>);
 
 impl FromRequestParts<Arc<App>> for Shown {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
         Ok(match parts.extensions.get::<Caller>() {
-            Some(Caller::Known(token)) => Self(Some(Arc::clone(token))),
+            Some(Caller::Known(proof)) => Self(Some(proof.clone())),
             Some(Caller::Anyone) | None => Self(None),
         })
     }
@@ -101,13 +139,9 @@ impl FromRequestParts<Arc<App>> for Shown {
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        match parts.extensions.get::<Self>() {
-            Some(caller) => Ok(caller.clone()),
-            // Who may read all the same.
-            None if app.access.authentication.required => Err(Problem::unauthorized()),
-            None => Ok(Self::Anyone),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
+        // Who may read all the same is nobody.
+        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::unauthorized)
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use crate::http::stream::Stream;
 use crate::model::Millis;
 use crate::net::connections::Place;
 use crate::registry::Clock;
@@ -139,6 +139,15 @@ impl Activity {
             self.blocked.store(now.0, Relaxed);
         }
     }
+
+    /// TLS takes what is written before its client does. That nothing is left says nothing of when.
+    fn note_flushed(&self, taken: bool, now: Millis) {
+        if taken {
+            self.blocked.store(NONE, Relaxed);
+        } else if self.blocked.load(Relaxed) == NONE {
+            self.blocked.store(now.0, Relaxed);
+        }
+    }
 }
 
 /// A request that is being answered.
@@ -180,24 +189,24 @@ impl Drop for InFlight {
 
 /// The socket of a connection. Notes what happens, and gives the socket back when it is dropped.
 pub(crate) struct Wire {
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     activity: Arc<Activity>,
     clock: Clock,
-    back: Option<oneshot::Sender<TcpStream>>,
+    back: Option<oneshot::Sender<Stream>>,
 }
 
 impl Wire {
     /// A wire over `stream`, and where to find the stream when the wire is dropped.
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         activity: Arc<Activity>,
         clock: Clock,
-    ) -> (Self, oneshot::Receiver<TcpStream>) {
+    ) -> (Self, oneshot::Receiver<Stream>) {
         let (back, returned) = oneshot::channel();
         (Self { stream: Some(stream), activity, clock, back: Some(back) }, returned)
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
@@ -250,7 +259,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
+        let flushed = self.stream()?.poll_flush(cx);
+        self.activity.note_flushed(flushed.is_ready(), self.clock.now());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -296,7 +307,7 @@ impl HttpBody for Inlet {
 
 /// Reads and discards what the client is still sending, so that the reply is not lost to the reset
 /// that closing a socket with unread input causes (RFC 9112 section 9.6).
-pub(crate) async fn linger(mut stream: TcpStream) {
+pub(crate) async fn linger(mut stream: Stream) {
     let discard = async {
         // The reply is complete; the client learns that nothing follows.
         stream.shutdown().await?;

@@ -1,22 +1,26 @@
-//! What each request passes before its handler: by which name it calls this server, what page it
+//! What each request passes before its handler: how large its head is, how many its client makes, by which name it calls this server, what page it
 //! comes from, and whose it is.
 //!
 //! Decides by what a client cannot choose freely: never by `User-Agent`, `X-Forwarded-For` or the
 //! like. What is refused here is refused whoever asks, in the same order.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::http::app::App;
-use crate::http::caller::Caller;
+use crate::http::caller::{Caller, Proof};
+use crate::http::clients::Clients;
 use crate::http::hosts::Hosts;
+use crate::http::peer::Peer;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::route::{Need, Route};
-use crate::model::{Authentication, Scope};
+use crate::model::{Authentication, Limit, Limits, Scope};
 
 /// Who may call this server, and by which names.
 #[derive(Debug, Default)]
@@ -25,13 +29,24 @@ pub struct Access {
     pub authentication: Authentication,
     /// By which names; may change at any time.
     pub hosts: ArcSwap<Hosts>,
+    /// Over TLS, by which certificates; may change at any time.
+    pub clients: ArcSwap<Clients>,
 }
 
 /// Lets `request` pass, and notes in it who makes it.
 pub(crate) fn admit(app: &App, route: Route, request: &mut Request) -> Result<(), Problem> {
+    let limits = app.limits.load();
+    check_head(&limits, request)?;
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     let need = route.need(reads);
     // Probes ask by whatever address they know, and learn nothing.
+    if reads && matches!(route, Route::Health | Route::Ready) {
+        return Ok(());
+    }
+    let now = app.registry.clock().elapsed();
+    if let Some(ConnectInfo(source)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        app.pace.check_address(&limits, source.ip(), now)?;
+    }
     if reads && need == Need::Nothing {
         return Ok(());
     }
@@ -39,12 +54,29 @@ pub(crate) fn admit(app: &App, route: Route, request: &mut Request) -> Result<()
     if !reads {
         check_page(request.headers(), &authority)?;
     }
-    let caller = caller(app, request.headers())?;
+    let caller = caller(app, request)?;
     check_scope(caller.as_ref(), need, app.access.authentication)?;
-    if let Some(caller @ Caller::Known(_)) = caller {
+    if let Some(caller) = caller {
+        if let Caller::Known(proof) = &caller {
+            app.pace.check_identity(&limits, &proof.identity().name, now)?;
+        }
         request.extensions_mut().insert(caller);
     }
     Ok(())
+}
+
+/// Refuses a head that is larger than it may be.
+fn check_head(limits: &Limits, request: &Request) -> Result<(), Problem> {
+    let (path, headers) = (request.uri().path_and_query(), request.headers());
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + MARKS);
+    let size = path.map_or(0, |path| path.as_str().len()) + fields.sum::<usize>();
+    let max = limits.headers;
+    if size <= max {
+        return Ok(());
+    }
+    let detail = format!("the head has {size} bytes, the limit headers = {max} is reached");
+    let problem = Problem::over(Limit::Headers, ProblemKind::TooLarge, detail);
+    Err(problem.with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
 }
 
 /// Refuses a request that calls this server by a name that is not its own. The name.
@@ -90,32 +122,48 @@ fn check_page(headers: &HeaderMap, authority: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Who makes the call; `None`: who had to say so, and did not. A token that is given must hold, also
-/// where none is needed: who gives one would not learn otherwise that it does not.
-fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    let required = app.access.authentication.required;
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = given.next() else {
-        return Ok((!required).then_some(Caller::Anyone));
+/// Who makes the call; `None`: who had to say so, and did not. A token that is given is what counts,
+/// whatever else there is, and must hold, also where none is needed: who gives one would not learn
+/// otherwise that it does not.
+///
+/// | token | certificate | nobody has to say who they are | they have to |
+/// |---|---|---|---|
+/// | holds | any | of the token | of the token |
+/// | does not | any | refused | refused |
+/// | none | stands for somebody | of the certificate | of the certificate |
+/// | none | none, of nobody | anyone | none |
+fn caller(app: &App, request: &Request) -> Result<Option<Caller>, Problem> {
+    let clients = app.access.clients.load();
+    let peer = request.extensions().get::<Peer>();
+    let by_tls = peer.is_some_and(|peer| peer.encrypted);
+    let required = app.access.authentication.required || (by_tls && clients.required());
+    let now = app.registry.clock().wall();
+    let without_token = || {
+        let proved = peer.and_then(|peer| peer.certificate.as_ref());
+        let known = proved.and_then(|proved| {
+            let identity = clients.identity(proved, now)?;
+            Some(Caller::Known(Proof::Certificate(Arc::clone(proved), Arc::clone(identity))))
+        });
+        known.or_else(|| (!required).then_some(Caller::Anyone))
     };
+    let mut given = request.headers().get_all(AUTHORIZATION).iter();
+    let Some(value) = given.next() else { return Ok(without_token()) };
     let bearer = value.to_str().ok().and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     if bearer.is_none() && !required {
         // It is for somebody on the way here.
-        return Ok(Some(Caller::Anyone));
+        return Ok(without_token());
     }
     let bearer = bearer.filter(|token| token.len() <= LONGEST && given.next().is_none());
-    let registry = &app.registry;
-    let token =
-        bearer.and_then(|token| registry.tokens().find(token, registry.clock().wall()).cloned());
-    token.map(|token| Some(Caller::Known(token))).ok_or_else(Problem::unauthorized)
+    let token = bearer.and_then(|token| app.registry.tokens().find(token, now).cloned());
+    token.map(|token| Some(Caller::Known(Proof::Token(token)))).ok_or_else(Problem::unauthorized)
 }
 
 fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> Result<(), Problem> {
     let scope = match need {
-        Need::Nothing => return Ok(()),
+        Need::Nothing | Need::Public => return Ok(()),
         Need::Read => Scope::Read,
         Need::Register => Scope::Register,
         Need::Admin | Need::Proof => Scope::Admin,
@@ -126,16 +174,17 @@ fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> R
         Some(Caller::Anyone) => Ok(()),
         None if anonymous => Ok(()),
         None => Err(Problem::unauthorized()),
-        Some(Caller::Known(token)) if anonymous || token.scopes.cover(scope) => Ok(()),
-        Some(Caller::Known(token)) => {
-            let (name, scopes) = (&token.name, &token.scopes);
-            let detail =
-                format!("this call needs the scope {scope}, the token of {name} has {scopes}");
+        Some(Caller::Known(proof)) if anonymous || proof.identity().scopes.cover(scope) => Ok(()),
+        Some(Caller::Known(proof)) => {
+            let scopes = &proof.identity().scopes;
+            let detail = format!("this call needs the scope {scope}, {proof} has {scopes}");
             Err(Problem::new(ProblemKind::Forbidden, detail))
         }
     }
 }
 
+/// A colon, a space and the end of a line.
+const MARKS: usize = 4;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Longer than any token; nothing longer is worth a hash.
 const LONGEST: usize = 256;

@@ -3,6 +3,7 @@
 //! Owns one task a connection and ends them all. Nothing that a client does, and no error of
 //! accept, ends the loop.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
@@ -18,17 +19,47 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::http::app::App;
 use crate::http::connection::{Activity, Inlet, Wire, linger};
+use crate::http::handshake::agree;
 use crate::http::outlet::Outlet;
+use crate::http::peer::{LOCAL, Peer};
 use crate::http::problem::ProblemKind;
 use crate::http::router;
+use crate::http::stream::Stream;
+use crate::http::unix::UnixSocket;
+use crate::model::Limit;
 use crate::net::BACKLOG;
-use crate::net::accept::Acceptor;
+use crate::net::accept::{Acceptor, Listen};
 use crate::net::connections::{Admission, Place};
+
+/// What the side-port listens on.
+#[derive(Debug)]
+pub enum Listener {
+    /// Plain HTTP.
+    Plain(TcpListener),
+    /// HTTP over TLS.
+    Tls(TcpListener),
+    /// Plain HTTP, for whom the socket's file allows.
+    Unix(UnixSocket),
+}
+
+impl Listener {
+    /// The line that says so.
+    ///
+    /// # Errors
+    /// When the system does not tell the address.
+    pub fn announcement(&self) -> io::Result<String> {
+        Ok(match self {
+            Self::Plain(listener) => format!("http  {}", listener.local_addr()?),
+            Self::Tls(listener) => format!("https {}", listener.local_addr()?),
+            Self::Unix(socket) => format!("http  unix:{}", socket.path().display()),
+        })
+    }
+}
 
 /// Listens on `address`, to which nobody else may listen.
 ///
@@ -48,12 +79,40 @@ pub struct BindError {
 
 /// Serves all calls of `app` on `listener` until the app's shutdown; then accepts nothing more and
 /// returns when what is in flight is done, at most `DRAIN_TIME` later.
-pub async fn serve(listener: TcpListener, app: Arc<App>) {
+pub async fn serve(listener: Listener, app: Arc<App>) {
+    match listener {
+        Listener::Plain(listener) => {
+            let plain = |(stream, source)| (Raw::Tcp(stream), source);
+            accept(Acceptor::new(listener), plain, app).await;
+        }
+        Listener::Tls(listener) => {
+            let encrypted = |(stream, source)| (Raw::Tls(stream), source);
+            accept(Acceptor::new(listener), encrypted, app).await;
+        }
+        Listener::Unix(UnixSocket { listener, file }) => {
+            accept(Acceptor::new(listener), |stream| (Raw::Unix(stream), LOCAL), app).await;
+            drop(file);
+        }
+    }
+}
+
+/// A connection as it was accepted.
+enum Raw {
+    Tcp(TcpStream),
+    /// On which TLS is to be spoken.
+    Tls(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept<L: Listen>(
+    mut acceptor: Acceptor<L>,
+    read: impl Fn(L::Accepted) -> (Raw, SocketAddr),
+    app: Arc<App>,
+) {
     let service = TowerToHyperService::new(router(Arc::clone(&app)));
     let builder = Arc::new(builder());
     let mut connections = JoinSet::new();
     let mut down = pin!(app.going_down());
-    let mut acceptor = Acceptor::new(listener);
     loop {
         let (stream, source) = tokio::select! {
             // What has ended must not count against the limit.
@@ -65,7 +124,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
             }
             accepted = acceptor.accept(|| {
                 app.metrics.accept_errors.inc();
-            }) => accepted,
+            }) => read(accepted),
         };
         app.connections.limit(app.limits.load().connections, usize::MAX);
         let place = match app.connections.admit(source.ip()) {
@@ -78,6 +137,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
             }
             Admission::Full => {
                 app.metrics.count_rejected(ProblemKind::Limit);
+                app.metrics.count_limit(Limit::Connections);
                 refuse(stream);
                 continue;
             }
@@ -100,21 +160,34 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
 
 /// Serves one connection to its end.
 async fn attend(
-    stream: TcpStream,
+    stream: Raw,
     source: SocketAddr,
     place: Place,
     app: Arc<App>,
     builder: Arc<Builder<TokioExecutor>>,
     service: TowerToHyperService<Router>,
 ) {
-    // Replies are small and complete: waiting to fill a segment would only delay them.
-    stream.set_nodelay(true).ok();
+    let (stream, peer) = match stream {
+        Raw::Tcp(stream) => {
+            send_at_once(&stream);
+            (Stream::Tcp(stream), Peer::default())
+        }
+        Raw::Tls(stream) => {
+            send_at_once(&stream);
+            match agree(stream, &place, &app).await {
+                Some(agreed) => agreed,
+                None => return,
+            }
+        }
+        Raw::Unix(stream) => (Stream::Unix(stream), Peer::default()),
+    };
     let clock = app.registry.clock();
     let activity = Activity::new(clock.now(), place);
     let (wire, returned) = Wire::new(stream, Arc::clone(&activity), clock);
     {
         let front = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(source));
+            request.extensions_mut().insert(peer.clone());
             let in_flight = activity.begin(!request.body().is_end_stream());
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
             async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }
@@ -127,7 +200,13 @@ async fn attend(
             tokio::select! {
                 biased;
                 // What goes wrong on a connection is its client's to see.
-                _ = &mut connection => break,
+                ended = &mut connection => {
+                    if ended.is_err_and(|error| is_too_large(&*error)) {
+                        app.metrics.count_rejected(ProblemKind::TooLarge);
+                        app.metrics.count_limit(Limit::Headers);
+                    }
+                    break;
+                }
                 () = &mut down, if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -163,12 +242,34 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
+/// Whether hyper has refused a head, with a bare 431 or 414.
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
+}
+
+/// Replies are small and complete: waiting to fill a segment would only delay them.
+fn send_at_once(stream: &TcpStream) {
+    stream.set_nodelay(true).ok();
+}
+
 /// Tells a client that there are too many, without waiting for it.
-fn refuse(stream: TcpStream) {
+fn refuse(stream: Raw) {
     // Best effort: a client that cannot take so little at once is closed without a word.
-    if let Ok(mut stream) = stream.into_std() {
-        stream.write_all(TOO_MANY).ok();
-        stream.shutdown(Shutdown::Write).ok();
+    match stream {
+        Raw::Tcp(stream) => {
+            if let Ok(mut stream) = stream.into_std() {
+                stream.write_all(TOO_MANY).ok();
+                stream.shutdown(Shutdown::Write).ok();
+            }
+        }
+        // It could not read what is not encrypted.
+        Raw::Tls(_) => {}
+        Raw::Unix(stream) => {
+            if let Ok(mut stream) = stream.into_std() {
+                stream.write_all(TOO_MANY).ok();
+                stream.shutdown(Shutdown::Write).ok();
+            }
+        }
     }
 }
 
@@ -206,6 +307,7 @@ fn next_step(error: &io::Error) -> &'static str {
 const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// As much as `limits.headers` may allow; what is larger is refused without being read.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 100;

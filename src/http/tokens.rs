@@ -9,13 +9,18 @@ use axum::response::{IntoResponse, Response};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, TokenPath};
-use crate::http::json::{reply, rfc3339};
+use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec};
+use crate::model::{
+    Identity, Label, Network, Scope, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec,
+    rfc3339,
+};
 use crate::registry::Refusal;
 
 impl Payload for TokenSpec {}
@@ -23,6 +28,7 @@ impl Payload for TokenSpec {}
 /// `POST /v1/tokens`
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    call: Call,
     Json(spec): Json<TokenSpec>,
 ) -> Result<Response, Problem> {
     let secret = new_secret().map_err(|error| {
@@ -30,8 +36,8 @@ pub(crate) async fn create(
     })?;
     let token = spec.build(&secret, app.registry.clock().wall()).map_err(Refusal::from)?;
     let json = TokenJson::new(&token);
-    app.registry.add_token(token.clone()).await?;
-    tracing::info!(id = %token.id(), name = %token.name, scopes = %token.scopes, "token made");
+    call.registry(&app).add_token(token.clone()).await?;
+    tracing::info!(id = %token.id(), name = %token.identity.name, scopes = %token.identity.scopes, "token made");
     Ok(reply(StatusCode::CREATED, &Created { token: secret.as_str(), about: json }))
 }
 
@@ -58,46 +64,55 @@ pub(crate) async fn list(State(app): State<Arc<App>>, _: Plain) -> Response {
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
     TokenPath(id): TokenPath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.revoke_token(id).await?;
+    call.registry(&app).revoke_token(id).await?;
     tracing::info!(%id, "token revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenCreated)]
+pub(crate) struct Created<'a> {
     token: &'a str,
     #[serde(flatten)]
     about: TokenJson<'a>,
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenList)]
+pub(crate) struct List<'a> {
     tokens: Vec<TokenJson<'a>>,
 }
 
 /// What is told of a token.
-#[derive(Serialize)]
-struct TokenJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenJson<'a> {
     id: TokenId,
     name: &'a Label,
+    #[schema(value_type = Vec<Scope>)]
     scopes: &'a Scopes,
     services: &'a [ServicePattern],
     networks: &'a [Network],
+    #[schema(format = DateTime)]
     created_at: String,
+    /// Null: it holds until it is revoked.
+    #[schema(required, format = DateTime)]
     expires_at: Option<String>,
 }
 
 impl<'a> TokenJson<'a> {
     fn new(token: &'a Token) -> Self {
         let time = |seconds| rfc3339(Duration::from_secs(seconds));
+        let Identity { name, scopes, services, networks } = &token.identity;
         Self {
             id: token.id(),
-            name: &token.name,
-            scopes: &token.scopes,
-            services: &token.services,
-            networks: &token.networks,
+            name,
+            scopes,
+            services,
+            networks,
             created_at: time(token.created),
             expires_at: token.expires.map(time),
         }

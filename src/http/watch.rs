@@ -18,20 +18,21 @@ use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
-use crate::http::caller::Shown;
+use crate::http::caller::{Proof, Shown};
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::json::InstanceJson;
 use crate::http::problem::Problem;
-use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings, TokenId};
+use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
 use crate::registry::{Event, EventKind, Reason};
 
 /// `GET /v1/watch`
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Shown(token): Shown,
+    Shown(proof): Shown,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
     let watcher = app.watcher()?;
@@ -43,7 +44,7 @@ pub(crate) async fn follow(
         bell: app.registry.journal().bell(),
         app,
         _watcher: watcher,
-        token: token.map(|token| token.id()),
+        proof,
         service,
         seen: last.map(Revision),
         pending: Vec::new().into_iter(),
@@ -75,7 +76,7 @@ struct Cursor {
     bell: watch::Receiver<Revision>,
     _watcher: Watcher,
     /// By which it is let in; `None`: it needs none.
-    token: Option<TokenId>,
+    proof: Option<Proof>,
     service: Option<ServiceName>,
     /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
     seen: Option<Revision>,
@@ -85,7 +86,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// What to send next, or `None` when the server is going down or the token is over.
+    /// What to send next, or `None` when the server is going down or the proof is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if !self.still_admitted() {
@@ -119,10 +120,7 @@ impl Cursor {
 
     /// Whether it would be let in now as well.
     fn still_admitted(&self) -> bool {
-        let registry = &self.app.registry;
-        let now = || registry.clock().wall();
-        let holds = |id| registry.tokens().get(id).is_some_and(|token| !token.expired(now()));
-        self.token.is_none_or(holds)
+        self.proof.as_ref().is_none_or(|proof| proof.holds(&self.app))
     }
 
     /// As much of what is pending as one write should carry.
@@ -174,30 +172,36 @@ fn write(text: &mut Vec<u8>, name: &str, data: &impl Serialize, id: Option<Revis
     text.extend_from_slice(b"\n\n");
 }
 
-#[derive(Serialize)]
-struct Reset {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResetEvent)]
+pub(crate) struct Reset {
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Put<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PutEvent)]
+pub(crate) struct Put<'a> {
     revision: Revision,
     service: &'a ServiceName,
     instance: InstanceJson<'a>,
 }
 
-#[derive(Serialize)]
-struct Remove<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RemoveEvent)]
+pub(crate) struct Remove<'a> {
     revision: Revision,
     service: &'a ServiceName,
     id: &'a InstanceId,
     reason: Reason,
 }
 
-#[derive(Serialize)]
-struct ServiceChange<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceEvent)]
+pub(crate) struct ServiceChange<'a> {
     revision: Revision,
     service: &'a ServiceName,
+    /// Null: it is declared no more.
+    #[schema(required)]
     settings: Option<&'a Settings>,
 }
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
-use crate::model::actor::Actor;
-use crate::model::address::Address;
 use crate::model::duration::DurationText;
+use crate::model::identity::Identity;
 use crate::model::instance::SpecError;
-use crate::model::name::{Label, ServiceName};
+use crate::model::name::Label;
 use crate::model::network::Network;
 use crate::model::scope::{Scope, Scopes};
 use crate::model::service_pattern::ServicePattern;
@@ -24,18 +24,11 @@ use crate::model::service_pattern::ServicePattern;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// Whom it stands for: who owns what is registered with it. Several tokens may stand for one.
-    pub name: Label,
+    /// Whom it stands for, and what it is good for. Several tokens may stand for one.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// What the token hashes to.
     pub hash: TokenHash,
-    /// What it is good for.
-    pub scopes: Scopes,
-    /// Whose instances it may register.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<ServicePattern>,
-    /// Where the addresses are that it may register; none: nowhere.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub networks: Vec<Network>,
     /// When it was made, in seconds since 1970.
     pub created: u64,
     /// When it ends, in seconds since 1970; `None`: never.
@@ -55,44 +48,26 @@ impl Token {
     pub fn expired(&self, now: Duration) -> bool {
         self.expires.is_some_and(|expires| now.as_secs() >= expires)
     }
-
-    /// Whether it may write instances of `service`, as far as nobody else owns them.
-    #[must_use]
-    pub fn may_write(&self, service: &ServiceName) -> bool {
-        self.scopes.cover(Scope::Admin)
-            || self.services.iter().any(|pattern| pattern.matches(service))
-    }
-
-    /// Whether it may register `address`.
-    #[must_use]
-    pub fn may_register(&self, address: Address) -> bool {
-        self.scopes.cover(Scope::Admin)
-            || self.networks.iter().any(|network| network.contains(address.ip()))
-    }
-
-    /// Who writes with it.
-    #[must_use]
-    pub fn actor(&self) -> Actor {
-        let name = self.name.clone();
-        if self.scopes.cover(Scope::Admin) { Actor::Admin(name) } else { Actor::Client(name) }
-    }
 }
 
 /// What a token is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with the fields of a token")]
 pub struct TokenSpec {
     /// Whom it stands for.
     pub name: Label,
     /// What it is good for; at least one thing.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     pub scopes: Scopes,
-    /// Whose instances it may register.
+    /// Whose instances it may register; one at least with the scope register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub services: Vec<ServicePattern>,
     /// Where the addresses are that it may register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub networks: Vec<Network>,
-    /// How long it holds; `None`: until it is revoked.
+    /// How long it holds, 1s-3650d; without: until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<DurationText>,
 }
@@ -103,19 +78,8 @@ impl TokenSpec {
     /// # Errors
     /// When the fields contradict each other or exceed their limits; the error names the field.
     pub fn build(self, secret: &Secret, now: Duration) -> Result<Token, SpecError> {
-        let Self { name, scopes, mut services, mut networks, ttl } = self;
-        if scopes.0.is_empty() {
-            return Err(SpecError::new("scopes", "name one at least: read, register, admin"));
-        }
-        for (field, length) in [("services", services.len()), ("networks", networks.len())] {
-            if length > MOST {
-                return Err(SpecError::new(field, format!("{length} of them, {MOST} are allowed")));
-            }
-        }
-        if scopes.cover(Scope::Register) && !scopes.cover(Scope::Admin) && services.is_empty() {
-            let reason = "the scope register needs at least one, e.g. \"web\", \"shop-*\" or \"*\"";
-            return Err(SpecError::new("services", reason));
-        }
+        let Self { name, scopes, services, networks, ttl } = self;
+        let identity = Identity { name, scopes, services, networks }.checked()?;
         let created = now.as_secs();
         let expires = match ttl {
             None => None,
@@ -128,12 +92,8 @@ impl TokenSpec {
                 return Err(SpecError::new("ttl", reason));
             }
         };
-        services.sort_unstable();
-        services.dedup();
-        networks.sort_unstable();
-        networks.dedup();
         let hash = TokenHash::of(secret.as_str());
-        Ok(Token { name, hash, scopes, services, networks, created, expires })
+        Ok(Token { identity, hash, created, expires })
     }
 }
 
@@ -271,8 +231,6 @@ impl fmt::Display for Hex<'_> {
 
 /// What tokens begin with, so that those who look for secrets that were let slip find them.
 const PREFIX: &str = "signpost_";
-/// Patterns, and networks, of one token.
-const MOST: usize = 64;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
 
@@ -316,7 +274,6 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_by_its_field() {
         for (json, field) in [
-            (r#"{"name":"a","scopes":[]}"#, "scopes"),
             (r#"{"name":"a","scopes":["register"]}"#, "services"),
             (r#"{"name":"a","scopes":["read"],"ttl":"0s"}"#, "ttl"),
             (r#"{"name":"a","scopes":["read"],"ttl":"3651d"}"#, "ttl"),
@@ -336,19 +293,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_for_its_services_and_addresses_alone() {
+    fn a_token_reads_back_and_one_of_a_later_version_does_not() {
         let token = built(
             r#"{"name":"a","scopes":["register"],"services":["web"],"networks":["10.0.0.0/8"]}"#,
         )
         .unwrap();
-        let admin = built(r#"{"name":"root","scopes":["admin"]}"#).unwrap();
-        let nowhere = built(r#"{"name":"a","scopes":["register"],"services":["*"]}"#).unwrap();
-        let (web, db) = (ServiceName::new("web").unwrap(), ServiceName::new("db").unwrap());
-        let (near, far) = ("10.1.2.3".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        let mut json = serde_json::to_value(&token).unwrap();
 
-        assert_eq!((token.may_write(&web), token.may_write(&db)), (true, false));
-        assert_eq!((token.may_register(near), token.may_register(far)), (true, false));
-        assert_eq!((admin.may_write(&db), admin.may_register(far)), (true, true));
-        assert_eq!((nowhere.may_write(&db), nowhere.may_register(near)), (true, false));
+        assert_eq!(json["name"], "a");
+        assert_eq!(serde_json::from_value::<Token>(json.clone()).unwrap(), token);
+        json["more"] = 1.into();
+        assert!(serde_json::from_value::<Token>(json).is_err());
     }
 }

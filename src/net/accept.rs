@@ -7,13 +7,39 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::sleep;
+
+/// What connections are accepted from.
+pub trait Listen {
+    /// A connection, and where it comes from.
+    type Accepted;
+
+    /// The next connection. May be dropped at any time: no connection is lost.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Accepted = (TcpStream, SocketAddr);
+
+    fn next(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send {
+        self.accept()
+    }
+}
+
+impl Listen for UnixListener {
+    /// Who is at the other end has no address.
+    type Accepted = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
 
 /// A listener that goes on.
 #[derive(Debug)]
-pub struct Acceptor {
-    listener: TcpListener,
+pub struct Acceptor<L> {
+    listener: L,
     /// How long to leave the listener alone after the next error; `None` while all is well.
     pause: Option<Duration>,
     /// How many connections to accept before errors are worth another line: where descriptors are
@@ -21,18 +47,18 @@ pub struct Acceptor {
     untold: u32,
 }
 
-impl Acceptor {
+impl<L: Listen> Acceptor<L> {
     /// Accepts from `listener`.
     #[must_use]
-    pub fn new(listener: TcpListener) -> Self {
+    pub fn new(listener: L) -> Self {
         Self { listener, pause: None, untold: 0 }
     }
 
     /// The next connection. Calls `failed` for each that could not be accepted, for whatever
     /// reason. May be dropped at any time: no connection is lost.
-    pub async fn accept(&mut self, failed: impl Fn()) -> (TcpStream, SocketAddr) {
+    pub async fn accept(&mut self, failed: impl Fn()) -> L::Accepted {
         loop {
-            let error = match self.listener.accept().await {
+            let error = match self.listener.next().await {
                 Ok(accepted) => {
                     self.pause = None;
                     self.untold = self.untold.saturating_sub(1);

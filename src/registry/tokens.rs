@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Scope, Token, TokenHash, TokenId};
+use crate::model::{Token, TokenHash, TokenId};
 
 /// All tokens.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ impl Tokens {
     /// Whether one of them is an admin's at `now`, as time since 1970.
     #[must_use]
     pub fn has_admin(&self, now: Duration) -> bool {
-        self.iter().any(|token| token.scopes.cover(Scope::Admin) && !token.expired(now))
+        self.iter().any(|token| token.identity.is_admin() && !token.expired(now))
     }
 
     /// Makes the token of `id` this one.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::{self, Config};
 use crate::dns::served::Served;
@@ -28,6 +29,7 @@ pub fn check(file: &Path) -> Result<Checked, ServeError> {
     let Config { boot, live, mut warnings } = config::load(file)?;
     let served = served(&boot, &live)?;
     encrypted::configured(&live)?;
+    encrypted::clients(&live, &Arc::default())?;
     warnings.extend(all_hidden(&served, &live.declared));
     let services = &live.declared.services;
     Ok(Checked {

@@ -1,4 +1,5 @@
-//! The encrypted side of the DNS front: which certificate, which sockets, what is said of them.
+//! What is encrypted: which certificate, whose are believed, the DNS front's sockets and what is said
+//! of them.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,14 +10,19 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Boot, Live};
+use crate::config::{Boot, ClientPolicy, Live};
 use crate::dns::quic;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets;
 use crate::dns::tcp::Protocol;
-use crate::dns::tls::{self, Certificate, CertificateError, Certificates, SelfSignedError};
+use crate::dns::tls::{doh, doq, dot};
 use crate::dns::transport::Peer;
+use crate::http::Clients;
+use crate::model::ClientCertificates;
 use crate::net::inherited::Inherited;
+use crate::net::tls::{
+    Authorities, Certificate, CertificateError, Certificates, SelfSignedError, self_signed,
+};
 use crate::registry::Clock;
 use crate::server::ServeError;
 
@@ -26,6 +32,21 @@ pub(super) struct Encrypted {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     quic: Vec<quic::Listener>,
+}
+
+/// Who calls the side-port over TLS, as the file has it; it proves itself by `certificates`. Blocks.
+///
+/// # Errors
+/// When the authorities' file cannot be used.
+pub(super) fn clients(
+    live: &Live,
+    certificates: &Arc<Certificates>,
+) -> Result<Clients, CertificateError> {
+    let ClientPolicy { asked, authorities, identities } = &live.clients;
+    let required = *asked == ClientCertificates::Required;
+    let load = |file: &PathBuf| Authorities::load(file, required);
+    let authorities = authorities.as_ref().map(load).transpose()?;
+    Ok(Clients::new(Arc::clone(certificates), authorities, *asked, identities.clone()))
 }
 
 /// The certificate that the file names. Blocks.
@@ -45,16 +66,16 @@ impl Encrypted {
     pub(super) fn bind(
         boot: &Boot,
         certificate: Option<Certificate>,
+        certificates: Arc<Certificates>,
         inherited: &mut Inherited,
     ) -> Result<Self, ServeError> {
-        let certificates = Arc::new(Certificates::default());
         let mut listen = |addresses: &[SocketAddr]| {
             let all = addresses.iter().map(|address| sockets::listen(*address, inherited));
             all.collect::<Result<_, _>>()
         };
         let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
         let quic = boot.quic_listen.iter().map(|address| {
-            quic::Listener::bind(*address, tls::doq(Arc::clone(&certificates)), inherited)
+            quic::Listener::bind(*address, doq(Arc::clone(&certificates)), inherited)
         });
         let quic = quic.collect::<Result<_, _>>()?;
         // After the sockets: who has them may have its certificate in the same file.
@@ -89,12 +110,12 @@ impl Encrypted {
     ) where
         H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
     {
-        let dot = Arc::new(tls::dot(Arc::clone(&self.certificates)));
+        let dot = Arc::new(dot(Arc::clone(&self.certificates)));
         for listener in self.tls {
             let protocol = Protocol::Tls(Arc::clone(&dot));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
         }
-        let doh = Arc::new(tls::doh(Arc::clone(&self.certificates)));
+        let doh = Arc::new(doh(Arc::clone(&self.certificates)));
         for listener in self.https {
             let protocol = Protocol::Https(Arc::clone(&doh));
             serve_streams(listener, protocol, handler, shared, stop, tasks);
@@ -126,11 +147,12 @@ fn make(boot: &Boot) -> Result<Certificate, DevTlsError> {
     let Boot { name, zone, .. } = boot;
     let zone = zone.as_str();
     let names = [format!("{name}.{zone}"), zone.to_owned(), format!("*.{zone}"), LOCALHOST.into()];
-    let listen = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
-    let mut addresses: Vec<_> = listen.into_iter().flatten().map(|socket| socket.ip()).collect();
+    let dns = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
+    let listen = dns.into_iter().chain([&boot.http_tls_listen]);
+    let mut addresses: Vec<_> = listen.flatten().map(|socket| socket.ip()).collect();
     addresses.extend(boot.addresses.iter().map(|address| address.ip()));
     addresses.retain(|address| !address.is_unspecified());
-    let made = tls::self_signed(&names, &addresses, Clock::start().wall())?;
+    let made = self_signed(&names, &addresses, Clock::start().wall())?;
 
     let path = boot.data_dir.join("dev-tls.pem");
     let written = std::fs::create_dir_all(&boot.data_dir).and_then(|()| {

@@ -20,6 +20,7 @@ mod token;
 mod zone;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -42,6 +43,7 @@ pub use still::still;
 pub use token::{OfflineError, create_token};
 pub use zone::ServedError;
 
+use crate::audit::{self, AuditFile, AuditStats};
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
 use crate::dns::batch::Batch;
@@ -49,11 +51,14 @@ use crate::dns::front::Front;
 use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets::Bound;
 use crate::dns::tcp::Protocol;
-use crate::dns::tls::{Certificate, CertificateError};
 use crate::health::{Health, HealthStats};
-use crate::http::{self, Access, App, BadQuestion, Hooks, Hosts, ReloadReply, ResolveRequest};
-use crate::model::Limits;
+use crate::http::{
+    self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
+    UnixSocket,
+};
+use crate::model::{Author, Limits};
 use crate::net::inherited::{InheritError, Inherited};
+use crate::net::tls::{Certificate, CertificateError, Certificates};
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
@@ -101,6 +106,12 @@ pub enum ServeError {
     /// An HTTP address cannot be listened on.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The audit log cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
+    /// A unix socket cannot be listened on.
+    #[error(transparent)]
+    Unix(#[from] UnixError),
     /// The system refused something else.
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
@@ -150,9 +161,12 @@ async fn run(
     }
     let served = zone::served(&boot, &live)?;
     let certificate = encrypted::configured(&live)?;
+    let certificates = Arc::new(Certificates::default());
+    let clients = encrypted::clients(&live, &certificates)?;
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
+    let audit_file = live.audit.clone().map(AuditFile::open).transpose()?;
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut store: Box<dyn Store> = match boot.store {
         StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
@@ -160,7 +174,7 @@ async fn run(
     };
     let image = store.load()?;
     // After the store, which may take seconds to read: until then clients turn to other servers.
-    let (sockets, encrypted) = match bind(&boot, workers, certificate, inherited) {
+    let (sockets, encrypted) = match bind(&boot, workers, certificate, certificates, inherited) {
         Ok(bound) => bound,
         Err(error) => {
             // Nothing was handed out, so that the next start need not skip any revision.
@@ -173,7 +187,12 @@ async fn run(
     let (persister, store_ended) = Persister::start(store, requests)?;
     let zone_length = boot.longest_zone();
     let names = Names { zone_length, server: boot.name.to_string() };
-    let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (registry, mut engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (revision, clock) = (registry.views().revision(), registry.clock());
+    let audit_stats = Arc::new(AuditStats::default());
+    let (auditor, tap) =
+        audit::Writer::start(audit_file, revision, clock, Arc::clone(&audit_stats))?;
+    engine.tap(tap);
     let (engine, engine_ended) = start_engine(engine)?;
 
     let zone = boot.zone.to_string();
@@ -187,11 +206,12 @@ async fn run(
         Health::new(registry.clone(), health_policies, zone.clone(), Arc::clone(&health_stats));
     let shared = Arc::new(Shared::new(limits.connections, limits.connections_per_client));
     let limits = Arc::new(ArcSwap::from_pointee(limits));
-    let hosts = Hosts::new(&boot.http_listen, live.hosts);
-    let access =
-        Access { authentication: boot.authentication, hosts: ArcSwap::from_pointee(hosts) };
-    let access = Arc::new(access);
-    let admin = registry.tokens().has_admin(registry.clock().wall());
+    let admin = registry.tokens().has_admin(registry.clock().wall()) || clients.have_admin();
+    let access = Arc::new(Access {
+        authentication: boot.authentication,
+        hosts: ArcSwap::from_pointee(hosts(&boot, live.hosts)),
+        clients: ArcSwap::from_pointee(clients),
+    });
     if boot.authentication.required && !admin {
         tracing::warn!(
             "there is no token of an admin: stop, and run `signpost token create --offline`"
@@ -209,6 +229,7 @@ async fn run(
         shared: Arc::clone(&shared),
         descriptors,
         health: health_policy,
+        audit: auditor.control(),
         gate: Mutex::new(()),
     });
     let ready = Arc::new(AtomicBool::new(false));
@@ -224,6 +245,7 @@ async fn run(
         stopped: stopped.clone(),
         zone,
         health: health_stats,
+        audit: audit_stats,
     });
 
     // From here on somebody may wait for an answer: no signal ends the process without it.
@@ -284,35 +306,58 @@ async fn run(
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
+    auditor.close(revision);
     let closed = persister.close(revision);
     stop_datagrams.send(true).ok();
     while datagrams.join_next().await.is_some() {}
     panics.or(closed.map_err(ServeError::from).and(ended))
 }
 
-/// What carries no encryption.
+/// The sockets that clients come by, but those of encrypted DNS.
 struct Sockets {
     dns: Vec<Bound>,
-    http: Vec<TcpListener>,
+    http: Vec<Listener>,
+}
+
+/// By which names and addresses the side-port is called.
+fn hosts(boot: &Boot, listed: Vec<String>) -> Hosts {
+    let listen = [boot.http_listen.as_slice(), &boot.http_tls_listen].concat();
+    Hosts::new(&listen, listed)
 }
 
 fn bind(
     boot: &Boot,
     workers: NonZeroUsize,
     certificate: Option<Certificate>,
+    certificates: Arc<Certificates>,
     mut inherited: Inherited,
 ) -> Result<(Sockets, Encrypted), ServeError> {
     let dns = boot.dns_listen.iter();
     let dns = dns.map(|address| dns::sockets::bind(*address, workers, &mut inherited));
     let dns = dns.collect::<Result<Vec<_>, _>>()?;
-    let http = boot.http_listen.iter().map(|address| match inherited.listener(*address)? {
-        Some(listener) => Ok(TcpListener::from_std(listener)?),
-        None => Ok(http::bind(*address)?),
-    });
-    let sockets = Sockets { dns, http: http.collect::<Result<Vec<_>, ServeError>>()? };
-    let encrypted = Encrypted::bind(boot, certificate, &mut inherited)?;
+    let sockets = Sockets { dns, http: listen(boot, &mut inherited)? };
+    let encrypted = Encrypted::bind(boot, certificate, certificates, &mut inherited)?;
     inherited.end()?;
     Ok((sockets, encrypted))
+}
+
+/// All that the side-port listens on.
+fn listen(boot: &Boot, inherited: &mut Inherited) -> Result<Vec<Listener>, ServeError> {
+    let mut tcp = |address: SocketAddr| match inherited.listener(address)? {
+        Some(listener) => Ok::<_, ServeError>(TcpListener::from_std(listener)?),
+        None => Ok(http::bind(address)?),
+    };
+    let mut listeners = Vec::new();
+    for address in &boot.http_listen {
+        listeners.push(Listener::Plain(tcp(*address)?));
+    }
+    for address in &boot.http_tls_listen {
+        listeners.push(Listener::Tls(tcp(*address)?));
+    }
+    for path in &boot.http_unix {
+        listeners.push(Listener::Unix(UnixSocket::bind(path, boot.http_unix_mode)?));
+    }
+    Ok(listeners)
 }
 
 /// Everything that the side-port is made of.
@@ -327,6 +372,7 @@ struct Parts {
     stopped: watch::Receiver<bool>,
     zone: String,
     health: Arc<HealthStats>,
+    audit: Arc<AuditStats>,
 }
 
 fn side_port(parts: &Parts) -> Arc<App> {
@@ -337,6 +383,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         Arc::clone(&parts.shared),
         parts.zone.clone(),
         Arc::clone(&parts.health),
+        Arc::clone(&parts.audit),
         &counters,
     );
     let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
@@ -351,10 +398,10 @@ fn side_port(parts: &Parts) -> Arc<App> {
                 BadQuestion { field, reason: error.to_string() }
             })
         }),
-        reload: Box::new(move || {
+        reload: Box::new(move |author| {
             let reloader = Arc::clone(&reloader);
             Box::pin(async move {
-                let result = reloader.reload().await;
+                let result = reloader.reload(author).await;
                 log_reload(&result);
                 result.map(reply).map_err(refused)
             })
@@ -386,7 +433,10 @@ fn reply(reloaded: reload::Reloaded) -> ReloadReply {
 fn refused(error: reload::ReloadError) -> http::ReloadError {
     let place = match &error {
         reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
-        reload::ReloadError::Certificate(_) | reload::ReloadError::Served(_) => None,
+        reload::ReloadError::Exposed => Some("http.client_certificates".to_owned()),
+        reload::ReloadError::Certificate(_)
+        | reload::ReloadError::Served(_)
+        | reload::ReloadError::Audit(_) => None,
         reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
     };
     http::ReloadError::BadConfig { message: error.to_string(), place }
@@ -448,7 +498,7 @@ async fn until_told_to_stop(
             _ = signals.interrupt.recv() => return Ok(()),
             _ = signals.hang_up.recv() => {
                 manager.reloading();
-                log_reload(&reloader.reload().await);
+                log_reload(&reloader.reload(Author::default()).await);
                 manager.ready();
             }
             part = &mut part_ended => return Err(ServeError::Ended(part)),
@@ -464,7 +514,7 @@ fn announce(sockets: &Sockets, encrypted: &Encrypted) -> std::io::Result<()> {
     }
     encrypted.announce(&mut out)?;
     for listener in &sockets.http {
-        writeln!(out, "http  {}", listener.local_addr()?)?;
+        writeln!(out, "{}", listener.announcement()?)?;
     }
     out.flush()
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use signpost::http::{
-    Access, App, BadQuestion, Hooks, Hosts, Metrics, ProfileError, ProfileRequest, ReloadError,
-    ReloadReply, ResolveRequest, bind, serve,
+    Access, App, BadQuestion, Hooks, Hosts, Listener, Metrics, ProfileError, ProfileRequest,
+    ReloadError, ReloadReply, ResolveRequest, bind, serve,
 };
 use signpost::model::{
     CommitError, Declared, DeclaredService, HealthPolicy, Image, Instance, Limits, Revision,
@@ -96,7 +96,7 @@ impl Server {
         metrics.register(&mut shown);
         let hooks = Hooks {
             resolve: Box::new(resolve),
-            reload: Box::new(move || {
+            reload: Box::new(move |_author| {
                 let result = reloads.lock().unwrap().clone();
                 Box::pin(async move { result })
             }),
@@ -123,7 +123,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (end, ended) = std::sync::mpsc::channel();
         runtime.spawn(async move {
-            serve(listener, app).await;
+            serve(Listener::Plain(listener), app).await;
             // The test may have ended without waiting.
             end.send(()).ok();
         });

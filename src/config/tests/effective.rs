@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Boot, Config, Flags, Live, StoreKind, load, parse, parse_with};
+use crate::config::{Boot, ClientPolicy, Config, Flags, Live, StoreKind, load, parse, parse_with};
 use crate::model::{
-    AnswerMode, Authentication, Balance, Conduct, Declared, HealthPolicy, Label, Limits,
-    Localities, MaxAnswers, RateLimit, RecordTtl, Settings, Share, ZoneName,
+    AnswerMode, Authentication, Balance, Conduct, Declared, HealthPolicy, HttpAddress, Label,
+    Limits, Localities, MaxAnswers, RateLimit, RecordTtl, Settings, Share, ZoneName,
 };
 
 /// A path whose folder holds no zone files.
@@ -43,6 +43,9 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             quic_listen: vec![],
             dev_tls: false,
             http_listen: sockets(&["127.0.0.1:8054"]),
+            http_unix: vec![],
+            http_unix_mode: 0o660,
+            http_tls_listen: vec![],
             allow_insecure: false,
             authentication: Authentication::default(),
             store: StoreKind::Embedded,
@@ -72,10 +75,16 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 instances: 1_000_000,
                 services: 100_000,
                 instances_per_service: 50_000,
+                instances_per_identity: 1_000_000,
+                metadata: 40_960,
                 watchers: 1_000,
+                headers: 16_384,
                 body: 1_048_576,
                 bulk_body: 8_388_608,
                 bulk_items: 10_000,
+                request_time: Duration::from_secs(30),
+                requests_per_address: 2_000,
+                requests_per_identity: 0,
                 connections: 4_096,
                 connections_per_client: 128,
                 tokens: 10_000,
@@ -83,6 +92,8 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
             },
             health: HealthPolicy { concurrency: 256, allow: vec![] },
             hosts: vec![],
+            audit: None,
+            clients: ClientPolicy::default(),
             declared: Declared::default(),
         },
         warnings: vec![],
@@ -210,27 +221,32 @@ fn authentication_opens_the_side_port_with_a_warning() {
 
     assert!(config.boot.authentication.required);
     let warning = "/nonexistent/registry.toml:2:11: http.listen[0]: 0.0.0.0:8054 is beyond loopback: \
-                   tokens cross the network in clear\n  hint: keep it on loopback, behind a proxy \
-                   with TLS";
+                   tokens cross the network in clear\n  hint: keep it on loopback, and give clients \
+                   http.tls_listen";
     assert_eq!(config.warnings, [warning]);
+}
+
+fn plain(texts: &[&str]) -> Vec<HttpAddress> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 #[test]
 fn flags_replace_the_lists_of_the_file() {
     let text = "[dns]\nlisten = [\"0.0.0.0:53\"]\n[http]\nlisten = [\"0.0.0.0:80\"]";
     let flags =
-        Flags { dns: sockets(&["[::1]:0"]), http: sockets(&["127.0.0.1:0"]), ..Flags::default() };
+        Flags { dns: sockets(&["[::1]:0"]), http: plain(&["127.0.0.1:0"]), ..Flags::default() };
 
     let config = parse_with(text, elsewhere(), &flags).unwrap();
 
-    assert_eq!((&config.boot.dns_listen, &config.boot.http_listen), (&flags.dns, &flags.http));
+    assert_eq!(config.boot.dns_listen, flags.dns);
+    assert_eq!(config.boot.http_listen, sockets(&["127.0.0.1:0"]));
     assert_eq!(addresses(&config.boot), ["::1"]);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn flags_do_not_open_the_side_port_by_themselves() {
-    let flags = Flags { http: sockets(&["0.0.0.0:80"]), ..Flags::default() };
+    let flags = Flags { http: plain(&["0.0.0.0:80"]), ..Flags::default() };
 
     let error = parse_with("[http]\nallow_insecure = false", elsewhere(), &flags).unwrap_err();
 

@@ -5,3 +5,4 @@ mod effective;
 mod encrypted;
 mod example;
 mod noise;
+mod side_port;

@@ -7,8 +7,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::*;
 use crate::dns::serve::Timeouts;
-use crate::dns::tls::{Certificates, doq, self_signed};
+use crate::dns::tls::doq;
 use crate::net::inherited::Inherited;
+use crate::net::tls::{Certificates, self_signed};
 use crate::registry::Clock;
 
 /// Echoes messages; silent to what has QR=1, panics at opcode 15.

@@ -1,21 +1,27 @@
-//! TLS for the encrypted transports: the certificate in force, and what each transport negotiates.
+//! TLS for both fronts: the certificate in force, and how servers are set up that prove themselves by
+//! it. Which protocols are spoken is the fronts' matter.
 //!
-//! One library and one provider (ring) for DoT, DoH and DoQ, given explicitly: nothing here depends
-//! on a process-wide default.
+//! One library and one provider (ring) for all, given explicitly: nothing here depends on a
+//! process-wide default.
 
 mod certificate;
+mod clients;
 mod dev;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{Certificate, CertificateError};
+pub use clients::{Authorities, Presented};
 pub use dev::{SelfSigned, SelfSignedError, self_signed};
 
 /// The certificate in force. Handshakes that begin after a change have the new one; connections
@@ -40,34 +46,41 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// For DNS over TLS (RFC 7858).
+/// A server that proves itself by `certificates` and speaks `protocols` (ALPN), the first rather than
+/// the others. Asks clients for nothing.
 #[must_use]
-pub fn dot(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13, &TLS12], &[b"dot"])
-}
-
-/// For DNS over HTTPS (RFC 8484), HTTP/2 rather than 1.1.
-#[must_use]
-pub fn doh(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13, &TLS12], &[b"h2", b"http/1.1"])
-}
-
-/// For DNS over QUIC (RFC 9250), which needs TLS 1.3 (RFC 9001).
-#[must_use]
-pub fn doq(certificates: Arc<Certificates>) -> ServerConfig {
-    config(certificates, &[&TLS13], &[b"doq"])
-}
-
-/// Early data stays off, which is the default: what can be replayed cannot be told from a question.
-fn config(
+pub fn server(
     certificates: Arc<Certificates>,
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&[u8]],
 ) -> ServerConfig {
+    with(certificates, versions, protocols, WebPkiClientVerifier::no_client_auth())
+}
+
+/// The same over TCP, for clients that prove themselves by certificates of `authorities`, if of any.
+#[must_use]
+pub fn mutual(
+    certificates: Arc<Certificates>,
+    protocols: &[&[u8]],
+    authorities: Option<&Authorities>,
+) -> ServerConfig {
+    let verifier = authorities.map(|authorities| Arc::clone(&authorities.verifier));
+    let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
+    with(certificates, &[&TLS13, &TLS12], protocols, verifier)
+}
+
+/// Early data stays off, which is the default: what can be replayed cannot be told from what was
+/// meant.
+fn with(
+    certificates: Arc<Certificates>,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&[u8]],
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(certificates);
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);

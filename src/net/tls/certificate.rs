@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error as TlsError, InconsistentKeys};
 
-use crate::dns::tls::provider;
+use crate::net::tls::provider;
 
 /// A chain and the key that belongs to its first certificate.
 #[derive(Debug, Clone)]
@@ -99,6 +99,14 @@ pub enum CertificateError {
         path: PathBuf,
         /// Why not.
         reason: TlsError,
+    },
+    /// Not the certificates of authorities.
+    #[error("{}: cannot be used as the certificates of authorities: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// The key is that of another certificate.
     #[error(

@@ -11,8 +11,8 @@ use rcgen::{
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::dns::tls::certificate::Certificate;
-use crate::dns::tls::provider;
+use crate::net::tls::certificate::Certificate;
+use crate::net::tls::provider;
 
 /// A certificate that nobody vouches for.
 #[derive(Debug)]

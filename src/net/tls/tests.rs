@@ -115,16 +115,3 @@ fn a_self_signed_certificate_is_new_each_time_and_keeps_its_key_to_itself() {
     let read_back = CertificateDer::from_pem_slice(first.pem.as_bytes()).unwrap();
     assert_eq!(first.certificate.0.cert, [read_back]);
 }
-
-#[test]
-fn each_transport_has_its_protocols_and_no_early_data() {
-    for (config, protocols) in [
-        (dot(Arc::default()), vec![b"dot".to_vec()]),
-        (doh(Arc::default()), vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
-        (doq(Arc::default()), vec![b"doq".to_vec()]),
-    ] {
-        assert_eq!(config.alpn_protocols, protocols);
-        assert_eq!(config.max_early_data_size, 0);
-        assert!(config.session_storage.can_cache());
-    }
-}

@@ -1,0 +1,103 @@
+//! Who calls over TLS: how keys are agreed on, whose certificates are believed, and whom they stand
+//! for. All of it changes together, by a reload, and open connections see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use crate::model::{CertificateName, ClientCertificates, Identity};
+use crate::net::tls::{self, Authorities, Certificates, Presented};
+
+/// What is in force on the TLS addresses.
+#[derive(Debug)]
+pub struct Clients {
+    config: Arc<ServerConfig>,
+    authorities: Option<Authorities>,
+    required: bool,
+    /// Whom certificates stand for, each with its place: the first that names one is it.
+    identities: BTreeMap<CertificateName, (usize, Arc<Identity>)>,
+}
+
+impl Clients {
+    /// A side-port that proves itself by `certificates`, and believes certificates of `authorities`.
+    #[must_use]
+    pub fn new(
+        certificates: Arc<Certificates>,
+        authorities: Option<Authorities>,
+        asked: ClientCertificates,
+        identities: Vec<(CertificateName, Identity)>,
+    ) -> Self {
+        // A new one has no sessions to resume, so that nobody is let in by what held before.
+        let config =
+            Arc::new(tls::mutual(certificates, &[b"h2", b"http/1.1"], authorities.as_ref()));
+        let identities = identities.into_iter().enumerate();
+        let identities = identities.map(|(i, (san, who))| (san, (i, Arc::new(who)))).collect();
+        let required = asked == ClientCertificates::Required;
+        Self { config, authorities, required, identities }
+    }
+
+    /// How keys are agreed on with who connects now.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// Whether nobody may stay unknown who comes by TLS.
+    #[must_use]
+    pub fn required(&self) -> bool {
+        self.required
+    }
+
+    /// Whether any of the identities is an admin's.
+    #[must_use]
+    pub fn have_admin(&self) -> bool {
+        self.identities.values().any(|(_, identity)| identity.is_admin())
+    }
+
+    /// Whom `proved` stands for at `now`, the time since 1970; `None`: nobody.
+    pub(crate) fn identity(&self, proved: &Proved, now: Duration) -> Option<&Arc<Identity>> {
+        let known = proved.presented.names().iter().filter_map(|name| self.identities.get(name));
+        let (_, identity) = known.min_by_key(|(place, _)| *place)?;
+        proved.holds(self.authorities.as_ref()?, now).then_some(identity)
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self::new(Arc::default(), None, ClientCertificates::Off, Vec::new())
+    }
+}
+
+/// A certificate that the client of a connection has.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    presented: Presented,
+    /// When it was last verified, in seconds since 1970.
+    verified: AtomicU64,
+}
+
+impl Proved {
+    /// One that a handshake verified at `now`, the time since 1970.
+    pub(crate) fn new(presented: Presented, now: Duration) -> Self {
+        Self { presented, verified: AtomicU64::new(now.as_secs()) }
+    }
+
+    /// Whether it still holds, as far as that was looked at within [`VERIFIED_FOR`].
+    fn holds(&self, authorities: &Authorities, now: Duration) -> bool {
+        let seconds = now.as_secs();
+        if seconds.abs_diff(self.verified.load(Relaxed)) < VERIFIED_FOR {
+            return true;
+        }
+        let holds = authorities.believe(&self.presented, now);
+        if holds {
+            self.verified.store(seconds, Relaxed);
+        }
+        holds
+    }
+}
+
+/// Seconds; verifying takes a tenth of a millisecond.
+const VERIFIED_FOR: u64 = 10;
