@@ -58,10 +58,12 @@ pub(super) enum ClientError {
         #[source]
         error: io::Error,
     },
+    #[error("there is no command {command:?}")]
+    NoPage { command: String },
     #[error("{} is there already", file.display())]
     Exists { file: PathBuf },
     #[error("cannot write {}: {error}", file.display())]
-    Plot {
+    Write {
         file: PathBuf,
         #[source]
         error: io::Error,
@@ -84,6 +86,7 @@ impl ClientError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Refused { status: 404, .. } => Exit::NotFound,
+            Self::NoPage { .. } => Exit::Usage,
             Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::NoReply { .. }
@@ -93,7 +96,7 @@ impl ClientError {
             | Self::Output(_)
             | Self::Snapshot { .. }
             | Self::Exists { .. }
-            | Self::Plot { .. } => Exit::Failed,
+            | Self::Write { .. } => Exit::Failed,
         }
     }
 
@@ -125,11 +128,12 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
+            Self::NoPage { .. } => line("\"signpost --help\" lists the commands there are"),
             Self::Exists { .. } => line("name another file, or let --force replace it"),
             Self::TokenFile { .. } | Self::NoToken { .. } => {
                 line("\"signpost token create\" makes one");
             }
-            Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
+            Self::Output(_) | Self::Snapshot { .. } | Self::Write { .. } => {}
         }
         report
     }

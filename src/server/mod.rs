@@ -16,6 +16,7 @@ mod profile;
 mod reload;
 mod restore;
 mod service_manager;
+mod signals;
 mod still;
 mod token;
 mod zone;
@@ -24,7 +25,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -32,7 +32,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -58,7 +57,7 @@ use crate::http::{
     self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
     UnixSocket,
 };
-use crate::model::{Author, Limits};
+use crate::model::Limits;
 use crate::net::inherited::{InheritError, Inherited};
 use crate::net::tls::{Certificate, CertificateError, Certificates};
 use crate::registry::{Engine, Names, Registry, Tap};
@@ -69,6 +68,7 @@ use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
 use service_manager::ServiceManager;
+use signals::Signals;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -296,7 +296,7 @@ async fn run(
     let manager = ServiceManager::of(registry.clone(), Arc::clone(&shared));
     manager.ready();
     let watched = tokio::spawn(manager.clone().watch());
-    let ended = until_told_to_stop(signals, &reloader, &manager, part_ended, panics).await;
+    let ended = signals.until_stop(&reloader, &manager, part_ended, panics).await;
     watched.abort();
     manager.stopping();
     ready.store(false, Ordering::Release);
@@ -409,7 +409,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
             let reloader = Arc::clone(&reloader);
             Box::pin(async move {
                 let result = reloader.reload(author).await;
-                log_reload(&result);
+                reload::tell(&result);
                 result.map(reply).map_err(refused)
             })
         }),
@@ -449,15 +449,6 @@ fn refused(error: reload::ReloadError) -> http::ReloadError {
     http::ReloadError::BadConfig { message: error.to_string(), place }
 }
 
-fn log_reload(result: &Result<reload::Reloaded, reload::ReloadError>) {
-    match result {
-        Ok(reload::Reloaded { revision, changed, needs_restart }) => {
-            tracing::info!(revision = revision.0, changed, ?needs_restart, "reloaded");
-        }
-        Err(error) => tracing::error!(%error, "reload refused, nothing has changed"),
-    }
-}
-
 /// Runs the engine on a thread of its own. The receiver hears when it ends, however it does.
 fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -469,54 +460,6 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     };
     let thread = std::thread::Builder::new().name("registry".into()).spawn(work)?;
     Ok((thread, ended))
-}
-
-/// What operators and service managers say.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-async fn until_told_to_stop(
-    mut signals: Signals,
-    reloader: &Arc<Reloader>,
-    manager: &ServiceManager,
-    part_ended: impl Future<Output = &'static str>,
-    panics: &Panics,
-) -> Result<(), ServeError> {
-    let mut part_ended = pin!(part_ended);
-    let mut reloads = JoinSet::new();
-    loop {
-        tokio::select! {
-            // Before what it may have ended.
-            biased;
-            () = panics.heard() => return Ok(()),
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            // Beside the other signals: a disk that hangs must not keep the process.
-            _ = signals.hang_up.recv() => {
-                let (reloader, manager) = (Arc::clone(reloader), manager.clone());
-                reloads.spawn(async move {
-                    manager.reloading();
-                    log_reload(&reloader.reload(Author::default()).await);
-                    manager.ready();
-                });
-            }
-            Some(_) = reloads.join_next() => {}
-            part = &mut part_ended => return Err(ServeError::Ended(part)),
-        }
-    }
 }
 
 /// One line for each address, on stdout.
