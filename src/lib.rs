@@ -2,10 +2,12 @@
 //!
 //! ARCHITECTURE.md draws the house; `tests/layers.rs` keeps its rule: no module imports one above.
 
+pub mod audit;
 pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod fence;
 pub mod health;
 pub mod http;
 pub mod model;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Each module of `lib.rs` and the ones that it may import, besides itself. A new module needs a
 /// line here, which is the moment to think about where it belongs.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 16] = [
+    ("fence", &[]),
     ("model", &[]),
     ("snapshot", &["model"]),
     ("net", &["model"]),
@@ -16,23 +17,26 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("simulate", &["model", "balance"]),
     ("registry", &["model", "balance"]),
     ("resolve", &["model", "balance", "registry"]),
-    ("store", &["model"]),
-    ("dns", &["model", "net", "balance", "registry", "resolve"]),
+    ("audit", &["model", "registry"]),
+    ("store", &["model", "fence"]),
+    ("dns", &["model", "fence", "net", "balance", "registry", "resolve"]),
     ("http", &["model", "snapshot", "net", "balance", "registry", "resolve"]),
     ("health", &["model", "registry"]),
     ("config", &["model"]),
     (
         "server",
         &[
-            "model", "snapshot", "net", "balance", "registry", "resolve", "store", "dns", "http",
-            "health", "config",
+            "model", "fence", "snapshot", "net", "balance", "registry", "resolve", "audit",
+            "store", "dns", "http", "health", "config",
         ],
     ),
     ("cli", &["model", "snapshot", "net", "simulate"]),
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 23] = [
+    ("sd_notify::", &["server/service_manager.rs"]),
+    ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
     ("axum::", &["http/"]),
     ("h2::", &["health/grpc.rs"]),
@@ -45,6 +49,8 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("redb::", &["store/"]),
     ("toml::", &["config/"]),
     ("ecow::", &["model/name.rs"]),
+    // Types that are JSON say so in full: serde reads and writes them, utoipa describes them.
+    ("utoipa::", &["model/", "registry/", "resolve/", "http/"]),
     ("papaya::", &["registry/"]),
     ("rustix::", &["server/"]),
     ("clap::", &["cli/"]),

@@ -1,7 +1,7 @@
 //! The sections of the file as serde reads them: types and defaults, nothing that needs two keys.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error;
@@ -10,17 +10,18 @@ use serde::{Deserialize, Deserializer};
 use crate::config::clients::CertificateEntry;
 use crate::config::size::Size;
 use crate::model::{
-    Address, ClientCertificates, CookieSecret, DurationText, HealthPolicy, HttpAddress, Label,
-    Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
+    Address, AuditPolicy, ClientCertificates, CookieSecret, DurationText, HealthPolicy,
+    HttpAddress, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
-pub(super) const SECTIONS: [&str; 13] = [
+pub(super) const SECTIONS: [&str; 14] = [
     "server",
     "dns",
     "tls",
     "http",
     "auth",
+    "audit",
     "store",
     "registry",
     "rate_limit",
@@ -198,10 +199,16 @@ pub(super) struct LimitsSection {
     instances: Option<Count>,
     services: Option<Count>,
     instances_per_service: Option<Count>,
+    instances_per_identity: Option<Count>,
+    metadata: Option<Size>,
     watchers: Option<Count>,
+    headers: Option<HeadSize>,
     body: Option<Size>,
     bulk_body: Option<Size>,
     bulk_items: Option<Count>,
+    request_time: Option<RequestTime>,
+    requests_per_address: Option<Rate>,
+    requests_per_identity: Option<Rate>,
     connections: Option<Count>,
     connections_per_client: Option<Count>,
     tokens: Option<Count>,
@@ -212,6 +219,7 @@ impl From<LimitsSection> for Limits {
     fn from(section: LimitsSection) -> Self {
         let count = |given: Option<Count>, default| given.map_or(default, |count| count.0);
         let size = |given: Option<Size>, default| given.map_or(default, Size::bytes);
+        let rate = |given: Option<Rate>, default| given.map_or(default, |rate| rate.0);
         let default = Self::default();
         Self {
             instances: count(section.instances, default.instances),
@@ -220,10 +228,22 @@ impl From<LimitsSection> for Limits {
                 section.instances_per_service,
                 default.instances_per_service,
             ),
+            instances_per_identity: count(
+                section.instances_per_identity,
+                default.instances_per_identity,
+            ),
+            metadata: size(section.metadata, default.metadata),
             watchers: count(section.watchers, default.watchers),
+            headers: section.headers.map_or(default.headers, |headers| headers.0),
             body: size(section.body, default.body),
             bulk_body: size(section.bulk_body, default.bulk_body),
             bulk_items: count(section.bulk_items, default.bulk_items),
+            request_time: section.request_time.map_or(default.request_time, |time| time.0),
+            requests_per_address: rate(section.requests_per_address, default.requests_per_address),
+            requests_per_identity: rate(
+                section.requests_per_identity,
+                default.requests_per_identity,
+            ),
             connections: count(section.connections, default.connections),
             connections_per_client: count(
                 section.connections_per_client,
@@ -232,6 +252,40 @@ impl From<LimitsSection> for Limits {
             tokens: count(section.tokens, default.tokens),
             allow: section.allow,
         }
+    }
+}
+
+/// `[audit]`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuditSection {
+    file: PathBuf,
+    max_size: Option<Size>,
+    keep: Option<Kept>,
+}
+
+impl AuditSection {
+    /// The log that is kept, whose relative path starts at `folder`; `None`: none.
+    pub(super) fn policy(self, folder: &Path) -> Option<AuditPolicy> {
+        let named = !self.file.as_os_str().is_empty();
+        named.then(|| AuditPolicy {
+            file: folder.join(self.file),
+            max_size: self.max_size.map_or(64 << 20, Size::bytes) as u64,
+            keep: self.keep.map_or(8, |kept| kept.0),
+        })
+    }
+}
+
+/// How many files are kept.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Kept(u32);
+
+impl TryFrom<i64> for Kept {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        let kept = u32::try_from(number).ok().filter(|n| *n <= 1_000);
+        kept.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000 is allowed"))
     }
 }
 
@@ -303,6 +357,35 @@ impl TryFrom<i64> for Count {
     fn try_from(number: i64) -> Result<Self, String> {
         let count = usize::try_from(number).ok().filter(|n| (1..=1_000_000_000).contains(n));
         count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-1000000000 is allowed"))
+    }
+}
+
+/// How large the head of a request may be: no more than is read of one.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "Size")]
+struct HeadSize(usize);
+
+impl TryFrom<Size> for HeadSize {
+    type Error = String;
+    fn try_from(size: Size) -> Result<Self, String> {
+        let bytes = Some(size.bytes()).filter(|bytes| *bytes <= 64 << 10);
+        bytes.map(Self).ok_or_else(|| "it is out of range, 1KiB-64KiB is allowed".to_owned())
+    }
+}
+
+/// How long a request may take to arrive.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "DurationText")]
+struct RequestTime(Duration);
+
+impl TryFrom<DurationText> for RequestTime {
+    type Error = String;
+    fn try_from(text: DurationText) -> Result<Self, String> {
+        let legal = Duration::from_secs(1)..=Duration::from_secs(600);
+        if legal.contains(&text.0) {
+            return Ok(Self(text.0));
+        }
+        Err(format!("{text} is out of range, 1s-10m is allowed"))
     }
 }
 

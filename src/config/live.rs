@@ -10,7 +10,8 @@ use crate::config::file::{DnsSection, RegistrySection};
 use crate::config::key_path::KeyPath;
 use crate::config::zones;
 use crate::model::{
-    Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network, RateLimit, Share,
+    AuditPolicy, Conduct, Declared, DurationText, HealthPolicy, Limits, Localities, Network,
+    RateLimit, Share,
 };
 
 /// What a reload may change.
@@ -42,12 +43,15 @@ pub struct Live {
     pub health: HealthPolicy,
     /// By which names and addresses the side-port is called, besides those that it listens on.
     pub hosts: Vec<String>,
+    /// Where changes are written down; `None`: nowhere.
+    pub audit: Option<AuditPolicy>,
     /// The settings and instances of services.
     pub declared: Declared,
 }
 
 /// What its own part of the file has made effective already.
 pub(super) struct Effective {
+    pub(super) audit: Option<AuditPolicy>,
     pub(super) certificate: Option<CertificateFiles>,
     pub(super) clients: ClientPolicy,
     pub(super) rate_limit: RateLimit,
@@ -67,7 +71,7 @@ impl Live {
         effective: Effective,
         folder: &Path,
     ) -> Self {
-        let Effective { certificate, clients, declared, health, hosts, .. } = effective;
+        let Effective { audit, certificate, clients, declared, health, hosts, .. } = effective;
         let Effective { limits, localities, rate_limit, .. } = effective;
         apart(document, &dns.reverse);
         Self {
@@ -84,6 +88,7 @@ impl Live {
             limits,
             health,
             hosts,
+            audit,
             declared,
         }
     }

@@ -23,8 +23,8 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection, RateLimitSection,
-    RegistrySection, ServerSection, StoreSection, TlsSection,
+    AuditSection, AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection,
+    RateLimitSection, RegistrySection, ServerSection, StoreSection, TlsSection,
 };
 use crate::config::key_path::KeyPath;
 use crate::config::listen::{Listen, SidePort};
@@ -122,6 +122,7 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let tls: TlsSection = document.section("tls");
     let http: HttpSection = document.section("http");
     let auth: AuthSection = document.section("auth");
+    let audit = document.section::<AuditSection>("audit").policy(folder);
     let store: StoreSection = document.section("store");
     let registry: RegistrySection = document.section("registry");
     let rate_limit = RateLimit::from(document.section::<RateLimitSection>("rate_limit"));
@@ -145,8 +146,17 @@ fn effective(document: &mut Document<'_>, folder: &Path, flags: &Flags) -> (Boot
     let defaults = Settings::default().patched(&of_dns).patched(&defaults);
     let declared = Declared { defaults, services };
     let hosts = http.hosts.into_iter().map(|host| host.0).collect();
-    let effective =
-        Effective { certificate, clients, declared, health, hosts, limits, localities, rate_limit };
+    let effective = Effective {
+        audit,
+        certificate,
+        clients,
+        declared,
+        health,
+        hosts,
+        limits,
+        localities,
+        rate_limit,
+    };
     let live = Live::of(document, &dns, &registry, effective, folder);
     let boot = Boot::of(document, server, listen, &store, folder);
     (boot, live)

@@ -3,7 +3,8 @@
 //! Knows no socket: `exchange` fills it and sends what is in it, a worker answers it.
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::fence::contain;
 
 /// The packets of a batch, to be answered by [`each`](Self::each).
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl<'b> Batch<'b> {
     pub fn each(&mut self, mut answer: impl FnMut(&[u8], SocketAddr, &mut Vec<u8>) -> bool) {
         // One fence for many packets: it is put up again behind one that broke through.
         while self.next < self.packets.len() {
-            if catch_unwind(AssertUnwindSafe(|| self.rest(&mut answer))).is_err() {
+            if contain(|| self.rest(&mut answer)).is_err() {
                 self.tally.panicked += 1;
             }
         }

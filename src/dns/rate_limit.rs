@@ -5,21 +5,21 @@
 //! unproven address; time and chance come as arguments.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 use siphasher::sip::SipHasher24;
 
 use crate::model::{Network, RateLimit};
+use crate::net::buckets::Buckets;
 
 /// How many replies each address and each network got lately.
 #[derive(Debug)]
 pub struct RateLimiter {
     /// Nobody can aim at the buckets of another client without it.
     key: [u8; 16],
-    addresses: Table,
-    prefixes: Table,
+    addresses: Buckets,
+    prefixes: Buckets,
 }
 
 /// What to do with the reply to a query.
@@ -46,7 +46,7 @@ impl RateLimiter {
     /// An empty table, whose buckets are found by `key`: random, and secret.
     #[must_use]
     pub fn new(key: [u8; 16]) -> Self {
-        Self { key, addresses: Table::new(), prefixes: Table::new() }
+        Self { key, addresses: Buckets::new(), prefixes: Buckets::new() }
     }
 
     /// Counts a reply to `client` and says what becomes of it; `now` is since some fixed moment.
@@ -79,8 +79,7 @@ impl RateLimiter {
         if limits.exempt.iter().any(|network| network.contains(client)) {
             return Verdict::Answer;
         }
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let over = |table: &Table, rate, length| {
+        let over = |table: &Buckets, rate, length| {
             rate > 0 && !table.take(self.hash(Network::of(client, length)), rate, now)
         };
         // The narrower one first: one client's flood is not to use up what its network has.
@@ -108,41 +107,6 @@ impl RateLimiter {
     }
 }
 
-/// Buckets by hash. A client has one in each row, and is over its limit when both say so: then a
-/// single hot stranger in one of them does it no harm. Strangers can only make a limit stricter,
-/// and that takes two; with h hot ones the chance is (h / 65536)^2.
-#[derive(Debug)]
-struct Table {
-    rows: [Box<[AtomicU64]>; 2],
-}
-
-impl Table {
-    fn new() -> Self {
-        let row = || std::iter::repeat_with(AtomicU64::default).take(BUCKETS).collect();
-        Self { rows: [row(), row()] }
-    }
-
-    /// Takes a token for `hash` out of both rows; whether there was one in either.
-    fn take(&self, hash: u64, rate: u32, now: u64) -> bool {
-        let cost = SECOND / u64::from(rate);
-        let [a, b, c, d, ..] = hash.to_le_bytes();
-        let [first, second] = [[a, b], [c, d]].map(|bytes| usize::from(u16::from_le_bytes(bytes)));
-        let [in_first, in_second] = [&self.rows[0][first], &self.rows[1][second]]
-            .map(|bucket| take_token(bucket, cost, now));
-        in_first || in_second
-    }
-}
-
-/// A bucket is one number: when it will be full again. It holds a second's worth of tokens, each of
-/// which takes `cost` nanoseconds to come back.
-fn take_token(bucket: &AtomicU64, cost: u64, now: u64) -> bool {
-    let after = |full_at: u64| {
-        let full_at = full_at.max(now) + cost;
-        (full_at <= now + SECOND).then_some(full_at)
-    };
-    bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).is_ok()
-}
-
 /// How many bits of an address are its network.
 fn prefix(client: IpAddr) -> u8 {
     match client {
@@ -150,12 +114,6 @@ fn prefix(client: IpAddr) -> u8 {
         IpAddr::V6(_) => 56,
     }
 }
-
-/// As many as 16 bits of the hash tell apart: 512 KiB a row, 2 MiB in all.
-const BUCKETS: usize = 1 << 16;
-
-/// In nanoseconds.
-const SECOND: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +124,7 @@ mod tests {
     use rand::rngs::SmallRng;
 
     use super::*;
+    use crate::net::buckets::SECOND;
 
     fn limits(per_address: u32, per_prefix: u32) -> RateLimit {
         RateLimit { per_address, per_prefix, slip: 2, exempt: Vec::new() }

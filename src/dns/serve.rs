@@ -5,8 +5,6 @@
 //! a batch of them. Loops survive whatever clients and the system do to them, and end when told to,
 //! with what is in flight answered.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::dns::batch::Batch;
 use crate::dns::counters::{Counters, count};
-use crate::dns::datagrams::Kind;
-use crate::dns::sockets::Bound;
+use crate::dns::pulse::Pulses;
 use crate::dns::tcp::{self, Protocol};
 use crate::dns::transport::{IDLE_TIMEOUT, Peer};
-use crate::dns::udp;
+use crate::fence::contain;
 use crate::net::connections::Connections;
 
 /// What all loops of a server share.
@@ -30,6 +26,8 @@ pub struct Shared {
     pub counters: Counters,
     /// The TCP connections, all addresses together.
     pub connections: Connections,
+    /// The threads of datagrams.
+    pub pulses: Pulses,
     /// How long TCP clients may take.
     pub timeouts: Timeouts,
 }
@@ -41,6 +39,7 @@ impl Shared {
         Self {
             counters: Counters::default(),
             connections: Connections::new(connections, connections_per_client),
+            pulses: Pulses::default(),
             timeouts: Timeouts::default(),
         }
     }
@@ -64,33 +63,11 @@ impl Default for Timeouts {
     }
 }
 
-/// Serves one address until `stop` becomes true (or its sender is gone). The loops are added to
-/// `tasks`, whose owner joins them.
+/// Serves one address over a stream protocol until `stop` becomes true (or its sender is gone). The
+/// loop is added to `tasks`, whose owner joins it.
 ///
 /// `handler` writes the reply to a packet into the buffer and says whether to send it. It is called
-/// on the runtime's threads, so it must not block. One that panics gets no reply sent. `worker` makes
-/// what answers the batches of one UDP socket, on a thread of its own.
-///
-/// # Errors
-/// When the system has no more threads.
-pub fn serve<H, A>(
-    bound: Bound,
-    worker: impl Fn() -> A,
-    handler: &H,
-    shared: &Arc<Shared>,
-    stop: &watch::Receiver<bool>,
-    tasks: &mut JoinSet<()>,
-) -> io::Result<()>
-where
-    H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool + Clone + Send + Sync + 'static,
-    A: FnMut(&mut Batch<'_>) + Send + 'static,
-{
-    udp::start(bound.udp, Kind::of(bound.address), worker, shared, stop, tasks)?;
-    serve_streams(bound.tcp, Protocol::Tcp, handler, shared, stop, tasks);
-    Ok(())
-}
-
-/// Serves one address over a stream protocol, as [`serve`] does.
+/// on the runtime's threads, so it must not block. One that panics gets no reply sent.
 pub fn serve_streams<H>(
     listener: TcpListener,
     protocol: Protocol,
@@ -123,7 +100,7 @@ where
     H: Fn(&[u8], Peer, &mut Vec<u8>) -> bool,
 {
     // The buffer is emptied before it is used again, so a torn one is never seen.
-    match catch_unwind(AssertUnwindSafe(|| handler(packet, peer, reply))) {
+    match contain(|| handler(packet, peer, reply)) {
         Ok(true) => Handled::Reply,
         Ok(false) => {
             count(&counters.silent);

@@ -1,34 +1,68 @@
 //! Binds one address for UDP and TCP, or says why it cannot be had.
 
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::dns::datagrams::Kind;
+use crate::net::BACKLOG;
+use crate::net::inherited::{InheritError, Inherited};
 
 /// The sockets of one address.
 #[derive(Debug)]
 pub struct Bound {
     /// The address, with the port that was chosen where 0 was asked for.
     pub address: SocketAddr,
-    /// One for each worker; the kernel spreads clients over them.
-    pub udp: Vec<UdpSocket>,
+    /// For UDP.
+    pub udp: Datagrams,
     /// Already listening.
     pub tcp: TcpListener,
 }
 
-/// Binds `address` for UDP, once for each worker, and for TCP, on the same port. Must be called
-/// within a tokio runtime.
+/// The UDP sockets of one address.
+#[derive(Debug)]
+pub struct Datagrams {
+    /// One for each worker; the kernel spreads clients over them.
+    pub(crate) sockets: Vec<UdpSocket>,
+    pub(crate) kind: Kind,
+    /// Whether somebody else keeps them open: what this process does not read, the next one will.
+    pub(crate) kept: bool,
+}
+
+/// Binds `address` for UDP, once for each worker, and for TCP, on the same port, unless it was
+/// `inherited` for one or both. Must be called within a tokio runtime.
 ///
 /// UDP sockets share the address by SO_REUSEPORT, which would let a second server in unseen. So the
 /// address is bound once without it first; TCP never has it, and stays bound from then on.
 ///
 /// # Errors
 /// When the address is in use, not this machine's, or not allowed.
-pub fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
+pub fn bind(
+    address: SocketAddr,
+    workers: NonZeroUsize,
+    inherited: &mut Inherited,
+) -> Result<Bound, BindError> {
+    let tcp = inherited.listener(address)?;
+    let udp = inherited.datagrams(address);
+    if tcp.is_none() && udp.is_empty() {
+        return bind_new(address, workers);
+    }
+    let tcp = match tcp {
+        Some(tcp) => TcpListener::from_std(tcp),
+        None => tcp_listener(address),
+    };
+    let tcp = tcp.map_err(|source| BindError::of(address, "TCP", source))?;
+    let kept = !udp.is_empty();
+    let udp = if kept { adopt(udp, address, workers) } else { udp_sockets(address, workers) };
+    let sockets = udp.map_err(|source| BindError::of(address, "UDP", source))?;
+    Ok(Bound { address, udp: Datagrams { sockets, kind: Kind::of(address), kept }, tcp })
+}
+
+fn bind_new(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
     let mut attempts = PORT_ATTEMPTS;
     loop {
         match bind_once(address, workers) {
@@ -39,58 +73,110 @@ pub fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindErr
     }
 }
 
-/// Listens on `address` over TCP only: where an encrypted transport is spoken. Must be called within
-/// a tokio runtime.
+/// Listens on `address` over TCP only, unless it was `inherited`: where an encrypted transport is
+/// spoken. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// When the address is in use, not this machine's, or not allowed.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
-    tcp_listener(address).map_err(|source| BindError { address, transport: "TCP", source })
+pub fn listen(address: SocketAddr, inherited: &mut Inherited) -> Result<TcpListener, BindError> {
+    let listener = match inherited.listener(address)? {
+        Some(listener) => TcpListener::from_std(listener),
+        None => tcp_listener(address),
+    };
+    listener.map_err(|source| BindError::of(address, "TCP", source))
 }
 
 /// Why an address cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot bind {address} for {transport}{}", hint(.source, *.address))]
-pub struct BindError {
-    /// The address asked for.
-    pub address: SocketAddr,
-    /// `UDP` or `TCP`.
-    pub transport: &'static str,
-    /// What the system said.
-    #[source]
-    pub source: io::Error,
+pub enum BindError {
+    /// The system refused.
+    #[error("cannot bind {address} for {transport}{}", hint(.source, *.address))]
+    Refused {
+        /// The address asked for.
+        address: SocketAddr,
+        /// `UDP`, `TCP` or `QUIC`.
+        transport: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was handed over by who keeps it, and is of no use.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
 }
 
 impl BindError {
     /// Whether somebody else has the address.
     #[must_use]
     pub fn in_use(&self) -> bool {
-        self.source.kind() == ErrorKind::AddrInUse
+        matches!(self, Self::Refused { source, .. } if source.kind() == ErrorKind::AddrInUse)
+    }
+
+    pub(crate) fn of(address: SocketAddr, transport: &'static str, source: io::Error) -> Self {
+        Self::Refused { address, transport, source }
     }
 }
 
 fn bind_once(asked: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
-    let tcp_error = |source| BindError { address: asked, transport: "TCP", source };
+    let tcp_error = |source| BindError::of(asked, "TCP", source);
     let tcp = tcp_listener(asked).map_err(tcp_error)?;
     let address = tcp.local_addr().map_err(tcp_error)?;
 
-    let udp_error = |source| BindError { address, transport: "UDP", source };
-    drop(udp_socket(address, false).map_err(udp_error)?);
-    let udp = (0..workers.get())
-        .map(|_| Ok(udp_socket(address, true)?.into()))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(udp_error)?;
-    Ok(Bound { address, udp, tcp })
+    let udp_error = |source| BindError::of(address, "UDP", source);
+    let sockets = udp_sockets(address, workers).map_err(udp_error)?;
+    Ok(Bound { address, udp: Datagrams { sockets, kind: Kind::of(address), kept: false }, tcp })
 }
 
-/// Binds `address` for datagrams of one receiver.
+fn udp_sockets(address: SocketAddr, workers: NonZeroUsize) -> io::Result<Vec<UdpSocket>> {
+    drop(udp_socket(address, false)?);
+    iter::repeat_with(|| Ok(udp_socket(address, true)?.into())).take(workers.get()).collect()
+}
+
+/// Makes sockets that were handed over what [`udp_socket`] makes, and has at least one for each
+/// worker: where there are fewer, several workers share one, of which each takes what it can.
+fn adopt(
+    mut sockets: Vec<UdpSocket>,
+    address: SocketAddr,
+    workers: NonZeroUsize,
+) -> io::Result<Vec<UdpSocket>> {
+    for socket in &sockets {
+        Kind::of(address).prepare(socket)?;
+        enlarge(socket)?;
+    }
+    let handed = sockets.len();
+    for worker in handed..workers.get() {
+        sockets.push(sockets[worker % handed].try_clone()?);
+    }
+    Ok(sockets)
+}
+
+/// As much room as a socket of our own would get; whoever made this one may have had the right to
+/// give it more.
+fn enlarge(socket: &UdpSocket) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let ours = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    make_room(&ours);
+    if socket.recv_buffer_size()? < ours.recv_buffer_size()? {
+        let _ = socket.set_recv_buffer_size(BUFFER);
+    }
+    if socket.send_buffer_size()? < ours.send_buffer_size()? {
+        let _ = socket.set_send_buffer_size(BUFFER);
+    }
+    Ok(())
+}
+
+/// Binds `address` for datagrams of one receiver, unless it was `inherited`.
 ///
 /// # Errors
 /// When the address is in use, not this machine's, or not allowed.
-pub(crate) fn datagrams(address: SocketAddr) -> Result<UdpSocket, BindError> {
-    let socket = udp_socket(address, false);
-    let error = |source| BindError { address, transport: "UDP", source };
-    socket.map(Into::into).map_err(error)
+pub(crate) fn datagrams(
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> Result<UdpSocket, BindError> {
+    let error = |source| BindError::of(address, "UDP", source);
+    match inherited.datagram(address) {
+        Some(socket) => socket.set_nonblocking(true).map(|()| socket).map_err(error),
+        None => udp_socket(address, false).map(Into::into).map_err(error),
+    }
 }
 
 fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -106,12 +192,16 @@ fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
 fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = new_socket(address, Type::DGRAM, Protocol::UDP)?;
     socket.set_reuse_port(shared)?;
-    // More room for bursts, as far as the system allows; less is no reason not to start.
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
+    make_room(&socket);
     Kind::of(address).prepare(&socket)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// More room for bursts, as far as the system allows; less is no reason not to start.
+fn make_room(socket: &Socket) {
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
 }
 
 fn new_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -142,12 +232,15 @@ fn hint(source: &io::Error, address: SocketAddr) -> String {
 }
 
 const PORT_ATTEMPTS: u32 = 16;
-const BACKLOG: i32 = 1024;
 const BUFFER: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bind(address: SocketAddr, workers: NonZeroUsize) -> Result<Bound, BindError> {
+        super::bind(address, workers, &mut Inherited::default())
+    }
 
     const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
@@ -159,7 +252,8 @@ mod tests {
     async fn port_0_is_the_same_free_port_for_all_sockets() {
         let bound = bind(loopback(0), TWO).unwrap();
 
-        let mut addresses: Vec<_> = bound.udp.iter().map(|udp| udp.local_addr().unwrap()).collect();
+        let mut addresses: Vec<_> =
+            bound.udp.sockets.iter().map(|udp| udp.local_addr().unwrap()).collect();
         addresses.push(bound.tcp.local_addr().unwrap());
         assert_ne!(bound.address.port(), 0);
         assert_eq!(addresses, [bound.address; 3]);
@@ -185,12 +279,13 @@ mod tests {
     #[tokio::test]
     async fn a_shared_udp_socket_is_in_the_way_too() {
         let bound = bind(loopback(0), TWO).unwrap();
-        let Bound { address, udp, tcp } = bound;
+        let Bound { address, udp, tcp, .. } = bound;
         drop(tcp);
 
         let second = bind(address, TWO).unwrap_err();
 
-        assert_eq!((second.transport, second.in_use()), ("UDP", true));
+        assert!(second.to_string().contains("for UDP"), "{second}");
+        assert!(second.in_use());
         drop(udp);
         assert!(bind(address, TWO).is_ok());
     }

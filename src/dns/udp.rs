@@ -17,16 +17,18 @@ use tokio::task::JoinSet;
 use crate::dns::batch::Batch;
 use crate::dns::datagrams::{Family, Kind, V4, V6};
 use crate::dns::exchange::Exchange;
+use crate::dns::pulse::Pulse;
 use crate::dns::serve::{ERROR_PAUSE, Shared};
+use crate::dns::sockets::Datagrams;
 
-/// Answers what arrives at `sockets` by one worker each, until told to stop, then what had arrived
-/// by then. `tasks` gets a task for each thread, which joins it and panics if that did.
+/// Answers what arrives at the sockets by one `worker` each, on a thread of its own, until told to
+/// stop; then what had arrived by then, unless the sockets are kept for the next process. `tasks`
+/// gets a task for each thread, which joins it and panics if that did.
 ///
 /// # Errors
 /// When the system has no more threads.
-pub(crate) fn start<A>(
-    sockets: Vec<UdpSocket>,
-    kind: Kind,
+pub fn start<A>(
+    datagrams: Datagrams,
     worker: impl Fn() -> A,
     shared: &Arc<Shared>,
     stop: &watch::Receiver<bool>,
@@ -35,10 +37,12 @@ pub(crate) fn start<A>(
 where
     A: FnMut(&mut Batch<'_>) + Send + 'static,
 {
+    let Datagrams { sockets, kind, kept } = datagrams;
     for (number, socket) in sockets.into_iter().enumerate() {
         socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(LOOK_UP))?;
-        let loops = Loop { socket, kind, shared: Arc::clone(shared), stop: stop.clone() };
+        let (pulse, shared) = (shared.pulses.add(), Arc::clone(shared));
+        let loops = Loop { socket, kind, kept, pulse, shared, stop: stop.clone() };
         let (answer, (alive, ended)) = (worker(), oneshot::channel::<()>());
         let work = move || {
             match kind {
@@ -63,6 +67,8 @@ where
 struct Loop {
     socket: UdpSocket,
     kind: Kind,
+    kept: bool,
+    pulse: Pulse,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 }
@@ -71,6 +77,7 @@ impl Loop {
     fn run<F: Family>(self, mut answer: impl FnMut(&mut Batch<'_>)) {
         let mut exchange = Exchange::<F>::new(self.kind);
         while !self.stopped() {
+            self.pulse.beat();
             match self.turn(&mut exchange, true, &mut answer) {
                 Ok(()) => {}
                 Err(error) if NOTHING.contains(&error.kind()) => {}
@@ -78,7 +85,8 @@ impl Loop {
                 Err(_) => thread::park_timeout(ERROR_PAUSE),
             }
         }
-        for _ in 0..LAST_BATCHES {
+        let last = if self.kept { 0 } else { LAST_BATCHES };
+        for _ in 0..last {
             if self.turn(&mut exchange, false, &mut answer).is_err() {
                 return;
             }
@@ -130,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::dns::sockets::bind;
+    use crate::net::inherited::Inherited;
 
     /// Echoes packets; silent on an empty one, panics at `panic`.
     fn echo(packet: &[u8], _: SocketAddr, reply: &mut Vec<u8>) -> bool {
@@ -147,13 +156,18 @@ mod tests {
     }
 
     fn echoing() -> Server {
-        let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::new(2).unwrap()).unwrap();
+        let bound = bind(
+            ([127, 0, 0, 1], 0).into(),
+            NonZeroUsize::new(2).unwrap(),
+            &mut Inherited::default(),
+        )
+        .unwrap();
         let address = bound.address;
         let shared = Arc::new(Shared::new(10, 10));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let worker = || |batch: &mut Batch<'_>| batch.each(echo);
-        start(bound.udp, Kind::OneV4, worker, &shared, &stopped, &mut tasks).unwrap();
+        start(bound.udp, worker, &shared, &stopped, &mut tasks).unwrap();
         Server { address, shared, stop, tasks }
     }
 
@@ -212,13 +226,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_panics_ends_its_task_with_an_error() {
-        let bound = bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN).unwrap();
+        let bound =
+            bind(([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN, &mut Inherited::default()).unwrap();
         let address = bound.address;
         let shared = Arc::new(Shared::new(10, 10));
         let (_go_on, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let worker = || |_: &mut Batch<'_>| panic!("outside of the fence");
-        start(bound.udp, Kind::OneV4, worker, &shared, &stopped, &mut tasks).unwrap();
+        start(bound.udp, worker, &shared, &stopped, &mut tasks).unwrap();
 
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"query", address).unwrap();
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
 
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
+use crate::http::pace::Pace;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{InstanceId, Limits, Revision, ServiceName};
+use crate::model::{Author, InstanceId, Limit, Limits, Revision, ServiceName};
 use crate::net::connections::Connections;
 use crate::registry::{Refusal, Registry};
 use crate::resolve::Resolution;
@@ -28,6 +30,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) connections: Connections,
+    pub(crate) pace: Pace,
     watchers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
@@ -57,6 +60,7 @@ impl App {
             metrics,
             shutdown,
             connections,
+            pace: Pace::new(rand::random()),
             watchers,
             asides,
             snapshots: Arc::new(Semaphore::new(1)),
@@ -68,7 +72,7 @@ impl App {
         let max = self.limits.load().watchers;
         let free = |n: usize| (n < max).then_some(n + 1);
         if self.watchers.fetch_update(Relaxed, Relaxed, free).is_err() {
-            return Err(Refusal::Limit { name: "watchers", max }.into());
+            return Err(Refusal::Limit { name: Limit::Watchers, max }.into());
         }
         self.metrics.watchers.inc();
         Ok(Watcher(Arc::clone(self)))
@@ -111,8 +115,8 @@ impl Drop for Watcher {
 pub struct Hooks {
     /// What DNS would say, and why.
     pub resolve: Box<dyn Fn(ResolveRequest) -> Result<Resolution, BadQuestion> + Send + Sync>,
-    /// Reads the configuration file again and puts it in force.
-    pub reload: Box<dyn Fn() -> ReloadFuture + Send + Sync>,
+    /// Reads the configuration file again and puts it in force, on somebody's behalf.
+    pub reload: Box<dyn Fn(Author) -> ReloadFuture + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What an instance's owner should know: that static records hide it from DNS.
@@ -178,7 +182,7 @@ pub struct BadQuestion {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReply {
     /// The registry's revision with it.
     pub revision: Revision,

@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::json::reply;
 use crate::http::problem::Problem;
 use crate::model::{
@@ -21,25 +22,25 @@ use crate::model::{
 /// `POST /v1/batch`
 pub(crate) async fn run(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    call: Call,
     Json(Batch { deregister, register }): Json<Batch>,
 ) -> Result<Response, Problem> {
     for (i, item) in deregister.iter().enumerate() {
-        caller.check_service(&item.service, format_args!("deregister[{i}]."))?;
+        call.caller.check_service(&item.service, format_args!("deregister[{i}]."))?;
     }
     for (i, item) in register.iter().enumerate() {
         let within = format_args!("register[{i}].");
-        caller.check_service(&item.service, within)?;
-        caller.check_addresses(&item.addresses, within)?;
+        call.caller.check_service(&item.service, within)?;
+        call.caller.check_addresses(&item.addresses, within)?;
     }
     let deregister = deregister.into_iter().map(|item| (item.service, item.id)).collect();
     let register = register.into_iter().map(Registration::into_parts).collect();
-    let revision = caller.registry(&app).batch(deregister, register).await?;
+    let revision = call.registry(&app).batch(deregister, register).await?;
     Ok(reply(StatusCode::OK, &Done { revision }))
 }
 
 /// What to do, in this order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
     #[serde(default)]
@@ -56,21 +57,23 @@ impl Payload for Batch {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Deregistration {
+pub(crate) struct Deregistration {
     service: ServiceName,
     id: InstanceId,
 }
 
 /// The fields of [`InstanceSpec`] and the service: flattening one into the other would let unknown
 /// fields pass.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+pub(crate) struct Registration {
     service: ServiceName,
     id: InstanceId,
+    #[schema(min_items = 1, max_items = 8)]
     addresses: Vec<Address>,
+    #[schema(max_items = 32)]
     ports: Option<Vec<Port>>,
     port: Option<PortNumber>,
     #[serde(default)]
@@ -78,14 +81,17 @@ struct Registration {
     #[serde(default)]
     tier: Tier,
     #[serde(default)]
+    #[schema(value_type = Vec<Label>, max_items = 64)]
     tags: BTreeSet<Label>,
     #[serde(default)]
     metadata: Metadata,
     #[serde(default)]
     locality: Locality,
     #[serde(default)]
+    #[schema(max_items = 64)]
     dependencies: Vec<ServiceName>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<LeaseTtl>)]
     ttl: Option<Option<LeaseTtl>>,
     admin: Option<Admin>,
     status: Option<Status>,
@@ -122,7 +128,8 @@ fn present<'de, D: Deserializer<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-#[derive(Serialize)]
-struct Done {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchDone)]
+pub(crate) struct Done {
     revision: Revision,
 }

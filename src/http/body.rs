@@ -15,6 +15,7 @@ use crate::http::app::App;
 use crate::http::extract::Given;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::shape;
+use crate::model::Limit;
 
 /// A call with a body and without a query.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -45,13 +46,15 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, mut body) = request.into_parts();
         Given::parse(parts.uri.query(), &[])?;
-        let (max, items) = {
-            let limits = app.limits.load();
-            (if T::BULK { limits.bulk_body } else { limits.body }, limits.bulk_items)
+        let limits = app.limits.load_full();
+        let room = if T::BULK {
+            Room { bytes: limits.bulk_body, limit: Limit::BulkBody, time: limits.request_time }
+        } else {
+            Room { bytes: limits.body, limit: Limit::Body, time: limits.request_time }
         };
-        let bytes = match read(&mut body, max).await {
-            Err(problem) if parts.version == Version::HTTP_2 => {
-                discard(body).await;
+        let bytes = match read(&mut body, room).await {
+            Err(problem) if parts.version == Version::HTTP_2 && !problem.is_late() => {
+                discard(body, limits.request_time).await;
                 return Err(problem);
             }
             read => read?,
@@ -63,20 +66,35 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
         // Not before: an empty body sent in chunks needs no media type.
         check_media_type::<T>(&parts.headers)?;
         let value: T = app.aside(bytes.len() > LARGE, move || parse(&bytes)).await??;
-        if T::BULK && value.items() > items {
-            let detail = format!("{} items, at most {items} are allowed", value.items());
-            return Err(Problem::new(ProblemKind::TooLarge, detail));
+        if T::BULK && value.items() > limits.bulk_items {
+            let (items, most) = (value.items(), limits.bulk_items);
+            let detail = format!("{items} items, at most {most} are allowed");
+            return Err(Problem::over(Limit::BulkItems, ProblemKind::TooLarge, detail));
         }
         Ok(Self(value))
     }
 }
 
 /// Makes sure that there is no body.
-pub(crate) async fn refuse(mut body: Body) -> Result<(), Problem> {
-    if body.is_end_stream() || read(&mut body, 0).await.is_ok() {
+pub(crate) async fn refuse(mut body: Body, app: &App) -> Result<(), Problem> {
+    if body.is_end_stream() {
         return Ok(());
     }
-    Err(Problem::invalid("body", "this call takes none"))
+    let time = app.limits.load().request_time;
+    match read(&mut body, Room { bytes: 0, limit: Limit::Body, time }).await {
+        Ok(_) => Ok(()),
+        Err(late) if late.is_late() => Err(late),
+        Err(_) => Err(Problem::invalid("body", "this call takes none")),
+    }
+}
+
+/// What a body may take.
+#[derive(Clone, Copy)]
+struct Room {
+    bytes: usize,
+    /// Which limit that is.
+    limit: Limit,
+    time: Duration,
 }
 
 fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
@@ -95,18 +113,21 @@ fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The whole body, when it has at most `max` bytes and arrives in time.
-async fn read(body: &mut Body, max: usize) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::new(ProblemKind::TooLarge, format!("at most {max} bytes are allowed"));
+/// The whole body, when there is room for it and it arrives in time.
+async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
+    let Room { bytes: max, limit, time } = room;
+    let too_large = || {
+        let detail = format!("at most {max} bytes are allowed");
+        Problem::over(limit, ProblemKind::TooLarge, detail)
+    };
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIME, collect(body, max)).await {
+    match tokio::time::timeout(time, collect(body, max)).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(Problem::invalid("body", &format!("cannot be read: {error}"))),
-        Err(_) => Err(Problem::invalid("body", &format!("did not arrive within {BODY_TIME:?}"))),
+        Err(_) => Err(Problem::late(time)),
     }
 }
 
@@ -135,7 +156,7 @@ async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, axum::Err
 
 /// Reads what is left of a body and forgets it. On HTTP/1.1 the connection does so after the reply;
 /// clients of HTTP/2 take a reply before the end of their body for a failure.
-async fn discard(mut body: Body) {
+async fn discard(mut body: Body, time: Duration) {
     let left = async {
         let mut size = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -146,7 +167,7 @@ async fn discard(mut body: Body) {
         }
     };
     // What has not arrived by then is not waited for.
-    tokio::time::timeout(BODY_TIME, left).await.ok();
+    tokio::time::timeout(time, left).await.ok();
 }
 
 fn parse<T: Payload>(bytes: &[u8]) -> Result<T, Problem> {
@@ -206,5 +227,3 @@ fn field_problem(path: &str, message: &str) -> Problem {
 const LARGE: usize = 256 * 1024;
 /// What is read of a body that is refused.
 const MAX_DISCARD: usize = 64 << 20;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);

@@ -1,6 +1,5 @@
 //! Who calls, as far as they have proved it, and what they may write.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -11,8 +10,7 @@ use axum::http::request::Parts;
 use crate::http::app::App;
 use crate::http::clients::Proved;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Address, Identity, ServiceName, Token};
-use crate::registry::Registry;
+use crate::model::{Actor, Address, Identity, ServiceName, Token};
 
 /// Who makes a call.
 #[derive(Debug, Clone)]
@@ -66,11 +64,11 @@ impl Display for Proof {
 }
 
 impl Caller {
-    /// The registry, for writes on their behalf.
-    pub(crate) fn registry<'a>(&self, app: &'a App) -> Cow<'a, Registry> {
+    /// On whose behalf they write.
+    pub(crate) fn actor(&self) -> Actor {
         match self {
-            Self::Anyone => Cow::Borrowed(&app.registry),
-            Self::Known(proof) => Cow::Owned(app.registry.by(proof.identity().actor())),
+            Self::Anyone => Actor::Anyone,
+            Self::Known(proof) => proof.identity().actor(),
         }
     }
 

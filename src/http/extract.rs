@@ -75,9 +75,9 @@ impl FromRequestParts<Arc<App>> for InstancePath {
 impl FromRequest<Arc<App>> for Plain {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         Given::parse(request.uri().query(), &[])?;
-        body::refuse(request.into_body()).await?;
+        body::refuse(request.into_body(), app).await?;
         Ok(Self)
     }
 }
@@ -85,9 +85,9 @@ impl FromRequest<Arc<App>> for Plain {
 impl<T: Parameters> FromRequest<Arc<App>> for Query<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let query = T::read(&Given::parse(request.uri().query(), T::NAMES)?)?;
-        body::refuse(request.into_body()).await?;
+        body::refuse(request.into_body(), app).await?;
         Ok(Self(query))
     }
 }

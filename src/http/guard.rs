@@ -1,16 +1,17 @@
-//! What each request passes before its handler: by which name it calls this server, what page it
+//! What each request passes before its handler: how large its head is, how many its client makes, by which name it calls this server, what page it
 //! comes from, and whose it is.
 //!
 //! Decides by what a client cannot choose freely: never by `User-Agent`, `X-Forwarded-For` or the
 //! like. What is refused here is refused whoever asks, in the same order.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::http::app::App;
 use crate::http::caller::{Caller, Proof};
@@ -19,7 +20,7 @@ use crate::http::hosts::Hosts;
 use crate::http::peer::Peer;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::route::{Need, Route};
-use crate::model::{Authentication, Scope};
+use crate::model::{Authentication, Limit, Limits, Scope};
 
 /// Who may call this server, and by which names.
 #[derive(Debug, Default)]
@@ -34,9 +35,18 @@ pub struct Access {
 
 /// Lets `request` pass, and notes in it who makes it.
 pub(crate) fn admit(app: &App, route: Route, request: &mut Request) -> Result<(), Problem> {
+    let limits = app.limits.load();
+    check_head(&limits, request)?;
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     let need = route.need(reads);
     // Probes ask by whatever address they know, and learn nothing.
+    if reads && matches!(route, Route::Health | Route::Ready) {
+        return Ok(());
+    }
+    let now = app.registry.clock().elapsed();
+    if let Some(ConnectInfo(source)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        app.pace.check_address(&limits, source.ip(), now)?;
+    }
     if reads && need == Need::Nothing {
         return Ok(());
     }
@@ -47,9 +57,26 @@ pub(crate) fn admit(app: &App, route: Route, request: &mut Request) -> Result<()
     let caller = caller(app, request)?;
     check_scope(caller.as_ref(), need, app.access.authentication)?;
     if let Some(caller) = caller {
+        if let Caller::Known(proof) = &caller {
+            app.pace.check_identity(&limits, &proof.identity().name, now)?;
+        }
         request.extensions_mut().insert(caller);
     }
     Ok(())
+}
+
+/// Refuses a head that is larger than it may be.
+fn check_head(limits: &Limits, request: &Request) -> Result<(), Problem> {
+    let (path, headers) = (request.uri().path_and_query(), request.headers());
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + MARKS);
+    let size = path.map_or(0, |path| path.as_str().len()) + fields.sum::<usize>();
+    let max = limits.headers;
+    if size <= max {
+        return Ok(());
+    }
+    let detail = format!("the head has {size} bytes, the limit headers = {max} is reached");
+    let problem = Problem::over(Limit::Headers, ProblemKind::TooLarge, detail);
+    Err(problem.with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
 }
 
 /// Refuses a request that calls this server by a name that is not its own. The name.
@@ -136,7 +163,7 @@ fn caller(app: &App, request: &Request) -> Result<Option<Caller>, Problem> {
 
 fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> Result<(), Problem> {
     let scope = match need {
-        Need::Nothing => return Ok(()),
+        Need::Nothing | Need::Public => return Ok(()),
         Need::Read => Scope::Read,
         Need::Register => Scope::Register,
         Need::Admin | Need::Proof => Scope::Admin,
@@ -156,6 +183,8 @@ fn check_scope(caller: Option<&Caller>, need: Need, policy: Authentication) -> R
     }
 }
 
+/// A colon, a space and the end of a line.
+const MARKS: usize = 4;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Longer than any token; nothing longer is worth a hash.
 const LONGEST: usize = 256;

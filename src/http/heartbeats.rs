@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::json::{millis, reply};
 use crate::http::problem::Problem;
 use crate::model::{InstanceId, Load, ServiceName, Status};
@@ -18,7 +19,7 @@ use crate::registry::{Renewal, Renewed};
 /// `POST /v1/heartbeats`
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    call: Call,
     Json(items): Json<Vec<Item>>,
 ) -> Result<Response, Problem> {
     let read_at = app.registry.clock().now();
@@ -26,13 +27,13 @@ pub(crate) async fn renew(
     let mut renewals = Vec::with_capacity(items.len());
     for Item { service, id, generation, load, status } in items {
         // One that may not be renewed must not have the leases of the others end.
-        let allowed = caller.may_write(&service);
+        let allowed = call.caller.may_write(&service);
         names.push((service.clone(), id.clone(), allowed));
         if allowed {
             renewals.push(Renewal { service, id, generation, status, load, read_at });
         }
     }
-    let mut renewed = caller.registry(&app).renew(renewals).await?.into_iter();
+    let mut renewed = call.registry(&app).renew(renewals).await?.into_iter();
     let results = names.into_iter().map(|(service, id, allowed)| {
         let renewed = allowed.then(|| renewed.next()).flatten();
         let (result, remaining) = match renewed {
@@ -47,8 +48,9 @@ pub(crate) async fn renew(
 }
 
 /// One heartbeat.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = BulkHeartbeat)]
 pub(crate) struct Item {
     service: ServiceName,
     id: InstanceId,
@@ -66,15 +68,18 @@ impl Payload for Vec<Item> {
     }
 }
 
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkHeartbeatResults)]
+pub(crate) struct Results {
     results: Vec<ItemResult>,
 }
 
-#[derive(Serialize)]
-struct ItemResult {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkHeartbeatResult)]
+pub(crate) struct ItemResult {
     service: ServiceName,
     id: InstanceId,
     result: &'static str,
+    #[schema(required)]
     expires_in_ms: Option<u64>,
 }

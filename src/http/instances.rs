@@ -7,14 +7,15 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::extract::{InstancePath, Plain};
-use crate::http::json::{InstanceJson, expires_in_ms, millis, reply, rfc3339};
+use crate::http::json::{InstanceJson, expires_in_ms, millis, reply};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::model::{Admin, InstancePatch, InstanceSpec, Load, Revision, Status};
+use crate::model::{Admin, InstancePatch, InstanceSpec, Load, Revision, Status, rfc3339};
 use crate::registry::{Refusal, Renewal, Renewed};
 
 impl Payload for InstanceSpec {}
@@ -27,12 +28,12 @@ impl Payload for InstancePatch {
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
-    caller: Caller,
+    call: Call,
     Json(spec): Json<InstanceSpec>,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
-    caller.check_addresses(&spec.addresses, "")?;
-    let written = caller.registry(&app).register(service.clone(), id.clone(), spec).await?;
+    call.caller.check_service(&service, "")?;
+    call.caller.check_addresses(&spec.addresses, "")?;
+    let written = call.registry(&app).register(service.clone(), id.clone(), spec).await?;
     let now = app.registry.clock().now();
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = reply(
@@ -72,11 +73,11 @@ pub(crate) async fn read(
 pub(crate) async fn patch(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
-    caller: Caller,
+    call: Call,
     Json(patch): Json<InstancePatch>,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
-    let written = caller.registry(&app).patch(service, id, patch).await?;
+    call.caller.check_service(&service, "")?;
+    let written = call.registry(&app).patch(service, id, patch).await?;
     let instance = InstanceJson::new(&written.instance, app.registry.clock().now());
     Ok(reply(StatusCode::OK, &Patched { instance, revision: written.revision }))
 }
@@ -85,11 +86,11 @@ pub(crate) async fn patch(
 pub(crate) async fn deregister(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
-    caller: Caller,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
-    caller.registry(&app).deregister(service, id).await?;
+    call.caller.check_service(&service, "")?;
+    call.registry(&app).deregister(service, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -97,15 +98,15 @@ pub(crate) async fn deregister(
 pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     InstancePath { service, id }: InstancePath,
-    caller: Caller,
+    call: Call,
     Json(Heartbeat { generation, status, load }): Json<Heartbeat>,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
+    call.caller.check_service(&service, "")?;
     let read_at = app.registry.clock().now();
     let (renewed_service, renewed_id) = (service.clone(), id.clone());
     let renewal =
         Renewal { service: renewed_service, id: renewed_id, generation, status, load, read_at };
-    match caller.registry(&app).renew(vec![renewal]).await?.pop() {
+    match call.registry(&app).renew(vec![renewal]).await?.pop() {
         Some(Renewed::Until(remaining)) => {
             Ok(reply(StatusCode::OK, &Expiry { expires_in_ms: remaining.map(millis) }))
         }
@@ -125,32 +126,32 @@ pub(crate) async fn heartbeat(
 pub(crate) async fn drain(
     State(app): State<Arc<App>>,
     path: InstancePath,
-    caller: Caller,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    set_admin(&app, path, &caller, Admin::Draining).await
+    set_admin(&app, path, &call, Admin::Draining).await
 }
 
 /// `DELETE /v1/services/{s}/instances/{id}/drain`
 pub(crate) async fn undrain(
     State(app): State<Arc<App>>,
     path: InstancePath,
-    caller: Caller,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    set_admin(&app, path, &caller, Admin::Enabled).await
+    set_admin(&app, path, &call, Admin::Enabled).await
 }
 
 async fn set_admin(
     app: &App,
     path: InstancePath,
-    caller: &Caller,
+    call: &Call,
     admin: Admin,
 ) -> Result<Response, Problem> {
     let InstancePath { service, id } = path;
-    caller.check_service(&service, "")?;
+    call.caller.check_service(&service, "")?;
     let patch = InstancePatch { admin: Some(Some(admin)), ..InstancePatch::default() };
-    let written = caller.registry(app).patch(service, id, patch).await?;
+    let written = call.registry(app).patch(service, id, patch).await?;
     let clock = app.registry.clock();
     let drained = Drained {
         instance: InstanceJson::new(&written.instance, clock.now()),
@@ -162,9 +163,10 @@ async fn set_admin(
 }
 
 /// The optional body of a heartbeat.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Heartbeat {
+    /// The one that the registration was told: a stale one renews nothing.
     generation: Option<u64>,
     status: Option<Status>,
     load: Option<Load>,
@@ -176,31 +178,42 @@ impl Payload for Heartbeat {
     }
 }
 
-#[derive(Serialize)]
-struct Registered<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Registered)]
+pub(crate) struct Registered<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
+    /// The number of this registration, for heartbeats.
     generation: u64,
+    /// What is left of its lease; null without one.
+    #[schema(required)]
     expires_in_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// That a static record hides it from DNS.
+    #[schema(nullable = false)]
     warning: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Patched<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Patched<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Expiry {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Expiry {
+    /// What is left of its lease; null without one.
+    #[schema(required)]
     expires_in_ms: Option<u64>,
 }
 
-#[derive(Serialize)]
-struct Drained<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Drained<'a> {
     instance: InstanceJson<'a>,
     revision: Revision,
+    /// When no cache that keeps TTLs can still hold it; null while it is answered.
+    #[schema(required, format = DateTime)]
     safe_at: Option<String>,
+    #[schema(required)]
     safe_in_ms: Option<u64>,
 }

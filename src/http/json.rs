@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::{
     CheckKind, Instance, Load, Millis, Rare, Revision, ServiceName, Settings, SettingsPatch, Status,
@@ -64,15 +65,18 @@ impl<'a> Fields<'a> {
 }
 
 /// That its lease ended and it is kept.
-#[derive(Serialize)]
-struct SuspectJson {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Suspect)]
+pub(crate) struct SuspectJson {
     reason: &'static str,
+    #[schema(required)]
     ends_in_ms: Option<u64>,
 }
 
 /// That it is not answered for what clients report of it.
-#[derive(Serialize)]
-struct EjectedJson {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ejected)]
+pub(crate) struct EjectedJson {
     cause: Cause,
     ends_in_ms: u64,
 }
@@ -108,8 +112,9 @@ fn plain(instance: &Instance) -> Cow<'_, Instance> {
 }
 
 /// A check and what it says.
-#[derive(Serialize)]
-struct CheckJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CheckState)]
+pub(crate) struct CheckJson<'a> {
     name: &'a str,
     kind: CheckKind,
     state: Status,
@@ -117,6 +122,7 @@ struct CheckJson<'a> {
     /// How long it has been in this state.
     since_ms: u64,
     /// How long ago it was done; `None` when it never was.
+    #[schema(required)]
     last_ms: Option<u64>,
 }
 
@@ -134,7 +140,8 @@ impl<'a> CheckJson<'a> {
 }
 
 /// A service with everything about it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Service)]
 pub(crate) struct ServiceJson<'a> {
     revision: Revision,
     service: &'a ServiceName,
@@ -161,7 +168,7 @@ impl<'a> ServiceJson<'a> {
 }
 
 /// A service in the list of all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ServiceSummary<'a> {
     pub(crate) service: &'a ServiceName,
     revision: Revision,
@@ -205,43 +212,4 @@ pub(crate) fn expires_in_ms(view: &InstanceView, now: Millis) -> Option<u64> {
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A time since 1970 as RFC 3339 in UTC with milliseconds: `2026-11-23T01:02:03.456Z`.
-pub(crate) fn rfc3339(since_1970: Duration) -> String {
-    let seconds = since_1970.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin on 1 March have their leap day at the end; 400 of them are 146,097 days.
-    let day_of_era = (days + 719_468) % 146_097;
-    let era = (days + 719_468) / 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March: 31, 30, 31, 30, 31 days, and again.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    let (second, milli) = (second % 60, since_1970.subsec_millis());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_printed_as_the_calendar_has_them() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
-            (1_709_251_200_000, "2024-03-01T00:00:00.000Z"),
-            (1_795_395_723_456, "2026-11-23T01:02:03.456Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(rfc3339(Duration::from_millis(millis)), text);
-        }
-    }
 }

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use crate::http::problem::ProblemKind;
 use crate::http::route::Route;
+use crate::model::Limit;
 
 /// The counters of the side-port.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Metrics {
     /// The counters of `requests` that have been used, so that counting takes no lock.
     used: Box<[OnceLock<Counter>]>,
     rejected: Family<RejectedLabels, Counter>,
+    limits: Family<LimitLabels, Counter>,
     pub(crate) watchers: Gauge,
     pub(crate) connections: Gauge,
     /// Connections that were cut to make room for others.
@@ -41,6 +43,7 @@ impl Metrics {
             requests: Family::default(),
             used: used.take(combinations).collect(),
             rejected: Family::default(),
+            limits: Family::default(),
             watchers: Gauge::default(),
             connections: Gauge::default(),
             evicted: Counter::default(),
@@ -56,6 +59,12 @@ impl Metrics {
         registry.register("signpost_http_requests", requests, self.requests.clone());
         let rejected = "Requests refused, by type of problem";
         registry.register("signpost_http_rejected", rejected, self.rejected.clone());
+        for limit in Limit::ALL {
+            // All are there from the start, so that a first refusal is seen as one.
+            drop(self.limits.get_or_create(&LimitLabels { limit: limit.key() }));
+        }
+        let limits = "Requests and connections refused, by the limit that is reached";
+        registry.register("signpost_limit_refusals", limits, self.limits.clone());
         let watchers = "Open watches and waiting reads";
         registry.register("signpost_http_watchers", watchers, self.watchers.clone());
         let connections = "Open connections";
@@ -90,6 +99,10 @@ impl Metrics {
     pub(crate) fn count_rejected(&self, kind: ProblemKind) {
         self.rejected.get_or_create(&RejectedLabels { reason: kind.name() }).inc();
     }
+
+    pub(crate) fn count_limit(&self, limit: Limit) {
+        self.limits.get_or_create(&LimitLabels { limit: limit.key() }).inc();
+    }
 }
 
 impl Default for Metrics {
@@ -110,8 +123,13 @@ struct RejectedLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
-const CODES: [(u16, &str); 15] = [
+const CODES: [(u16, &str); 17] = [
     (200, "200"),
     (201, "201"),
     (204, "204"),
@@ -120,11 +138,13 @@ const CODES: [(u16, &str); 15] = [
     (403, "403"),
     (404, "404"),
     (405, "405"),
+    (408, "408"),
     (409, "409"),
     (413, "413"),
     (415, "415"),
     (422, "422"),
     (429, "429"),
+    (431, "431"),
     (503, "503"),
     (507, "507"),
 ];

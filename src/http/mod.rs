@@ -6,6 +6,7 @@
 mod app;
 mod batch;
 mod body;
+mod call;
 mod caller;
 mod clients;
 mod connection;
@@ -17,7 +18,9 @@ mod hosts;
 mod instances;
 mod json;
 mod metrics;
+mod openapi;
 mod outlet;
+mod pace;
 mod peer;
 mod problem;
 mod profile;
@@ -43,7 +46,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 pub use app::{
     App, BadQuestion, Hidden, Hooks, ProfileError, ProfileFuture, ProfileRequest, Profiler,
@@ -57,43 +60,51 @@ pub use serve::{BindError, Listener, bind, serve};
 pub use tokens::new_secret;
 pub use unix::{UnixError, UnixSocket};
 
+use crate::model::Limit;
 use problem::ProblemKind;
 use route::Route;
 
 /// All calls of the side-port.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route(
-            Route::Instance.path(),
-            get(instances::read)
-                .put(instances::register)
-                .patch(instances::patch)
-                .delete(instances::deregister),
-        )
-        .route(Route::Heartbeat.path(), put(instances::heartbeat))
-        .route(Route::Drain.path(), post(instances::drain).delete(instances::undrain))
-        .route(Route::Services.path(), get(services::list))
-        .route(
-            Route::Service.path(),
-            get(services::read).put(services::set_override).delete(services::forget),
-        )
-        .route(Route::Reports.path(), get(reports::read).post(reports::take))
-        .route(Route::Heartbeats.path(), post(heartbeats::renew))
-        .route(Route::Batch.path(), post(batch::run))
-        .route(Route::Watch.path(), get(watch::follow))
-        .route(Route::Resolve.path(), get(resolve::explain))
-        .route(Route::Tokens.path(), get(tokens::list).post(tokens::create))
-        .route(Route::Token.path(), delete(tokens::revoke))
-        .route(Route::Reload.path(), post(system::reload))
-        .route(Route::Health.path(), get(system::health))
-        .route(Route::Ready.path(), get(system::ready))
-        .route(Route::Metrics.path(), get(system::metrics))
-        .route(Route::Profile.path(), get(profile::take))
-        .route(Route::Snapshot.path(), get(snapshot::take))
+    let paths = Route::ALL.iter().fold(Router::new(), |router, route| match methods(*route) {
+        Some(methods) => router.route(route.path(), methods),
+        None => router,
+    });
+    paths
         .fallback(system::not_found)
         .method_not_allowed_fallback(system::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
+}
+
+/// What answers the calls of a path; `openapi` describes the same.
+fn methods(route: Route) -> Option<MethodRouter<Arc<App>>> {
+    Some(match route {
+        Route::Instance => get(instances::read)
+            .put(instances::register)
+            .patch(instances::patch)
+            .delete(instances::deregister),
+        Route::Heartbeat => put(instances::heartbeat),
+        Route::Drain => post(instances::drain).delete(instances::undrain),
+        Route::Services => get(services::list),
+        Route::Service => get(services::read).put(services::set_override).delete(services::forget),
+        Route::Reports => get(reports::read).post(reports::take),
+        Route::Heartbeats => post(heartbeats::renew),
+        Route::Batch => post(batch::run),
+        Route::Watch => get(watch::follow),
+        Route::Resolve => get(resolve::explain),
+        Route::Tokens => get(tokens::list).post(tokens::create),
+        Route::Token => delete(tokens::revoke),
+        Route::Reload => post(system::reload),
+        Route::Health => get(system::health),
+        Route::Ready => get(system::ready),
+        Route::Metrics => get(system::metrics),
+        Route::Profile => get(profile::take),
+        Route::Snapshot => get(snapshot::take),
+        Route::Document => get(openapi::document),
+        Route::Docs => get(openapi::page),
+        Route::Other => return None,
+    })
 }
 
 /// Lets requests pass that may, counts each reply, and says of each that it is neither to be kept nor
@@ -113,6 +124,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     app.metrics.count(route, &method, response.status());
     if let Some(kind) = response.extensions().get::<ProblemKind>() {
         app.metrics.count_rejected(*kind);
+    }
+    if let Some(limit) = response.extensions().get::<Limit>() {
+        app.metrics.count_limit(*limit);
     }
     response
 }

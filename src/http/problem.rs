@@ -1,11 +1,14 @@
 //! Errors as clients see them (RFC 9457), and the one mapping from refusals to status and type.
 
+use std::time::Duration;
+
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::model::{CommitError, SpecError};
+use crate::model::{CommitError, DurationText, Limit, SpecError};
 use crate::registry::Refusal;
 
 /// A request that did not succeed, and why.
@@ -15,12 +18,16 @@ pub(crate) struct Problem {
     detail: String,
     /// The field, parameter or part of the path at fault.
     field: Option<String>,
+    /// Where it is another than the kind's.
+    status: Option<StatusCode>,
+    /// What is counted, where it is a limit.
+    limit: Option<Limit>,
 }
 
 impl Problem {
     /// A problem that is not the fault of one field.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None }
+        Self { kind, detail: detail.into(), field: None, status: None, limit: None }
     }
 
     /// A problem of `field`; an empty one names nothing.
@@ -29,7 +36,7 @@ impl Problem {
         if field.is_empty() {
             return Self::new(kind, reason);
         }
-        Self { kind, detail: format!("{field}: {reason}"), field: Some(field) }
+        Self::at(kind, Some(field.clone()), format!("{field}: {reason}"))
     }
 
     /// What was sent in `field` is not as described.
@@ -45,7 +52,42 @@ impl Problem {
 
     /// A problem whose detail already says where; `field` is for programs.
     pub(crate) fn at(kind: ProblemKind, field: Option<String>, detail: String) -> Self {
-        Self { kind, detail, field }
+        Self { field, ..Self::new(kind, detail) }
+    }
+
+    /// The problem of more than `limit` allows.
+    pub(crate) fn over(limit: Limit, kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { limit: Some(limit), ..Self::new(kind, detail) }
+    }
+
+    /// The problem of a request of which not all arrived within `time`.
+    pub(crate) fn late(time: Duration) -> Self {
+        let name = Limit::RequestTime;
+        let time = DurationText(time);
+        let detail =
+            format!("the request did not arrive whole, the limit {name} = {time} is reached");
+        Self::over(name, ProblemKind::Limit, detail).with_status(StatusCode::REQUEST_TIMEOUT)
+    }
+
+    /// Whether it is [`Self::late`]: who sends so slowly is not waited for.
+    pub(crate) fn is_late(&self) -> bool {
+        self.limit == Some(Limit::RequestTime)
+    }
+
+    /// The same with another status than that of its kind.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// How many seconds later it is worth another try; `None`: it is not, as it stands.
+    fn retry_after(&self, status: StatusCode) -> Option<&'static str> {
+        match (status, self.limit) {
+            // Within a second there is one more.
+            (_, Some(Limit::RequestsPerAddress | Limit::RequestsPerIdentity)) => Some("1"),
+            (StatusCode::TOO_MANY_REQUESTS, _) => Some("10"),
+            (StatusCode::SERVICE_UNAVAILABLE, _) => Some("1"),
+            _ => None,
+        }
     }
 }
 
@@ -61,7 +103,11 @@ impl From<Refusal> for Problem {
             Refusal::NotEmpty { .. } => ProblemKind::NotEmpty,
             Refusal::Owned { .. } | Refusal::OwnedBy { .. } => ProblemKind::Owned,
             Refusal::UnknownToken(_) => ProblemKind::NotFound,
-            Refusal::Limit { .. } => ProblemKind::Limit,
+            Refusal::Limit { name, .. } => return Self::over(name, ProblemKind::Limit, detail),
+            Refusal::TooMuch { field, name, .. } => {
+                let problem = Self::at(ProblemKind::Limit, Some(field), detail);
+                return Self { limit: Some(name), ..problem }.with_status(StatusCode::BAD_REQUEST);
+            }
             Refusal::Store(CommitError::Full(_)) => ProblemKind::StorageFull,
             Refusal::Store(CommitError::Unavailable(_)) | Refusal::ShuttingDown => {
                 ProblemKind::Unavailable
@@ -74,40 +120,48 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = self.kind;
+        let status = self.status.unwrap_or_else(|| kind.status());
         let body = serde_json::to_vec(&Body {
             urn: kind.urn(),
             title: kind.title(),
-            status: kind.status().as_u16(),
+            status: status.as_u16(),
             detail: &self.detail,
             field: self.field.as_deref(),
         });
         let body = body.expect("a struct of strings and a number is always JSON");
-        let mut response = (kind.status(), body).into_response();
+        let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match kind {
-            ProblemKind::Limit => headers.insert(RETRY_AFTER, HeaderValue::from_static("10")),
-            ProblemKind::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
-            ProblemKind::Unauthorized => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-            }
-            // What is left of the body is not read, so nothing can follow it.
-            ProblemKind::TooLarge => headers.insert(CONNECTION, HeaderValue::from_static("close")),
-            _ => None,
-        };
-        response.extensions_mut().insert(kind);
+        if let Some(seconds) = self.retry_after(status) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if kind == ProblemKind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // What is left of the body is not read, so nothing can follow it.
+        if kind == ProblemKind::TooLarge || status == StatusCode::REQUEST_TIMEOUT {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let extensions = response.extensions_mut();
+        extensions.insert(kind);
+        if let Some(limit) = self.limit {
+            extensions.insert(limit);
+        }
         response
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body<'a> {
     #[serde(rename = "type")]
     urn: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The field, parameter or part of the path at fault.
+    #[schema(nullable = false)]
     field: Option<&'a str>,
 }
 
@@ -121,20 +175,26 @@ macro_rules! kinds {
         }
 
         impl ProblemKind {
+            /// All of them.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
             /// The name in the contract.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
 
-            fn urn(self) -> &'static str {
+            /// The type in the contract.
+            pub(crate) fn urn(self) -> &'static str {
                 match self { $(Self::$kind => concat!("urn:signpost:", $name),)* }
             }
 
-            fn status(self) -> StatusCode {
+            /// The status of the reply.
+            pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$kind => StatusCode::$status,)* }
             }
 
-            fn title(self) -> &'static str {
+            /// What it says to people, whatever the cause.
+            pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$kind => $title,)* }
             }
         }
@@ -162,8 +222,8 @@ kinds! {
     NotEmpty "not-empty" CONFLICT "The service still has instances",
     /// The generation is over, or it is another's.
     Owned "owned" CONFLICT "The instance belongs to somebody else",
-    /// A body that is too large.
-    TooLarge "too-large" PAYLOAD_TOO_LARGE "The body is too large",
+    /// A body, or with status 431 a head, that is too large.
+    TooLarge "too-large" PAYLOAD_TOO_LARGE "The request is too large",
     /// A body that is not JSON.
     MediaType "media-type" UNSUPPORTED_MEDIA_TYPE "The body must be JSON",
     /// A configuration file that is not legal.

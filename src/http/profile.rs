@@ -16,6 +16,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::system;
+use crate::model::Limit;
 use crate::registry::Refusal;
 
 /// `GET /debug/pprof/profile`
@@ -72,11 +73,11 @@ impl Parameters for ProfileRequest {
 
 impl From<ProfileError> for Problem {
     fn from(error: ProfileError) -> Self {
-        let kind = match error {
-            ProfileError::Busy => ProblemKind::Limit,
-            ProfileError::Failed(_) => ProblemKind::Unavailable,
-        };
-        Self::new(kind, error.to_string())
+        let detail = error.to_string();
+        match error {
+            ProfileError::Busy => Self::over(Limit::Profiles, ProblemKind::Limit, detail),
+            ProfileError::Failed(_) => Self::new(ProblemKind::Unavailable, detail),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
-use crate::http::caller::Caller;
+use crate::http::call::Call;
 use crate::http::extract::{Plain, ServicePath};
 use crate::http::json::{millis, reply};
 use crate::http::problem::Problem;
@@ -29,10 +30,10 @@ impl Payload for Vec<Outcome> {
 pub(crate) async fn take(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
-    caller: Caller,
+    call: Call,
     Json(outcomes): Json<Vec<Outcome>>,
 ) -> Result<Response, Problem> {
-    caller.check_service(&service, "")?;
+    call.caller.check_service(&service, "")?;
     let reported = app.registry.report(service, outcomes).await?;
     let results = reported.into_iter().map(|(id, known)| {
         let result = if known { "ok" } else { "unknown-instance" };
@@ -65,31 +66,35 @@ pub(crate) async fn read(
     ))
 }
 
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportResults)]
+pub(crate) struct Results {
     results: Vec<ItemResult>,
 }
 
-#[derive(Serialize)]
-struct ItemResult {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportResult)]
+pub(crate) struct ItemResult {
     id: InstanceId,
     result: &'static str,
 }
 
-#[derive(Serialize)]
-struct Reports {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Reports {
     service: ServiceName,
     interval_ms: u64,
     instances: Vec<Seen>,
 }
 
-#[derive(Serialize)]
-struct Seen {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Seen {
     id: InstanceId,
     successes: u64,
     failures: u64,
+    #[schema(required)]
     latency_ms: Option<f64>,
     failures_in_a_row: u64,
     ejections: u32,
+    #[schema(required)]
     ejected_for_ms: Option<u64>,
 }

@@ -13,8 +13,11 @@ macro_rules! routes {
         }
 
         impl Route {
-            /// How many there are.
-            pub(crate) const COUNT: usize = [$(Self::$route,)* Self::Other].len();
+            /// All that exist.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$route,)*];
+
+            /// How many there are, with that of no path.
+            pub(crate) const COUNT: usize = Self::ALL.len() + 1;
 
             /// The path as the router matches it.
             pub(crate) fn path(self) -> &'static str {
@@ -48,6 +51,8 @@ macro_rules! routes {
 pub(crate) enum Need {
     /// Probes, and what does not exist.
     Nothing,
+    /// What is no secret, by a name of this server's.
+    Public,
     /// To see what is there.
     Read,
     /// To write instances of some services.
@@ -80,4 +85,6 @@ routes! {
     Profile "/debug/pprof/profile" Admin Admin,
     // All metadata, and what operators said.
     Snapshot "/v1/snapshot" Admin Admin,
+    Document "/openapi.json" Public Admin,
+    Docs "/docs" Public Admin,
 }

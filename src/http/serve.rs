@@ -3,6 +3,7 @@
 //! Owns one task a connection and ends them all. Nothing that a client does, and no error of
 //! accept, ends the loop.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
@@ -30,6 +31,8 @@ use crate::http::problem::ProblemKind;
 use crate::http::router;
 use crate::http::stream::Stream;
 use crate::http::unix::UnixSocket;
+use crate::model::Limit;
+use crate::net::BACKLOG;
 use crate::net::accept::{Acceptor, Listen};
 use crate::net::connections::{Admission, Place};
 
@@ -134,6 +137,7 @@ async fn accept<L: Listen>(
             }
             Admission::Full => {
                 app.metrics.count_rejected(ProblemKind::Limit);
+                app.metrics.count_limit(Limit::Connections);
                 refuse(stream);
                 continue;
             }
@@ -196,7 +200,13 @@ async fn attend(
             tokio::select! {
                 biased;
                 // What goes wrong on a connection is its client's to see.
-                _ = &mut connection => break,
+                ended = &mut connection => {
+                    if ended.is_err_and(|error| is_too_large(&*error)) {
+                        app.metrics.count_rejected(ProblemKind::TooLarge);
+                        app.metrics.count_limit(Limit::Headers);
+                    }
+                    break;
+                }
                 () = &mut down, if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -230,6 +240,11 @@ fn builder() -> Builder<TokioExecutor> {
         .max_header_list_size(MAX_HEADER_LIST)
         .max_concurrent_streams(MAX_STREAMS);
     builder
+}
+
+/// Whether hyper has refused a head, with a bare 431 or 414.
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// Replies are small and complete: waiting to fill a segment would only delay them.
@@ -292,7 +307,7 @@ fn next_step(error: &io::Error) -> &'static str {
 const DRAIN_TIME: Duration = Duration::from_secs(9);
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-const BACKLOG: i32 = 1_024;
+/// As much as `limits.headers` may allow; what is larger is refused without being read.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 100;

@@ -7,9 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
@@ -49,9 +51,10 @@ pub(crate) async fn read(
 pub(crate) async fn set_override(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     Json(patch): Json<SettingsPatch>,
 ) -> Result<Response, Problem> {
-    let (settings, revision) = app.registry.set_override(service.clone(), patch).await?;
+    let (settings, revision) = call.registry(&app).set_override(service.clone(), patch).await?;
     Ok(reply(StatusCode::OK, &Overridden { service, settings, revision }))
 }
 
@@ -59,9 +62,10 @@ pub(crate) async fn set_override(
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.forget(service).await?;
+    call.registry(&app).forget(service).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -74,14 +78,15 @@ fn list_of(views: &Views) -> Response {
     reply(StatusCode::OK, &List { revision, services })
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceList)]
+pub(crate) struct List<'a> {
     revision: Revision,
     services: Vec<ServiceSummary<'a>>,
 }
 
-#[derive(Serialize)]
-struct Overridden {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Overridden {
     service: ServiceName,
     settings: Settings,
     revision: Revision,

@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::http::app::App;
 use crate::http::extract::Plain;
 use crate::http::problem::{Problem, ProblemKind};
+use crate::model::Limit;
 use crate::registry::{Capture, InstanceView, Source};
 use crate::snapshot::{
     Entry, FORMAT, Header, MEDIA_TYPE, Operator, Override, Registered, VERSION, Writer,
@@ -28,7 +29,7 @@ use crate::snapshot::{
 pub(crate) async fn take(State(app): State<Arc<App>>, _: Plain) -> Result<Response, Problem> {
     let Ok(place) = Arc::clone(&app.snapshots).try_acquire_owned() else {
         let detail = "another snapshot is being taken, try again when that is done";
-        return Err(Problem::new(ProblemKind::Limit, detail));
+        return Err(Problem::over(Limit::Snapshots, ProblemKind::Limit, detail));
     };
     let capture = app.registry.capture().await?;
     let unix_time = app.registry.clock().wall().as_secs();

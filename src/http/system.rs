@@ -7,8 +7,10 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
+use crate::http::call::Call;
 use crate::http::extract::Plain;
 use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
@@ -42,8 +44,12 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, _: 
 }
 
 /// `POST /v1/reload`
-pub(crate) async fn reload(State(app): State<Arc<App>>, _: Plain) -> Result<Response, Problem> {
-    Ok(reply(StatusCode::OK, &(app.hooks.reload)().await?))
+pub(crate) async fn reload(
+    State(app): State<Arc<App>>,
+    call: Call,
+    _: Plain,
+) -> Result<Response, Problem> {
+    Ok(reply(StatusCode::OK, &(app.hooks.reload)(call.author()).await?))
 }
 
 /// A path that does not exist.
@@ -57,7 +63,7 @@ pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(ProblemKind::MethodNotAllowed, detail)
 }
 
-#[derive(Serialize)]
-struct Condition {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Condition {
     status: &'static str,
 }

@@ -9,14 +9,17 @@ use axum::response::{IntoResponse, Response};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
+use crate::http::call::Call;
 use crate::http::extract::{Plain, TokenPath};
-use crate::http::json::{reply, rfc3339};
+use crate::http::json::reply;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{
-    Identity, Label, Network, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec,
+    Identity, Label, Network, Scope, Scopes, Secret, ServicePattern, Token, TokenId, TokenSpec,
+    rfc3339,
 };
 use crate::registry::Refusal;
 
@@ -25,6 +28,7 @@ impl Payload for TokenSpec {}
 /// `POST /v1/tokens`
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    call: Call,
     Json(spec): Json<TokenSpec>,
 ) -> Result<Response, Problem> {
     let secret = new_secret().map_err(|error| {
@@ -32,7 +36,7 @@ pub(crate) async fn create(
     })?;
     let token = spec.build(&secret, app.registry.clock().wall()).map_err(Refusal::from)?;
     let json = TokenJson::new(&token);
-    app.registry.add_token(token.clone()).await?;
+    call.registry(&app).add_token(token.clone()).await?;
     tracing::info!(id = %token.id(), name = %token.identity.name, scopes = %token.identity.scopes, "token made");
     Ok(reply(StatusCode::CREATED, &Created { token: secret.as_str(), about: json }))
 }
@@ -60,34 +64,42 @@ pub(crate) async fn list(State(app): State<Arc<App>>, _: Plain) -> Response {
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
     TokenPath(id): TokenPath,
+    call: Call,
     _: Plain,
 ) -> Result<Response, Problem> {
-    app.registry.revoke_token(id).await?;
+    call.registry(&app).revoke_token(id).await?;
     tracing::info!(%id, "token revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenCreated)]
+pub(crate) struct Created<'a> {
     token: &'a str,
     #[serde(flatten)]
     about: TokenJson<'a>,
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenList)]
+pub(crate) struct List<'a> {
     tokens: Vec<TokenJson<'a>>,
 }
 
 /// What is told of a token.
-#[derive(Serialize)]
-struct TokenJson<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenJson<'a> {
     id: TokenId,
     name: &'a Label,
+    #[schema(value_type = Vec<Scope>)]
     scopes: &'a Scopes,
     services: &'a [ServicePattern],
     networks: &'a [Network],
+    #[schema(format = DateTime)]
     created_at: String,
+    /// Null: it holds until it is revoked.
+    #[schema(required, format = DateTime)]
     expires_at: Option<String>,
 }
 

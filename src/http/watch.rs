@@ -18,6 +18,7 @@ use hyper::body::Frame;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
 use crate::http::caller::{Proof, Shown};
@@ -171,30 +172,36 @@ fn write(text: &mut Vec<u8>, name: &str, data: &impl Serialize, id: Option<Revis
     text.extend_from_slice(b"\n\n");
 }
 
-#[derive(Serialize)]
-struct Reset {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResetEvent)]
+pub(crate) struct Reset {
     revision: Revision,
 }
 
-#[derive(Serialize)]
-struct Put<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PutEvent)]
+pub(crate) struct Put<'a> {
     revision: Revision,
     service: &'a ServiceName,
     instance: InstanceJson<'a>,
 }
 
-#[derive(Serialize)]
-struct Remove<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RemoveEvent)]
+pub(crate) struct Remove<'a> {
     revision: Revision,
     service: &'a ServiceName,
     id: &'a InstanceId,
     reason: Reason,
 }
 
-#[derive(Serialize)]
-struct ServiceChange<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceEvent)]
+pub(crate) struct ServiceChange<'a> {
     revision: Revision,
     service: &'a ServiceName,
+    /// Null: it is declared no more.
+    #[schema(required)]
     settings: Option<&'a Settings>,
 }
 

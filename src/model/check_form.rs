@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::address::Address;
 use crate::model::check::{Check, CheckKind, CheckPort, Means, Probe, Question};
@@ -19,7 +20,7 @@ use crate::model::name::Label;
 macro_rules! form {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
         /// The fields of a check.
-        #[derive(Clone, Serialize, Deserialize)]
+        #[derive(Clone, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, expecting = "an object with the fields of a check")]
         pub(super) struct CheckForm {
             kind: CheckKind,
@@ -43,26 +44,46 @@ macro_rules! form {
 }
 
 form! {
+    /// Unique in its list; without: its kind.
     name: Label,
+    /// Its state before it was ever done: passing or critical.
     initial: Status,
-    /// Of `ttl`: how long after a heartbeat the next may come.
+    /// Of `ttl`, and needed there: how long after a heartbeat the next may come.
     ttl: LeaseTtl,
+    /// In place of the instance's first address; this and the next ones not of `ttl`.
     address: Address,
+    /// In place of the instance's first port.
     port: CheckPort,
+    /// From one probe to the next: 1s-1h; without: 10s.
     interval: DurationText,
+    /// How long a probe may take: 10ms-1m, less than the interval.
     timeout: DurationText,
+    /// By how much an interval may be longer or shorter: at most half of it.
     jitter: DurationText,
+    /// How many successes in a row end a critical state: 1-10; without: 2.
+    #[schema(minimum = 1, maximum = 10)]
     rise: u8,
+    /// How many failures in a row begin one: 1-10; without: 3.
+    #[schema(minimum = 1, maximum = 10)]
     fall: u8,
-    /// Of `http`.
+    /// Of `http`, as the next ones.
     method: CheckMethod,
+    /// What is asked for; without: `/`.
     path: RequestPath,
+    /// The Host header; without: the instance's DNS name.
     host: Host,
+    /// Further headers.
     headers: Headers,
+    /// Status codes that pass; at most 16 entries.
+    #[schema(max_items = 16)]
     expect: Vec<StatusCodes>,
+    /// Status codes that pass with a warning; at most 16 entries.
+    #[schema(max_items = 16)]
     warn: Vec<StatusCodes>,
+    /// What the body must contain.
     contains: Content,
-    /// Of `grpc`.
+    /// Of `grpc`: the service that is asked about.
+    #[schema(max_length = 256)]
     service: String,
 }
 

@@ -1,11 +1,12 @@
 //! Whether and how instances are ejected for the outcomes that clients report.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::guards::Share;
 
 /// Whether outcomes eject instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ejection {
     /// They do. Where nobody reports any, nothing happens.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::duration::DurationText;
 use crate::model::settings::SettingsError;
@@ -122,7 +123,7 @@ impl From<Share> for ShareForm {
 }
 
 /// Who is answered in a panic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PanicMode {
     /// Everybody who has a lease and is enabled, whatever their health.

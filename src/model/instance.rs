@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::address::Address;
 use crate::model::check::{Check, Checks};
@@ -110,14 +111,16 @@ impl Instance {
 }
 
 /// An instance as a client or the file gives it: what is absent gets its default.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with the fields of an instance")]
 pub struct InstanceSpec {
     /// May repeat the id of the path; the file and batch require it.
     pub id: Option<InstanceId>,
     /// 1-8 addresses.
+    #[schema(min_items = 1, max_items = 8)]
     pub addresses: Vec<Address>,
-    /// 0-32 ports.
+    /// 0-32 ports; the first is the main one.
+    #[schema(max_items = 32)]
     pub ports: Option<Vec<Port>>,
     /// Stands for one unnamed TCP port.
     pub port: Option<PortNumber>,
@@ -129,6 +132,7 @@ pub struct InstanceSpec {
     pub tier: Tier,
     /// At most 64.
     #[serde(default)]
+    #[schema(value_type = Vec<Label>, max_items = 64)]
     pub tags: BTreeSet<Label>,
     /// At most 64 entries.
     #[serde(default)]
@@ -138,9 +142,11 @@ pub struct InstanceSpec {
     pub locality: Locality,
     /// At most 64.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub dependencies: Vec<ServiceName>,
     /// Absent, null or a duration: `None`, `Some(None)`, `Some(Some(ttl))`.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<LeaseTtl>)]
     pub ttl: Option<Option<LeaseTtl>>,
     /// `None` keeps what an earlier registration had.
     pub admin: Option<Admin>,
@@ -252,26 +258,32 @@ fn checked_ports(ports: Vec<Port>) -> Result<Vec<Port>, SpecError> {
 /// A merge patch (RFC 7396) of the fields that may change without registering again.
 ///
 /// `Some(None)` is an explicit null: back to the default.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default, expecting = "an object with fields to change")]
 pub struct InstancePatch {
     /// New weight.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Weight>)]
     pub weight: Option<Option<Weight>>,
     /// New tier.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Tier>)]
     pub tier: Option<Option<Tier>>,
     /// New set of tags, as a whole.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<Label>>, max_items = 64)]
     pub tags: Option<Option<BTreeSet<Label>>>,
     /// Entries to set, or with null to remove.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     pub metadata: Option<Option<BTreeMap<String, Option<String>>>>,
     /// New admin state.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Admin>)]
     pub admin: Option<Option<Admin>>,
     /// New status.
     #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<Status>)]
     pub status: Option<Option<Status>>,
 }
 
@@ -325,7 +337,7 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// What the operator wants of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Admin {
     /// To be answered.
@@ -338,7 +350,7 @@ pub enum Admin {
 }
 
 /// What health says of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Fine.

@@ -1,6 +1,8 @@
 //! How much of everything there may be: plain numbers, each enforced where the thing grows.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::model::network::Network;
 
@@ -14,14 +16,26 @@ pub struct Limits {
     pub services: usize,
     /// Instances of one service.
     pub instances_per_service: usize,
+    /// Instances that one identity owns: all tokens of one name together.
+    pub instances_per_identity: usize,
+    /// Bytes of all keys and values in the metadata of one instance.
+    pub metadata: usize,
     /// Open watches and waiting (`index=`) reads, together.
     pub watchers: usize,
+    /// Bytes in the head of a request: its target, and all headers together.
+    pub headers: usize,
     /// Bytes in the body of a request.
     pub body: usize,
     /// Bytes in the body of a bulk request (heartbeats, batch).
     pub bulk_body: usize,
     /// Items in a bulk request.
     pub bulk_items: usize,
+    /// How long a request may take to arrive, behind its head.
+    pub request_time: Duration,
+    /// Requests a second from one IPv4 address or IPv6 /64, loopback aside; 0: any number.
+    pub requests_per_address: u32,
+    /// Requests a second of one identity, wherever they come from; 0: any number.
+    pub requests_per_identity: u32,
     /// Open TCP connections, of DNS and of HTTP each.
     pub connections: usize,
     /// Open connections to DNS of one client, an IPv4 address or an IPv6 /64.
@@ -46,15 +60,86 @@ impl Default for Limits {
             instances: 1_000_000,
             services: 100_000,
             instances_per_service: 50_000,
+            instances_per_identity: 1_000_000,
+            metadata: 40 << 10,
             watchers: 1_000,
+            headers: 16 << 10,
             body: 1 << 20,
             bulk_body: 8 << 20,
             bulk_items: 10_000,
+            request_time: Duration::from_secs(30),
+            requests_per_address: 2_000,
+            requests_per_identity: 0,
             connections: 4_096,
             connections_per_client: 128,
             tokens: 10_000,
             allow: Vec::new(),
         }
+    }
+}
+
+/// Defines [`Limit`] with its keys in one table.
+macro_rules! limits {
+    ($($(#[$doc:meta])* $limit:ident $key:literal,)*) => {
+        /// A limit that something was refused for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Limit {
+            $($(#[$doc])* $limit,)*
+        }
+
+        impl Limit {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$limit,)*];
+
+            /// The key below `[limits]`; that of what has none is its own name.
+            #[must_use]
+            pub fn key(self) -> &'static str {
+                match self { $(Self::$limit => $key,)* }
+            }
+        }
+    };
+}
+
+limits! {
+    /// [`Limits::instances`].
+    Instances "instances",
+    /// [`Limits::services`].
+    Services "services",
+    /// [`Limits::instances_per_service`].
+    InstancesPerService "instances_per_service",
+    /// [`Limits::instances_per_identity`].
+    InstancesPerIdentity "instances_per_identity",
+    /// [`Limits::metadata`].
+    Metadata "metadata",
+    /// [`Limits::tokens`].
+    Tokens "tokens",
+    /// [`Limits::watchers`].
+    Watchers "watchers",
+    /// [`Limits::headers`].
+    Headers "headers",
+    /// [`Limits::body`].
+    Body "body",
+    /// [`Limits::bulk_body`].
+    BulkBody "bulk_body",
+    /// [`Limits::bulk_items`].
+    BulkItems "bulk_items",
+    /// [`Limits::request_time`].
+    RequestTime "request_time",
+    /// [`Limits::requests_per_address`].
+    RequestsPerAddress "requests_per_address",
+    /// [`Limits::requests_per_identity`].
+    RequestsPerIdentity "requests_per_identity",
+    /// [`Limits::connections`].
+    Connections "connections",
+    /// One snapshot is taken at a time; no key.
+    Snapshots "snapshots",
+    /// One profile is taken at a time; no key.
+    Profiles "profiles",
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
     }
 }
 

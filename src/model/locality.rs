@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::name::Label;
 use crate::model::network::Network;
 
 /// A region and a zone of it; of an instance either may be left out, of a client only the zone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(deny_unknown_fields, expecting = "an object with region and zone")]
 pub struct Locality {
     /// A region, e.g. `eu`.
@@ -23,7 +26,7 @@ pub struct Locality {
 }
 
 /// Whether clients of a service are sent to instances near them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LocalityPolicy {
     /// Those of the client's zone first, then those of its region, then others.

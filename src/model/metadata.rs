@@ -20,6 +20,12 @@ impl Metadata {
         std::iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
 
+    /// How many bytes keys and values have together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(str::len).sum()
+    }
+
     /// The value of `key`.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {

@@ -5,7 +5,9 @@
 
 mod actor;
 mod address;
+mod audit_policy;
 mod authentication;
+mod author;
 mod certificate_name;
 mod change;
 mod check;
@@ -33,6 +35,7 @@ mod numbers;
 mod outcome;
 mod port;
 mod rare;
+mod schema;
 mod scope;
 mod service_pattern;
 mod settings;
@@ -45,7 +48,9 @@ mod zone_name;
 
 pub use actor::Actor;
 pub use address::{Address, AddressError};
+pub use audit_policy::AuditPolicy;
 pub use authentication::{Authentication, ClientCertificates};
+pub use author::Author;
 pub use certificate_name::{CertificateName, CertificateNameError};
 pub use change::{Change, Commit, CommitError, Image, OperatorState, Record, Revision};
 pub use check::{Check, CheckKind, CheckPort, Checks, Means, Probe, Question};
@@ -60,7 +65,7 @@ pub use http_check::{CheckMethod, Content, Headers, Host, HttpCheck, RequestPath
 pub use identity::Identity;
 pub use instance::{Admin, Instance, InstancePatch, InstanceSpec, SpecError, Status};
 pub use lease::LeaseTtl;
-pub use limits::Limits;
+pub use limits::{Limit, Limits};
 pub use load::Load;
 pub use locality::{Localities, Locality, LocalityPolicy};
 pub use metadata::Metadata;
@@ -78,6 +83,6 @@ pub use settings::{
 };
 pub use spans::{EjectionBase, ProtectFor, SpanError};
 pub use tags::Tags;
-pub use time::Millis;
+pub use time::{Millis, rfc3339};
 pub use token::{Secret, Token, TokenHash, TokenId, TokenSpec, TokenTextError};
 pub use zone_name::{ZoneName, ZoneNameError};

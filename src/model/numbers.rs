@@ -1,6 +1,11 @@
 //! Numbers with a range of their own.
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::model::schema;
 
 /// Why a number is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +59,14 @@ macro_rules! ranged {
                 Self::new(number)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                Schema::from(schema::number($min, $max)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl From<$name> for u16 {
             fn from(number: $name) -> Self {

@@ -1,12 +1,13 @@
 //! A port that an instance listens on.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::name::PortName;
 use crate::model::numbers::PortNumber;
 
 /// One port of an instance. `(name, protocol)` is unique in an instance; the first is the main one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with name, port and protocol")]
 pub struct Port {
     /// The name clients ask for: `_http._tcp.web.service.local`.
@@ -21,7 +22,18 @@ pub struct Port {
 
 /// The transport of a port.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {

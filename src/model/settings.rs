@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::check::Checks;
 use crate::model::duration::DurationText;
@@ -13,7 +14,7 @@ pub use crate::model::numbers::{EjectionFailures, HotKeyReplicas, MaxAnswers, Sr
 use crate::model::spans::{EjectionBase, ProtectFor};
 
 /// How clients are spread over the instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
     /// Each in turn, whatever its weight.
@@ -30,7 +31,7 @@ pub enum Balance {
 }
 
 /// Which instances an A or AAAA answer holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerMode {
     /// Chosen from the algorithm, the ttl and the number of instances.
@@ -49,7 +50,7 @@ pub enum AnswerMode {
 }
 
 /// Which tiers SRV lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SrvTiers {
     /// Only the lowest tier with a usable instance.
@@ -180,13 +181,13 @@ pub enum SettingsError {
 macro_rules! settings {
     ($($(#[$doc:meta])* $key:ident: $type:ty,)*) => {
         /// What a service is answered by, every setting in force.
-        #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
         pub struct Settings {
             $($(#[$doc])* pub $key: $type,)*
         }
 
         /// Some settings: those of `[defaults]`, of `[services.NAME]`, or of an override by API.
-        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
         #[serde(deny_unknown_fields, default, expecting = "an object with settings")]
         pub struct SettingsPatch {
             $(

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::model::duration::DurationText;
+use crate::model::schema;
 
 /// Why a duration is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +58,14 @@ macro_rules! span {
                 Self::new(text.0)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                Schema::from(schema::span($legal)).into()
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl From<$name> for DurationText {
             fn from(span: $name) -> Self {

@@ -10,13 +10,14 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
 
 use crate::model::duration::DurationText;
 use crate::model::identity::Identity;
 use crate::model::instance::SpecError;
 use crate::model::name::Label;
 use crate::model::network::Network;
-use crate::model::scope::Scopes;
+use crate::model::scope::{Scope, Scopes};
 use crate::model::service_pattern::ServicePattern;
 
 /// What is known of a token: everything but the token itself.
@@ -50,20 +51,23 @@ impl Token {
 }
 
 /// What a token is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with the fields of a token")]
 pub struct TokenSpec {
     /// Whom it stands for.
     pub name: Label,
     /// What it is good for; at least one thing.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     pub scopes: Scopes,
-    /// Whose instances it may register.
+    /// Whose instances it may register; one at least with the scope register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub services: Vec<ServicePattern>,
     /// Where the addresses are that it may register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 64)]
     pub networks: Vec<Network>,
-    /// How long it holds; `None`: until it is revoked.
+    /// How long it holds, 1s-3650d; without: until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<DurationText>,
 }

@@ -190,7 +190,8 @@ impl Rooms {
 }
 
 /// Who counts as one client: an IPv6 host has all of its /64 for itself.
-fn client(source: IpAddr) -> IpAddr {
+#[must_use]
+pub fn client(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

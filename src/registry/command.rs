@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{
-    Actor, Commit, CommitError, InstanceId, Label, Load, Millis, Network, Outcome, Revision,
+    Author, Commit, CommitError, InstanceId, Label, Load, Millis, Network, Outcome, Revision,
     ServiceName, Status,
 };
 use crate::registry::capture::Capture;
@@ -30,12 +30,13 @@ pub struct PersistRequest {
 /// What the engine is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Write(Actor, Box<Write>, Reply),
-    Renew(Actor, Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Write(Author, Box<Write>, Reply),
+    Renew(Author, Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
     Report(ServiceName, Vec<Outcome>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
     Outcomes(ServiceName, oneshot::Sender<Result<Vec<Outcomes>, Refusal>>),
     Reload {
+        author: Author,
         policy: Box<Policy>,
         statics_changed: bool,
         reply: oneshot::Sender<Result<Reloaded, Refusal>>,

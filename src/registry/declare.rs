@@ -13,6 +13,7 @@ use crate::registry::op::Key;
 use crate::registry::renew::start_lease;
 use crate::registry::service::Service;
 use crate::registry::state::State;
+use crate::registry::trail::Before;
 
 impl State {
     /// What the operator said of a declared instance.
@@ -45,12 +46,11 @@ impl State {
             return false;
         }
         let was = entry.answers(before);
-        let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        view.instance = Arc::new(instance);
-        view.revision = revision;
-        let view = view.clone();
+        let before = before.clone();
+        let view = InstanceView { instance: Arc::new(instance), revision, ..before.clone() };
+        entry.instances.insert(view.clone());
         entry.note_withdrawal(was, &view, now);
-        self.note(service, EventKind::Put(view));
+        self.note(service, Before::Instance(before), EventKind::Put(view));
         true
     }
 
@@ -78,7 +78,8 @@ impl State {
                 entry.note_settings(&old_settings, &settings, now);
             }
             if !known || settings != old_settings || entry.is_declared() != was_declared {
-                self.note(&name, EventKind::Service(Some(settings)));
+                let before = if known { Before::Service(old_settings) } else { Before::Nothing };
+                self.note(&name, before, EventKind::Service(Some(settings)));
             }
             let instances = new.map_or(&[][..], |service| &service.instances);
             self.declare_instances(&name, instances, now);
@@ -122,16 +123,17 @@ impl State {
         let (change, register) =
             (self.occasion(Occasion::Change), self.occasion(Occasion::Registration));
         let entry = self.services.entry(service.clone()).or_default();
-        let before = entry.instances.get(instance.id.as_str());
-        if before.is_some_and(|v| v.source == Source::File && *v.instance == instance) {
+        let before = entry.instances.get(instance.id.as_str()).cloned();
+        if before.as_ref().is_some_and(|v| v.source == Source::File && *v.instance == instance) {
             return;
         }
         self.instances += usize::from(before.is_none());
-        if before.is_some_and(|v| v.source == Source::Api) {
+        if before.as_ref().is_some_and(|v| v.source == Source::Api) {
             self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
         }
+        self.owners.change(before.as_ref().and_then(|before| before.owner), None);
         let same_lease =
-            before.filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
+            before.as_ref().filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
         let checks = entry.checks(&self.defaults);
         let occasion = if same_lease.is_some() { change } else { register };
         let view = InstanceView {
@@ -140,17 +142,19 @@ impl State {
             owner: None,
             revision,
             lapsed: same_lease.is_some_and(|v| v.lapsed),
-            observed: adopted(before, &instance, checks, occasion, now),
-            vitals: before.map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
+            observed: adopted(before.as_ref(), &instance, checks, occasion, now),
+            vitals: before
+                .as_ref()
+                .map_or_else(|| Arc::new(Vitals::new()), |v| Arc::clone(&v.vitals)),
             instance: Arc::new(instance),
         };
-        let was = before.is_some_and(|before| entry.answers(before));
+        let was = before.as_ref().is_some_and(|before| entry.answers(before));
         entry.note_withdrawal(was, &view, now);
         if same_lease.is_none() {
             start_lease(&mut self.leases, service, &view, now);
         }
         entry.instances.insert(view.clone());
-        self.note(service, EventKind::Put(view));
+        self.note(service, before.into(), EventKind::Put(view));
     }
 }
 

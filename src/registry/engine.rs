@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Actor, CommitError, Image, InstanceId, Millis, Revision, ServiceName};
+use crate::model::{Author, CommitError, Image, InstanceId, Millis, Revision, ServiceName};
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
@@ -33,6 +33,7 @@ use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
 use crate::registry::tokens::Tokens;
+use crate::registry::trail::{Deed, Tap, Trigger};
 use crate::registry::views::Views;
 
 /// The state and everything that moves it. Run by one task; see [`Engine::run`].
@@ -48,7 +49,7 @@ pub struct Engine {
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
-    waiting: VecDeque<(Actor, Write, Reply)>,
+    waiting: VecDeque<(Author, Write, Reply)>,
     in_flight: Option<Batch>,
     /// Of writes that are applied, for when they are published.
     answers: Vec<Answer>,
@@ -62,6 +63,7 @@ pub struct Engine {
     last_turn: Millis,
     going_down: Option<oneshot::Sender<Revision>>,
     last_commit_sent: bool,
+    tap: Option<Tap>,
 }
 
 /// What an engine is made of.
@@ -116,10 +118,17 @@ impl Engine {
             last_turn: now,
             going_down: None,
             last_commit_sent: false,
+            tap: None,
         };
         engine.publisher.cover(&engine.policy.reverse);
         engine.publish(now);
         engine
+    }
+
+    /// Hands what happens from now on to `tap`, with the answers of writes: these are told only
+    /// when it is written down.
+    pub fn tap(&mut self, tap: Tap) {
+        self.tap = Some(tap);
     }
 
     /// Runs until it is told to shut down or every handle is gone.
@@ -184,12 +193,13 @@ impl Engine {
 
     fn take(&mut self, command: Command) {
         let now = self.clock.now();
+        self.state.trail.keep(self.tap.as_ref().is_some_and(Tap::is_open));
         match command {
             Command::Write(_, _, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(actor, write, reply) => self.waiting.push_back((actor, *write, reply)),
-            Command::Renew(actor, renewals, reply) => self.renew(actor, renewals, reply, now),
+            Command::Write(author, write, reply) => self.waiting.push_back((author, *write, reply)),
+            Command::Renew(author, renewals, reply) => self.renew(author, renewals, reply, now),
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);
                 reply.send(Ok(())).ok();
@@ -200,9 +210,10 @@ impl Engine {
             Command::Outcomes(service, reply) => {
                 reply.send(self.outcomes(service)).ok();
             }
-            Command::Reload { policy, statics_changed, reply } => {
+            Command::Reload { author, policy, statics_changed, reply } => {
+                self.state.trail.because(author, Trigger::File);
                 let reloaded = self.reload(*policy, statics_changed, now);
-                reply.send(Ok(reloaded)).ok();
+                self.answers.push(Answer::Reloaded(reloaded, reply));
             }
             Command::Cover(ranges, reply) => {
                 self.publisher.cover(&ranges);
@@ -228,6 +239,7 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Millis) {
+        self.state.trail.because(Author::default(), Trigger::Lease);
         let mut due: Vec<(ServiceName, InstanceId)> = Vec::new();
         while let Some((at, entry)) = self.state.leases.pop(now) {
             match entry {
@@ -272,10 +284,12 @@ impl Engine {
         }
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
+        self.state.prune_owners();
     }
 
     /// Takes in what checks say as one revision, which is in force when this returns.
     fn observe(&mut self, observations: Vec<Observation>, now: Millis) {
+        self.state.trail.because(Author::default(), Trigger::Check);
         let before = self.state.revision;
         self.state.revision = before.next();
         let mut changed = false;
@@ -302,6 +316,7 @@ impl Engine {
         if !changed {
             self.state.revision = before;
         }
+        self.state.trail.add(Some(self.state.revision), Deed::Reload);
         self.publish(now);
         Reloaded { revision: self.state.revision, changed }
     }
@@ -317,10 +332,12 @@ impl Engine {
         if !Arc::ptr_eq(&self.tokens.load(), &self.state.tokens) {
             self.tokens.store(Arc::clone(&self.state.tokens));
         }
+        self.state.trail.because(Author::default(), Trigger::Load);
         self.state.settle_overloads(now);
         // Who has too much to do is out for as long as others are not, and the other way round. Each
         // of them is ejected and taken back at most once, so this ends.
         while self.settle_outcomes(now) {
+            self.state.trail.because(Author::default(), Trigger::Load);
             self.state.settle_overloads(now);
         }
         let built = self.publisher.publish(&mut self.state, now);
@@ -335,6 +352,12 @@ impl Engine {
 
     /// Tells those whose writes are published, so that they find them in DNS.
     fn answer(&mut self) {
+        if let Some(tap) = &self.tap
+            && !self.state.trail.is_empty()
+        {
+            let answers = std::mem::take(&mut self.answers);
+            return tap.hand(&mut self.state.trail, answers, self.clock.wall());
+        }
         for answer in self.answers.drain(..) {
             answer.send();
         }

@@ -12,7 +12,7 @@ use crate::registry::observed::Observed;
 use crate::registry::owners::OwnerNumber;
 
 /// Who says that an instance exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Registered by API.

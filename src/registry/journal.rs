@@ -34,7 +34,7 @@ pub enum EventKind {
 }
 
 /// Why an instance is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// Its owner deregistered it.

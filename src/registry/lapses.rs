@@ -3,11 +3,12 @@
 //!
 //! Only the state holds it. Nothing is noted where nobody is protected.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::model::{InstanceId, LeaseTtl, Millis, ServiceName};
 use crate::registry::instance::{InstanceView, Source};
+use crate::registry::owners::OwnerNumber;
 
 /// What ended, by service and instance.
 #[derive(Default)]
@@ -105,6 +106,12 @@ impl Lapses {
     /// The services of which any ended, sorted.
     pub(crate) fn services(&self) -> BTreeSet<ServiceName> {
         self.services.keys().cloned().collect()
+    }
+
+    /// Who owned any of them.
+    pub(crate) fn owners(&self) -> HashSet<OwnerNumber> {
+        let lapses = self.services.values().flat_map(BTreeMap::values);
+        lapses.filter_map(|lapse| lapse.view.owner).collect()
     }
 
     fn forget_first(&mut self) {

@@ -13,6 +13,7 @@ use crate::registry::op::Op;
 use crate::registry::owners::Owners;
 use crate::registry::renew::start_lease;
 use crate::registry::state::State;
+use crate::registry::trail::Trail;
 
 impl State {
     /// The state that `image` stores, before anything is declared. Leases start at `now`.
@@ -30,6 +31,7 @@ impl State {
             tokens: Arc::new(image.tokens.into_iter().collect()),
             unstored: BTreeSet::new(),
             events: Vec::new(),
+            trail: Trail::default(),
             touched: BTreeSet::new(),
             overloads: BTreeMap::new(),
             lapses: Lapses::default(),
@@ -71,12 +73,14 @@ impl State {
         checks: &Checks,
         now: Millis,
     ) -> InstanceView {
+        let owner = record.owner.as_ref().map(|owner| self.owners.number(owner));
+        self.owners.change(None, owner);
         let view = InstanceView {
             observed: adopted(None, &record.instance, checks, Occasion::Start, now),
             instance: record.instance,
             source: Source::Api,
             generation: record.generation,
-            owner: record.owner.as_ref().map(|owner| self.owners.number(owner)),
+            owner,
             revision: self.revision,
             lapsed: false,
             vitals: Arc::new(Vitals::new()),

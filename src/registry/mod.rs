@@ -44,6 +44,7 @@ mod targets;
 mod tests;
 mod tokens;
 mod totals;
+mod trail;
 mod vantage;
 mod view;
 mod views;
@@ -78,12 +79,13 @@ pub use refusal::Refusal;
 pub use selection::{Family, PortChoice, Selection};
 pub use targets::{Target, Targets};
 pub use tokens::Tokens;
+pub use trail::{Deed, Entry, Shown, Tap, Trigger, Turn};
 pub use view::ServiceView;
 pub use views::Views;
 
 use crate::model::{
-    Actor, Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision, ServiceName,
-    Settings, SettingsPatch, Token, TokenId,
+    Author, Image, InstanceId, InstancePatch, InstanceSpec, Network, Outcome, Revision,
+    ServiceName, Settings, SettingsPatch, Token, TokenId,
 };
 use command::Command;
 use engine::{Parts, QUEUE};
@@ -99,7 +101,7 @@ pub struct Registry {
     stats: Arc<EngineStats>,
     tokens: Arc<ArcSwap<Tokens>>,
     clock: Clock,
-    actor: Actor,
+    author: Author,
 }
 
 impl Registry {
@@ -144,14 +146,14 @@ impl Registry {
             stats: Arc::clone(&stats),
             rng,
         });
-        let actor = Actor::Anyone;
-        (Self { commands, views, journal, stats, tokens, clock, actor }, engine)
+        let author = Author::default();
+        (Self { commands, views, journal, stats, tokens, clock, author }, engine)
     }
 
-    /// The same registry, for writes on behalf of `actor`.
+    /// The same registry, for writes on behalf of `author`.
     #[must_use]
-    pub fn by(&self, actor: Actor) -> Self {
-        Self { actor, ..self.clone() }
+    pub fn by(&self, author: impl Into<Author>) -> Self {
+        Self { author: author.into(), ..self.clone() }
     }
 
     /// The tokens there are.
@@ -281,8 +283,8 @@ impl Registry {
     /// # Errors
     /// When a change of status cannot be stored; the leases are renewed all the same.
     pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<Vec<Renewed>, Refusal> {
-        let actor = self.actor.clone();
-        self.ask(|reply| Command::Renew(actor, renewals, reply)).await
+        let author = self.author.clone();
+        self.ask(|reply| Command::Renew(author, renewals, reply)).await
     }
 
     /// Takes in what checks of instances say; of those that are gone nothing. All of it is one
@@ -338,8 +340,13 @@ impl Registry {
     /// # Errors
     /// Only when the server is shutting down.
     pub async fn reload(&self, policy: Policy, statics_changed: bool) -> Result<Reloaded, Refusal> {
-        let policy = Box::new(policy);
-        self.ask(|reply| Command::Reload { policy, statics_changed, reply }).await
+        let (author, policy) = (self.author.clone(), Box::new(policy));
+        self.ask(|reply| Command::Reload { author, policy, statics_changed, reply }).await
+    }
+
+    /// Whether the engine takes commands and answers them. Waits as long as it takes.
+    pub async fn answers(&self) -> bool {
+        self.renew(Vec::new()).await.is_ok()
     }
 
     /// Ends the engine after everything that waits is durable; tells the last revision.
@@ -369,8 +376,8 @@ impl Registry {
         write: Write,
         reply: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Reply,
     ) -> Result<T, Refusal> {
-        let actor = self.actor.clone();
-        self.ask(|sender| Command::Write(actor, Box::new(write), reply(sender))).await
+        let author = self.author.clone();
+        self.ask(|sender| Command::Write(author, Box::new(write), reply(sender))).await
     }
 
     async fn ask<T>(

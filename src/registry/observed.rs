@@ -10,6 +10,7 @@ use crate::registry::instance::InstanceView;
 use crate::registry::journal::EventKind;
 use crate::registry::outliers::Cause;
 use crate::registry::state::State;
+use crate::registry::trail::Before;
 
 /// Findings about one instance. By default there are none.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -167,12 +168,12 @@ impl State {
             return false;
         }
         let was = entry.answers(view);
-        let Some(view) = entry.instances.get_mut(id.as_str()) else { return false };
-        view.observed = (observed != Observed::default()).then(|| Arc::new(observed));
-        view.revision = revision;
-        let view = view.clone();
+        let before = view.clone();
+        let observed = (observed != Observed::default()).then(|| Arc::new(observed));
+        let view = InstanceView { observed, revision, ..before.clone() };
+        entry.instances.insert(view.clone());
         entry.note_withdrawal(was, &view, now);
-        self.note(service, EventKind::Put(view));
+        self.note(service, Before::Instance(before), EventKind::Put(view));
         true
     }
 }

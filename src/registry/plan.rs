@@ -130,6 +130,8 @@ struct Overlay {
     counts: HashMap<ServiceName, isize>,
     /// The sum of them.
     added: isize,
+    /// How many an identity came to own, less those that it owns no more.
+    owned: HashMap<Label, isize>,
     services: HashSet<ServiceName>,
     /// What operators will have said.
     operators: HashMap<(ServiceName, InstanceId), OperatorState>,
@@ -143,11 +145,23 @@ impl Overlay {
         self.added += added;
     }
 
+    /// Counts an instance that `owner` owns, in place of `before`.
+    fn change_owner(&mut self, before: Option<&Label>, owner: Option<&Label>) {
+        for (name, by) in [(before, -1), (owner, 1)] {
+            if let Some(name) = name {
+                *self.owned.entry(name.clone()).or_default() += by;
+            }
+        }
+    }
+
     /// Puts `later` on top of this.
     fn take_up(&mut self, later: Self) {
         self.instances.extend(later.instances);
         for (service, added) in later.counts {
             self.count(&service, added);
+        }
+        for (name, by) in later.owned {
+            *self.owned.entry(name).or_default() += by;
         }
         self.services.extend(later.services);
         self.operators.extend(later.operators);
@@ -225,10 +239,15 @@ impl<'s> Planner<'s> {
             let (instance, generation) = (Arc::clone(instance), *generation);
             return Ok(Op::Renew { service, instance, generation, owner });
         }
+        let before = known.as_ref();
+        self.check_metadata(&instance, before.map(|known| &known.instance.metadata))?;
+        let own = before.and_then(|known| known.owner.as_ref());
+        self.check_identity(own, owner.as_ref())?;
         if known.is_none() {
             self.check_room(&service)?;
             self.overlay.count(&service, 1);
         }
+        self.overlay.change_owner(own, owner.as_ref());
         *self.generation += 1;
         Ok(self.put(service, Arc::new(instance), *self.generation, owner, true))
     }
@@ -263,6 +282,7 @@ impl<'s> Planner<'s> {
             return Ok(Vec::new());
         }
         self.check_names(service, &instance)?;
+        self.check_metadata(&instance, Some(&known.instance.metadata))?;
         let Known { generation, owner, .. } = known;
         Ok(vec![self.put(service.clone(), Arc::new(instance), generation, owner, false)])
     }
@@ -291,6 +311,7 @@ impl<'s> Planner<'s> {
             Some(known) => {
                 self.check_owner(&service, &id, Some(&known))?;
                 self.overlay.count(&service, -1);
+                self.overlay.change_owner(known.owner.as_ref(), None);
                 self.overlay.instances.insert((service.clone(), id.clone()), None);
                 Ok(Some(Op::Remove { service, id }))
             }

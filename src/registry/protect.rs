@@ -18,6 +18,7 @@ use crate::registry::op::Key;
 use crate::registry::renew::end_lease_at;
 use crate::registry::service::Service;
 use crate::registry::state::State;
+use crate::registry::trail::Before;
 
 /// What decides, beside the settings of services.
 #[derive(Clone, Copy)]
@@ -105,12 +106,13 @@ impl State {
             Source::File => {
                 let was = entry.instances.get(id.as_str()).is_some_and(|view| entry.answers(view));
                 let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
+                let before = Before::Instance(view.clone());
                 view.lapsed = true;
                 view.clear_suspicion();
                 view.revision = revision;
                 let view = view.clone();
                 entry.note_withdrawal(was, &view, now);
-                self.note(service, EventKind::Put(view));
+                self.note(service, before, EventKind::Put(view));
             }
         }
     }
@@ -186,12 +188,13 @@ impl State {
         let revision = self.revision;
         let Some(entry) = self.services.get_mut(service) else { return };
         let Some(view) = entry.instances.get_mut(id.as_str()) else { return };
+        let before = Before::Instance(view.clone());
         view.lapsed = false;
         view.revision = revision;
         set_suspect(view, suspect);
         end_lease_at(&mut self.leases, service, view, Some(until));
         let kind = EventKind::Put(view.clone());
-        self.note(service, kind);
+        self.note(service, before, kind);
     }
 
     /// Makes an instance that has gone suspect, where there is room for it.
@@ -217,11 +220,12 @@ impl State {
         view.observed = adopted(Some(&view), &view.instance, checks, Occasion::Change, now);
         set_suspect(&mut view, suspect);
         end_lease_at(&mut self.leases, service, &view, Some(until));
+        self.owners.change(None, view.owner);
         entry.instances.insert(view.clone());
         self.instances += 1;
         // The store may have heard of its end.
         self.unstored.insert(Key::Instance(service.clone(), view.instance.id.clone()));
-        self.note(service, EventKind::Put(view));
+        self.note(service, Before::Nothing, EventKind::Put(view));
     }
 
     fn settings_of(&self, service: &ServiceName) -> Settings {

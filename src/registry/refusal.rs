@@ -1,6 +1,8 @@
 //! Why the registry refuses a write. The HTTP front turns each into one status and type.
 
-use crate::model::{CommitError, InstanceId, Label, NameError, ServiceName, SpecError, TokenId};
+use crate::model::{
+    CommitError, InstanceId, Label, Limit, NameError, ServiceName, SpecError, TokenId,
+};
 
 /// A write that did not happen, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +73,20 @@ pub enum Refusal {
     /// A limit of `[limits]` is reached.
     #[error("the limit {name} = {max} is reached")]
     Limit {
-        /// The key below `[limits]`.
-        name: &'static str,
+        /// Which.
+        name: Limit,
+        /// Its value.
+        max: usize,
+    },
+    /// More in one field than a limit of `[limits]` allows: no other time will do.
+    #[error("{field}: {size} bytes, the limit {name} = {max} is reached")]
+    TooMuch {
+        /// The field.
+        field: String,
+        /// How many it has.
+        size: usize,
+        /// Which limit.
+        name: Limit,
         /// Its value.
         max: usize,
     },
@@ -109,6 +123,9 @@ impl Refusal {
                 let field =
                     if field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{field}") };
                 Self::Invalid(SpecError { field, reason })
+            }
+            Self::TooMuch { field, size, name, max } => {
+                Self::TooMuch { field: format!("{prefix}.{field}"), size, name, max }
             }
             other => other,
         }

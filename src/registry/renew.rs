@@ -7,6 +7,7 @@ use crate::registry::instance::InstanceView;
 use crate::registry::journal::EventKind;
 use crate::registry::leases::{Due, Leases};
 use crate::registry::state::State;
+use crate::registry::trail::Before;
 
 impl State {
     /// Restarts the lease, counted from `from`. Says whether that is a change, as it is of an
@@ -34,11 +35,12 @@ impl State {
                 self.recovering.insert(service.clone());
             }
             self.lapses.forget(service, id);
+            let before = Before::Instance(view.clone());
             view.lapsed = false;
             view.clear_suspicion();
             view.revision = revision;
             let kind = EventKind::Put(view.clone());
-            self.note(service, kind);
+            self.note(service, before, kind);
         }
         Some(ended)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
-use crate::registry::command::{Renewal, Renewed, Written};
+use crate::registry::command::{Reloaded, Renewal, Renewed, Written};
 use crate::registry::instance::InstanceView;
 use crate::registry::refusal::Refusal;
 use crate::registry::state::State;
@@ -95,6 +95,7 @@ pub(crate) enum Answer {
     ),
     Revision(Revision, oneshot::Sender<Result<Revision, Refusal>>),
     Renewed(Vec<Renewed>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
+    Reloaded(Reloaded, oneshot::Sender<Result<Reloaded, Refusal>>),
     Reported(Vec<(InstanceId, bool)>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
 }
 
@@ -106,6 +107,7 @@ impl Answer {
             Self::Settings(result, reply) => drop(reply.send(result)),
             Self::Revision(revision, reply) => drop(reply.send(Ok(revision))),
             Self::Renewed(results, reply) => drop(reply.send(Ok(results))),
+            Self::Reloaded(reloaded, reply) => drop(reply.send(Ok(reloaded))),
             Self::Reported(results, reply) => drop(reply.send(Ok(results))),
         }
     }

@@ -22,6 +22,7 @@ use crate::registry::owners::Owners;
 use crate::registry::renew::start_lease;
 use crate::registry::service::Service;
 use crate::registry::tokens::Tokens;
+use crate::registry::trail::{Before, Deed, Trail};
 
 /// Everything registered and declared.
 pub(crate) struct State {
@@ -39,6 +40,7 @@ pub(crate) struct State {
     /// What the store does not know yet: expiries, and what the file displaced.
     pub(crate) unstored: BTreeSet<Key>,
     pub(super) events: Vec<Event>,
+    pub(crate) trail: Trail,
     pub(super) touched: BTreeSet<ServiceName>,
     /// Services with overloaded instances.
     pub(super) overloads: BTreeMap<ServiceName, Overload>,
@@ -77,6 +79,8 @@ impl State {
             }
             // Nothing that anybody could follow.
             Op::Token { id, token } => {
+                let before = self.tokens.get(id).cloned();
+                self.trail.add(None, Deed::Token { before, after: token.clone() });
                 Arc::make_mut(&mut self.tokens).set(id, token);
                 false
             }
@@ -91,6 +95,18 @@ impl State {
     /// Who owns it.
     pub(crate) fn owner(&self, view: &InstanceView) -> Option<&Label> {
         self.owners.of(view)
+    }
+
+    /// How many instances `owner` owns.
+    pub(crate) fn owned_by(&self, owner: &Label) -> usize {
+        self.owners.instances(owner)
+    }
+
+    /// Drops names that own nothing any more, once they are many.
+    pub(crate) fn prune_owners(&mut self) {
+        if self.owners.worth_pruning() {
+            self.owners.prune(&self.lapses.owners());
+        }
     }
 
     /// Whether `actor` may write it.
@@ -152,8 +168,9 @@ impl State {
         if !self.services.get(service).is_some_and(Service::is_idle) {
             return false;
         }
-        self.services.remove(service);
-        self.note(service, EventKind::Service(None));
+        let Some(before) = self.services.remove(service) else { return false };
+        let before = Before::Service(before.settings(&self.defaults));
+        self.note(service, before, EventKind::Service(None));
         true
     }
 
@@ -214,6 +231,7 @@ impl State {
         let owner = owner.map(|owner| self.owners.number(owner));
         let entry = self.services.entry(service.clone()).or_default();
         let before = entry.instances.get(instance.id.as_str()).cloned();
+        self.owners.change(before.as_ref().and_then(|before| before.owner), owner);
         self.lapses.forget(&service, &instance.id);
         if registers && before.as_ref().is_some_and(InstanceView::is_suspect) {
             self.recovering.insert(service.clone());
@@ -241,7 +259,7 @@ impl State {
             start_lease(&mut self.leases, &service, &view, now);
         }
         entry.instances.insert(view.clone());
-        self.note(&service, EventKind::Put(view));
+        self.note(&service, before.into(), EventKind::Put(view));
         true
     }
 
@@ -256,11 +274,11 @@ impl State {
             self.lapses.forget(service, id);
         }
         let Some(entry) = self.services.get_mut(service) else { return false };
-        if !entry.instances.remove(id) {
-            return false;
-        }
+        let Some(before) = entry.instances.get(id.as_str()).cloned() else { return false };
+        entry.instances.remove(id);
+        self.owners.change(before.owner, None);
         self.instances -= 1;
-        self.note(service, EventKind::Remove(id.clone(), reason));
+        self.note(service, Before::Instance(before), EventKind::Remove(id.clone(), reason));
         self.note_empty(service, now);
         true
     }
@@ -274,6 +292,7 @@ impl State {
         if patch.is_none() && !self.services.contains_key(&service) {
             return false;
         }
+        let known = self.services.contains_key(&service);
         let entry = self
             .services
             .entry(service.clone())
@@ -285,7 +304,8 @@ impl State {
         entry.overrides = patch.map(Arc::new);
         let settings = entry.settings(&self.defaults);
         entry.note_settings(&before, &settings, now);
-        self.note(&service, EventKind::Service(Some(settings)));
+        let before = if known { Before::Service(before) } else { Before::Nothing };
+        self.note(&service, before, EventKind::Service(Some(settings)));
         self.adopt_checks(&service, now);
         self.note_empty(&service, now);
         true
@@ -300,8 +320,8 @@ impl State {
         }
     }
 
-    /// Records that `service` changed in the current revision.
-    pub(super) fn note(&mut self, service: &ServiceName, kind: EventKind) {
+    /// Records that `service` changed in the current revision, from what was `before`.
+    pub(super) fn note(&mut self, service: &ServiceName, before: Before, kind: EventKind) {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
         }
@@ -310,7 +330,9 @@ impl State {
             self.recovering.insert(service.clone());
         }
         self.touched.insert(service.clone());
-        self.events.push(Event { revision: self.revision, service: service.clone(), kind });
+        let event = Event { revision: self.revision, service: service.clone(), kind };
+        self.trail.note(&event, before, |view| self.owners.of(view));
+        self.events.push(event);
     }
 }
 

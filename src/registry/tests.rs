@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::model::{
     Admin, Change, CommitError, Declared, DeclaredService, HealthPolicy, Instance, InstancePatch,
-    LeaseTtl, Limits, Load, Millis, Share, Status,
+    LeaseTtl, Limit, Limits, Load, Millis, Share, Status,
 };
 
 /// A store that keeps what it is given and refuses while it is told to.

@@ -3,12 +3,13 @@
 //! The DNS front builds it, since only it knows what a reply looks like; the HTTP front prints it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{AnswerMode, Balance, InstanceId, Locality, ServiceName};
 use crate::resolve::{Explanation, Stages};
 
 /// What DNS would reply to a question.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, ToSchema)]
 pub struct Resolution {
     /// The response code's name, e.g. `NOERROR`.
     pub rcode: String,
@@ -24,24 +25,30 @@ pub struct Resolution {
     pub additional: Vec<ResolvedRecord>,
     /// Where the client is; `None` when that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub locality: Option<Locality>,
     /// The service; `None` when the name is not one of a service.
+    #[schema(required)]
     pub service: Option<ServiceName>,
     /// Its algorithm.
+    #[schema(required)]
     pub balance: Option<Balance>,
     /// The answer mode in force, never auto.
+    #[schema(required)]
     pub answer: Option<AnswerMode>,
     /// How many instances an answer of this kind holds.
+    #[schema(required)]
     pub k: Option<usize>,
     /// What is wrong with the service, when health is not believed any more.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub panic: Option<String>,
     /// Every instance of the service, by id.
     pub instances: Vec<ResolvedInstance>,
 }
 
 /// A record in presentation form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ResolvedRecord {
     /// The owner, with the trailing dot.
     pub name: String,
@@ -55,7 +62,7 @@ pub struct ResolvedRecord {
 }
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ResolvedInstance {
     /// The instance.
     pub id: InstanceId,

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::Millis;
 use crate::registry::ServiceView;
 
 /// What each stage made of one instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Stages {
     /// Whether its lease is alive.
     pub lease: bool,
     /// What is left of the lease, in milliseconds; `None` without one.
+    #[schema(required)]
     pub expires_in_ms: Option<u64>,
     /// What it says of itself, or "suspect" where its lease ended with too many others.
     pub status: &'static str,
@@ -31,14 +33,16 @@ pub struct Stages {
     /// The chance of being the first record of an answer to this client, 0-1; `None` where the
     /// records have no order that means anything. Of a random set with the same odds every time:
     /// what this very answer holds does not move it, but for what goes by client.
+    #[schema(required)]
     pub chance: Option<f64>,
     /// How long ago one of its addresses was last the first of an answer, in milliseconds; `None`
     /// when that is not known any more.
+    #[schema(required)]
     pub last_handed_out_ms: Option<u64>,
 }
 
 /// A weight after each transform. Only the ratios of a service count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WeightStages {
     /// As registered.
     #[serde(rename = "static")]

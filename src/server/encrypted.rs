@@ -19,6 +19,7 @@ use crate::dns::tls::{doh, doq, dot};
 use crate::dns::transport::Peer;
 use crate::http::Clients;
 use crate::model::ClientCertificates;
+use crate::net::inherited::Inherited;
 use crate::net::tls::{
     Authorities, Certificate, CertificateError, Certificates, SelfSignedError, self_signed,
 };
@@ -58,7 +59,7 @@ pub(super) fn configured(live: &Live) -> Result<Option<Certificate>, Certificate
 }
 
 impl Encrypted {
-    /// Binds the encrypted addresses; with `--dev-tls` makes a certificate for them.
+    /// Binds the encrypted addresses that were not `inherited`; with `--dev-tls` makes a certificate for them.
     ///
     /// # Errors
     /// When an address cannot be had, or no certificate can be made.
@@ -66,15 +67,16 @@ impl Encrypted {
         boot: &Boot,
         certificate: Option<Certificate>,
         certificates: Arc<Certificates>,
+        inherited: &mut Inherited,
     ) -> Result<Self, ServeError> {
-        let listen = |addresses: &[SocketAddr]| {
-            addresses.iter().map(|address| sockets::listen(*address)).collect::<Result<_, _>>()
+        let mut listen = |addresses: &[SocketAddr]| {
+            let all = addresses.iter().map(|address| sockets::listen(*address, inherited));
+            all.collect::<Result<_, _>>()
         };
         let (tls, https) = (listen(&boot.tls_listen)?, listen(&boot.https_listen)?);
-        let quic = boot
-            .quic_listen
-            .iter()
-            .map(|address| quic::Listener::bind(*address, doq(Arc::clone(&certificates))));
+        let quic = boot.quic_listen.iter().map(|address| {
+            quic::Listener::bind(*address, doq(Arc::clone(&certificates)), inherited)
+        });
         let quic = quic.collect::<Result<_, _>>()?;
         // After the sockets: who has them may have its certificate in the same file.
         let certificate = if boot.dev_tls { Some(make(boot)?) } else { certificate };

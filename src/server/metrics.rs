@@ -13,12 +13,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 
+use crate::audit::AuditStats;
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::health::HealthStats;
 use crate::http;
 use crate::model::ServiceName;
 use crate::registry::Registry;
+use crate::server::panics;
 
 /// Everything that is counted, ready to be written.
 pub(super) fn gather(
@@ -27,6 +29,7 @@ pub(super) fn gather(
     shared: Arc<Shared>,
     zone: String,
     health: Arc<HealthStats>,
+    audit: Arc<AuditStats>,
     http: &http::Metrics,
 ) -> Metrics {
     let mut metrics = Metrics::default();
@@ -35,7 +38,7 @@ pub(super) fn gather(
     http.register(&mut metrics);
     let duration = "How long probes of active checks take";
     metrics.register("signpost_health_duration_seconds", duration, health.duration.clone());
-    metrics.register_collector(Box::new(Parts { registry, front, shared, zone, health }));
+    metrics.register_collector(Box::new(Parts { registry, front, shared, zone, health, audit }));
     metrics
 }
 
@@ -47,6 +50,7 @@ struct Parts {
     shared: Arc<Shared>,
     zone: String,
     health: Arc<HealthStats>,
+    audit: Arc<AuditStats>,
 }
 
 impl Collector for Parts {
@@ -57,7 +61,8 @@ impl Collector for Parts {
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
         };
         let loops = &self.shared.counters;
-        counter("signpost_panics", "Packets whose handling panicked", &loops.panics)?;
+        let panics = "Panics that were contained, and those that end the process";
+        counter("signpost_panics", panics, &panics::watched().count)?;
         counter("signpost_dns_ignored", "Packets that get no reply", &loops.silent)?;
         let dropped = "Replies that the socket could not take";
         counter("signpost_dns_dropped", dropped, &loops.dropped_sends)?;
@@ -89,6 +94,11 @@ impl Collector for Parts {
         counter("signpost_store_commits", "Batches made durable", &engine.commits)?;
         let failures = "Batches that the store refused";
         counter("signpost_store_commit_failures", failures, &engine.commit_failures)?;
+
+        let written = "Changes written to the audit log";
+        counter("signpost_audit_written", written, &self.audit.written)?;
+        let lost = "Changes that are missing in the audit log";
+        counter("signpost_audit_lost", lost, &self.audit.lost)?;
 
         let health = &self.health;
         let probes = "Probes of active checks that said something of an instance";

@@ -8,16 +8,19 @@ mod descriptors;
 mod encrypted;
 mod log;
 mod metrics;
+mod panics;
 mod persist;
 mod priority;
 mod profile;
 mod reload;
 mod restore;
+mod service_manager;
 mod still;
 mod token;
 mod zone;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -27,7 +30,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -39,25 +43,30 @@ pub use still::still;
 pub use token::{OfflineError, create_token};
 pub use zone::ServedError;
 
+use crate::audit::{self, AuditFile, AuditStats};
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::dns;
 use crate::dns::batch::Batch;
 use crate::dns::front::Front;
-use crate::dns::serve::Shared;
+use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets::Bound;
+use crate::dns::tcp::Protocol;
 use crate::health::{Health, HealthStats};
 use crate::http::{
     self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
     UnixSocket,
 };
-use crate::model::Limits;
+use crate::model::{Author, Limits};
+use crate::net::inherited::{InheritError, Inherited};
 use crate::net::tls::{Certificate, CertificateError, Certificates};
 use crate::registry::{Engine, Names, Registry};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
 use encrypted::Encrypted;
+use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
+use service_manager::ServiceManager;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,9 +100,15 @@ pub enum ServeError {
     /// A DNS address cannot be listened on.
     #[error(transparent)]
     Dns(#[from] dns::sockets::BindError),
+    /// A socket that was handed over is of no use.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
     /// An HTTP address cannot be listened on.
     #[error(transparent)]
     Http(#[from] http::BindError),
+    /// The audit log cannot be kept.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
     /// A unix socket cannot be listened on.
     #[error(transparent)]
     Unix(#[from] UnixError),
@@ -103,22 +118,43 @@ pub enum ServeError {
     /// A part that must run for ever ended.
     #[error("the {0} ended unexpectedly; what is acknowledged is stored, start again")]
     Ended(&'static str),
+    /// A task or a thread panicked.
+    #[error(
+        "panics: {count}, the first in {first}; what is acknowledged is stored, start again and \
+         report it"
+    )]
+    Panicked {
+        /// Where and with what.
+        first: String,
+        /// How many there were, with those that were contained.
+        count: u64,
+    },
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until a panic, for which this installs a hook.
 ///
 /// # Errors
 /// When it cannot start, or could not end cleanly.
 pub fn serve(options: Options) -> Result<(), ServeError> {
+    // Before anything is opened, or it could be taken for a socket.
+    let inherited = Inherited::take();
     log::start(options.log_format);
+    let panics = panics::watch();
+    let inherited = inherited?;
     descriptors::raise();
     let config = reload::load(options.config.clone(), &options.flags)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().on_thread_start(priority::stand_behind_queries);
-    runtime.build()?.block_on(run(options.config, options.flags, config))
+    runtime.build()?.block_on(run(options.config, options.flags, config, inherited, panics))
 }
 
-async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), ServeError> {
+async fn run(
+    path: Option<PathBuf>,
+    flags: Flags,
+    config: Config,
+    inherited: Inherited,
+    panics: &'static Panics,
+) -> Result<(), ServeError> {
     let Config { boot, live, warnings } = config;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -130,6 +166,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     for hidden in check::all_hidden(&served, &live.declared) {
         tracing::warn!("{hidden}");
     }
+    let audit_file = live.audit.clone().map(AuditFile::open).transpose()?;
     let workers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut store: Box<dyn Store> = match boot.store {
         StoreKind::Embedded => Box::new(Embedded::open(&boot.data_dir)?),
@@ -137,7 +174,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     };
     let image = store.load()?;
     // After the store, which may take seconds to read: until then clients turn to other servers.
-    let (sockets, encrypted) = match bind(&boot, workers, certificate, certificates) {
+    let (sockets, encrypted) = match bind(&boot, workers, certificate, certificates, inherited) {
         Ok(bound) => bound,
         Err(error) => {
             // Nothing was handed out, so that the next start need not skip any revision.
@@ -150,7 +187,12 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     let (persister, store_ended) = Persister::start(store, requests)?;
     let zone_length = boot.longest_zone();
     let names = Names { zone_length, server: boot.name.to_string() };
-    let (registry, engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (registry, mut engine) = Registry::new(image, zone::policy(&live), names, commits);
+    let (revision, clock) = (registry.views().revision(), registry.clock());
+    let audit_stats = Arc::new(AuditStats::default());
+    let (auditor, tap) =
+        audit::Writer::start(audit_file, revision, clock, Arc::clone(&audit_stats))?;
+    engine.tap(tap);
     let (engine, engine_ended) = start_engine(engine)?;
 
     let zone = boot.zone.to_string();
@@ -187,6 +229,7 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         shared: Arc::clone(&shared),
         descriptors,
         health: health_policy,
+        audit: auditor.control(),
         gate: Mutex::new(()),
     });
     let ready = Arc::new(AtomicBool::new(false));
@@ -202,9 +245,16 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
         stopped: stopped.clone(),
         zone,
         health: health_stats,
+        audit: audit_stats,
     });
 
+    // From here on somebody may wait for an answer: no signal ends the process without it.
+    let signals = Signals::new()?;
     let mut tasks = JoinSet::new();
+    // Datagrams go on until the store is closed: what is not read waits for the next process, and
+    // the wait should be short.
+    let mut datagrams = JoinSet::new();
+    let (stop_datagrams, datagrams_stopped) = watch::channel(false);
     announce(&sockets, &encrypted)?;
     let worker = || {
         let mut worker = front.worker();
@@ -213,8 +263,9 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
     let answering = Arc::clone(&front);
     let handler =
         move |packet: &[u8], peer, reply: &mut Vec<u8>| answering.handle(packet, peer, reply);
-    for bound in sockets.dns {
-        dns::serve::serve(bound, worker, &handler, &shared, &stopped, &mut tasks)?;
+    for Bound { udp, tcp, .. } in sockets.dns {
+        dns::udp::start(udp, worker, &shared, &datagrams_stopped, &mut datagrams)?;
+        serve_streams(tcp, Protocol::Tcp, &handler, &shared, &stopped, &mut tasks);
     }
     encrypted.serve(&handler, &shared, &stopped, &mut tasks);
     tasks.spawn(health.run(stopped.clone()));
@@ -232,24 +283,34 @@ async fn run(path: Option<PathBuf>, flags: Flags, config: Config) -> Result<(), 
             _ = engine_ended => "registry",
             _ = store_ended => "store",
             Some(_) = tasks.join_next() => "loop of a socket or of checks",
+            Some(_) = datagrams.join_next() => "loop of a socket",
         }
     };
-    let ended = until_told_to_stop(&reloader, part_ended).await;
+    let manager = ServiceManager::of(registry.clone(), Arc::clone(&shared));
+    manager.ready();
+    let watched = tokio::spawn(manager.clone().watch());
+    let ended = until_told_to_stop(signals, &reloader, &manager, part_ended, panics).await;
+    watched.abort();
+    manager.stopping();
     ready.store(false, Ordering::Release);
     tracing::info!("shutting down");
     // The loops may all have ended already.
     stop.send(true).ok();
     let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+    let drain = if panics.fatal() { panics::DRAIN } else { DRAIN };
+    if tokio::time::timeout(drain, drained).await.is_err() {
         tracing::warn!("some connections did not end in time and were cut");
     }
     let Some(revision) = registry.shut_down().await else {
-        return ended.and(Err(ServeError::Ended("registry")));
+        return panics.or(ended.and(Err(ServeError::Ended("registry"))));
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
-    persister.close(revision)?;
-    ended
+    auditor.close(revision);
+    let closed = persister.close(revision);
+    stop_datagrams.send(true).ok();
+    while datagrams.join_next().await.is_some() {}
+    panics.or(closed.map_err(ServeError::from).and(ended))
 }
 
 /// The sockets that clients come by, but those of encrypted DNS.
@@ -269,21 +330,29 @@ fn bind(
     workers: NonZeroUsize,
     certificate: Option<Certificate>,
     certificates: Arc<Certificates>,
+    mut inherited: Inherited,
 ) -> Result<(Sockets, Encrypted), ServeError> {
-    let dns = boot.dns_listen.iter().map(|address| dns::sockets::bind(*address, workers));
+    let dns = boot.dns_listen.iter();
+    let dns = dns.map(|address| dns::sockets::bind(*address, workers, &mut inherited));
     let dns = dns.collect::<Result<Vec<_>, _>>()?;
-    let sockets = Sockets { dns, http: listen(boot)? };
-    Ok((sockets, Encrypted::bind(boot, certificate, certificates)?))
+    let sockets = Sockets { dns, http: listen(boot, &mut inherited)? };
+    let encrypted = Encrypted::bind(boot, certificate, certificates, &mut inherited)?;
+    inherited.end()?;
+    Ok((sockets, encrypted))
 }
 
 /// All that the side-port listens on.
-fn listen(boot: &Boot) -> Result<Vec<Listener>, ServeError> {
+fn listen(boot: &Boot, inherited: &mut Inherited) -> Result<Vec<Listener>, ServeError> {
+    let mut tcp = |address: SocketAddr| match inherited.listener(address)? {
+        Some(listener) => Ok::<_, ServeError>(TcpListener::from_std(listener)?),
+        None => Ok(http::bind(address)?),
+    };
     let mut listeners = Vec::new();
     for address in &boot.http_listen {
-        listeners.push(Listener::Plain(http::bind(*address)?));
+        listeners.push(Listener::Plain(tcp(*address)?));
     }
     for address in &boot.http_tls_listen {
-        listeners.push(Listener::Tls(http::bind(*address)?));
+        listeners.push(Listener::Tls(tcp(*address)?));
     }
     for path in &boot.http_unix {
         listeners.push(Listener::Unix(UnixSocket::bind(path, boot.http_unix_mode)?));
@@ -303,6 +372,7 @@ struct Parts {
     stopped: watch::Receiver<bool>,
     zone: String,
     health: Arc<HealthStats>,
+    audit: Arc<AuditStats>,
 }
 
 fn side_port(parts: &Parts) -> Arc<App> {
@@ -313,6 +383,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
         Arc::clone(&parts.shared),
         parts.zone.clone(),
         Arc::clone(&parts.health),
+        Arc::clone(&parts.audit),
         &counters,
     );
     let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
@@ -327,10 +398,10 @@ fn side_port(parts: &Parts) -> Arc<App> {
                 BadQuestion { field, reason: error.to_string() }
             })
         }),
-        reload: Box::new(move || {
+        reload: Box::new(move |author| {
             let reloader = Arc::clone(&reloader);
             Box::pin(async move {
-                let result = reloader.reload().await;
+                let result = reloader.reload(author).await;
                 log_reload(&result);
                 result.map(reply).map_err(refused)
             })
@@ -363,7 +434,9 @@ fn refused(error: reload::ReloadError) -> http::ReloadError {
     let place = match &error {
         reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
         reload::ReloadError::Exposed => Some("http.client_certificates".to_owned()),
-        reload::ReloadError::Certificate(_) | reload::ReloadError::Served(_) => None,
+        reload::ReloadError::Certificate(_)
+        | reload::ReloadError::Served(_)
+        | reload::ReloadError::Audit(_) => None,
         reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
     };
     http::ReloadError::BadConfig { message: error.to_string(), place }
@@ -391,19 +464,43 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     Ok((thread, ended))
 }
 
+/// What operators and service managers say.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 async fn until_told_to_stop(
+    mut signals: Signals,
     reloader: &Arc<Reloader>,
+    manager: &ServiceManager,
     part_ended: impl Future<Output = &'static str>,
+    panics: &Panics,
 ) -> Result<(), ServeError> {
     let mut part_ended = pin!(part_ended);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => log_reload(&reloader.reload().await),
+            // Before what it may have ended.
+            biased;
+            () = panics.heard() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => {
+                manager.reloading();
+                log_reload(&reloader.reload(Author::default()).await);
+                manager.ready();
+            }
             part = &mut part_ended => return Err(ServeError::Ended(part)),
         }
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 
+use crate::audit::{AuditFile, Control, OpenError};
 use crate::config::{self, Boot, Config, ConfigError, Flags};
 use crate::dns::front::Front;
 use crate::dns::serve::Shared;
 use crate::http::Access;
-use crate::model::{HealthPolicy, Limits, Revision};
+use crate::model::{Author, HealthPolicy, Limits, Revision};
 use crate::net::tls::{CertificateError, Certificates};
 use crate::registry::{Refusal, Registry};
 use crate::server::descriptors::Descriptors;
@@ -32,6 +33,7 @@ pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
     pub(super) descriptors: Descriptors,
     pub(super) health: watch::Sender<HealthPolicy>,
+    pub(super) audit: Control,
     /// One reload at a time, or an older file could win over a newer one.
     pub(super) gate: Mutex<()>,
 }
@@ -60,19 +62,21 @@ pub(super) enum ReloadError {
     )]
     Exposed,
     #[error(transparent)]
+    Audit(#[from] OpenError),
+    #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl Reloader {
-    /// Reloads, to the end also when this is dropped: a client that goes away leaves nothing half in
+    /// Reloads for `author`, to the end also when this is dropped: a client that goes away leaves nothing half in
     /// force.
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    pub(super) async fn reload(self: &Arc<Self>, author: Author) -> Result<Reloaded, ReloadError> {
         let reloader = Arc::clone(self);
-        let whole = tokio::spawn(async move { reloader.reload_whole().await });
+        let whole = tokio::spawn(async move { reloader.reload_whole(author).await });
         whole.await.unwrap_or_else(|_| Err(Refusal::ShuttingDown.into()))
     }
 
-    async fn reload_whole(&self) -> Result<Reloaded, ReloadError> {
+    async fn reload_whole(&self, author: Author) -> Result<Reloaded, ReloadError> {
         let _one = self.gate.lock().await;
         let (path, flags, boot) = (self.path.clone(), self.flags.clone(), self.boot.clone());
         let certificates = Arc::clone(&self.certificates);
@@ -84,20 +88,31 @@ impl Reloader {
             if boot.needs_client_certificates() && !clients.required() {
                 return Err(ReloadError::Exposed);
             }
-            Ok((config, served, certificate, clients))
+            let audit = config.live.audit.clone().map(AuditFile::open).transpose()?;
+            Ok((config, served, certificate, clients, audit))
         };
         // Files block. A task that panicked has read nothing.
         let read = tokio::task::spawn_blocking(read).await;
-        let (config, served, certificate, clients) = read.map_err(|_| Refusal::ShuttingDown)??;
+        let (config, served, certificate, clients, audit) =
+            read.map_err(|_| Refusal::ShuttingDown)??;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
+        }
+        // What this reload does is in the log that it begins, or in the one that it ends.
+        let ends_log = audit.is_none();
+        if !ends_log {
+            self.audit.follow(audit);
         }
         let statics_changed = *self.front.served() != served;
         // Names of addresses are not asked for before their owners are known.
         self.registry.cover(config.live.reverse.clone()).await?;
         // First, since who sees a new serial must not be given old records.
         self.front.serve(served);
-        let reloaded = self.registry.reload(policy(&config.live), statics_changed).await?;
+        let registry = self.registry.by(author);
+        let reloaded = registry.reload(policy(&config.live), statics_changed).await?;
+        if ends_log {
+            self.audit.follow(None);
+        }
         let limits = self.descriptors.fit(config.live.limits);
         self.health.send_replace(self.descriptors.fit_health(config.live.health, &limits));
         self.shared.connections.limit(limits.connections, limits.connections_per_client);
@@ -161,12 +176,13 @@ mod tests {
             shared: Arc::new(Shared::new(8, 8)),
             descriptors: Descriptors::left(),
             health: watch::Sender::new(live.health),
+            audit: Control::default(),
             gate: Mutex::new(()),
         });
         let before = reloader.front.served();
         fs::write(&path, "dns.reverse = ['10.0.0.0/8']\nlimits.watchers = 7").unwrap();
 
-        let mut reload = Box::pin(reloader.reload());
+        let mut reload = Box::pin(reloader.reload(Author::default()));
         while *reloader.front.served() == *before {
             poll_fn(|cx| Poll::Ready(reload.as_mut().poll(cx).is_ready())).await;
             tokio::task::yield_now().await;

@@ -10,9 +10,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use crate::audit::{self, AuditFile, Mark};
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::model::{Change, Commit, CommitError, Image, OperatorState, Revision};
-use crate::registry::{Misfit, Names};
+use crate::registry::{Clock, Misfit, Names};
 use crate::server::{reload, zone};
 use crate::snapshot::{ReadError, Reader, Snapshot};
 use crate::store::{Embedded, Store, StoreError};
@@ -131,6 +132,12 @@ pub enum RestoreError {
     /// The store could not make it durable.
     #[error("nothing is restored: {0}")]
     Commit(#[from] CommitError),
+    /// The audit log cannot be kept.
+    #[error("nothing is restored: {0}")]
+    Audit(#[from] audit::OpenError),
+    /// The audit log does not tell of it.
+    #[error("restored, but the audit log does not tell of it: {0}")]
+    Unlogged(#[source] io::Error),
     /// The folder's files cannot be given to its owner.
     #[error("restored, but {} cannot be given to the folder's owner: {source}", file.display())]
     Owner {
@@ -170,7 +177,8 @@ pub fn restore(options: &RestoreOptions) -> Result<Restored, RestoreError> {
     if let Err(misfit) = image.admitted(&zone::policy(&live), &names) {
         return Err(RestoreError::Misfit { file, misfit: Box::new(misfit) });
     }
-    store(&boot, options, image)
+    let log = live.audit.filter(|_| !options.dry_run).map(AuditFile::open).transpose()?;
+    store(&boot, options, image, log)
 }
 
 fn read(file: &Path, most: usize) -> Result<Snapshot, RestoreError> {
@@ -184,7 +192,12 @@ fn read(file: &Path, most: usize) -> Result<Snapshot, RestoreError> {
     snapshot.map_err(|source| RestoreError::Snapshot { file: file.to_owned(), source })
 }
 
-fn store(boot: &Boot, options: &RestoreOptions, image: Image) -> Result<Restored, RestoreError> {
+fn store(
+    boot: &Boot,
+    options: &RestoreOptions,
+    image: Image,
+    log: Option<AuditFile>,
+) -> Result<Restored, RestoreError> {
     let folder = boot.data_dir.clone();
     // To tell what would change is no reason to make a folder.
     let absent = options.dry_run && !folder.exists();
@@ -220,6 +233,10 @@ fn store(boot: &Boot, options: &RestoreOptions, image: Image) -> Result<Restored
     store.commit(&Commit { revision, changes: changes(held, image) })?;
     store.close(revision)?;
     give_to_owner(&folder)?;
+    if let Some(mut log) = log {
+        let line = audit::mark(Mark::Restore(revision), Clock::start().wall());
+        log.append(&line).and_then(|()| log.sync()).map_err(RestoreError::Unlogged)?;
+    }
     Ok(restored)
 }
 

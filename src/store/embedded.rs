@@ -6,13 +6,13 @@
 use std::any::Any;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
 use redb::{Error, StorageBackend};
 use tracing::info;
 
+use crate::fence;
 use crate::model::{Commit, CommitError, Image, Revision};
 use crate::store::frame::{Frame, FrameError, VERSION};
 use crate::store::tables::Tables;
@@ -168,7 +168,7 @@ pub(super) fn recognise(
 /// redb panics on some damage that its checksums do not cover.
 pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What `work` borrows is discarded after an error, so nobody sees it half done.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+    fence::contain(work).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

@@ -96,7 +96,7 @@ impl Server {
         metrics.register(&mut shown);
         let hooks = Hooks {
             resolve: Box::new(resolve),
-            reload: Box::new(move || {
+            reload: Box::new(move |_author| {
                 let result = reloads.lock().unwrap().clone();
                 Box::pin(async move { result })
             }),

@@ -25,6 +25,7 @@ use crate::dns::serve::{Shared, stopped};
 use crate::dns::sockets::{self, BindError};
 use crate::dns::transport::{Peer, Transport};
 use crate::net::connections::{Admission, Place};
+use crate::net::inherited::Inherited;
 
 /// A bound address. What arrives before it is served waits.
 #[derive(Debug)]
@@ -35,13 +36,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address`. Must be called within a tokio runtime.
+    /// Binds `address`, unless it was `inherited`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the address is in use, not this machine's, or not allowed.
-    pub fn bind(address: SocketAddr, tls: rustls::ServerConfig) -> Result<Self, BindError> {
-        let socket = sockets::datagrams(address)?;
-        let error = |source| BindError { address, transport: "QUIC", source };
+    pub fn bind(
+        address: SocketAddr,
+        tls: rustls::ServerConfig,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
+        let socket = sockets::datagrams(address, inherited)?;
+        let error = |source| BindError::of(address, "QUIC", source);
         let address = socket.local_addr().map_err(error)?;
         let config = EndpointConfig::default();
         let endpoint = Endpoint::new(config, Some(server(tls)), socket, Arc::new(TokioRuntime));

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use super::*;
 use crate::dns::serve::Timeouts;
 use crate::dns::tls::doq;
+use crate::net::inherited::Inherited;
 use crate::net::tls::{Certificates, self_signed};
 use crate::registry::Clock;
 
@@ -32,7 +33,8 @@ fn start_with(connections: usize, timeouts: Timeouts) -> Server {
     let certificates = Certificates::default();
     certificates.replace(made.certificate);
     let tls = doq(Arc::new(certificates));
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), tls).unwrap();
+    let listener =
+        Listener::bind(([127, 0, 0, 1], 0).into(), tls, &mut Inherited::default()).unwrap();
     let address = listener.address;
     let shared = Arc::new(Shared { timeouts, ..Shared::new(connections, connections) });
     let (stop, stopped) = watch::channel(false);

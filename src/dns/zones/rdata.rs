@@ -4,7 +4,6 @@
 //! behind a fence: its parser has been known to panic on hostile text.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::panic::catch_unwind;
 use std::str::FromStr;
 
 use hickory_proto::rr::{Name as HickoryName, RecordType};
@@ -14,6 +13,7 @@ use hickory_proto::serialize::txt::Parser;
 use crate::dns::name::{Name, NameTextError};
 use crate::dns::rtype;
 use crate::dns::zones::text::Token;
+use crate::fence::contain;
 
 /// The number of a type's name: `A`, `TYPE65280` (RFC 3597).
 ///
@@ -317,7 +317,7 @@ fn by_hickory(rtype: u16, tokens: &[Token], origin: Option<&Name>) -> Result<Vec
         }
     }
     line.push('\n');
-    let read = catch_unwind(|| {
+    let read = contain(|| {
         let parser = Parser::new(line, None, Some(HickoryName::root()));
         let (_, sets) = parser.parse().map_err(|error| error.to_string())?;
         let set = sets.values().next().ok_or("no record")?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Commit, CommitError, Millis, Revision};
+use crate::model::{Author, Commit, CommitError, Millis, Revision};
 use crate::registry::command::PersistRequest;
 use crate::registry::engine::{Engine, count};
 use crate::registry::op::{Key, Op};
@@ -15,6 +15,7 @@ use crate::registry::plan::Planner;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Reply;
 use crate::registry::state::State;
+use crate::registry::trail::Trigger;
 
 /// Writes that are on their way to the store.
 pub(super) struct Batch {
@@ -26,6 +27,7 @@ pub(super) struct Batch {
 
 /// A write that was found legal.
 struct Planned {
+    author: Author,
     ops: Vec<Op>,
     reply: Reply,
 }
@@ -89,11 +91,11 @@ impl Engine {
         let mut planned = Vec::with_capacity(self.waiting.len().min(MAX_BATCH));
         let mut size = 0;
         while size < MAX_BATCH
-            && let Some((actor, write, reply)) = self.waiting.pop_front()
+            && let Some((author, write, reply)) = self.waiting.pop_front()
         {
             size += write.size();
-            let write = match planner.plan(actor, write) {
-                Ok(ops) => Planned { ops, reply },
+            let write = match planner.plan(author.actor.clone(), write) {
+                Ok(ops) => Planned { author, ops, reply },
                 Err(refusal) => {
                     reply.refuse(refusal);
                     continue;
@@ -149,7 +151,7 @@ impl Engine {
     /// Applies, and keeps the answers until what was applied is published.
     fn apply(&mut self, writes: Vec<Planned>, now: Millis) {
         self.answers.reserve(writes.len());
-        for Planned { ops, reply } in writes {
+        for Planned { author, ops, reply } in writes {
             let ops = match self.still_legal(ops, &reply) {
                 Ok(ops) => ops,
                 Err(refusal) => {
@@ -157,6 +159,7 @@ impl Engine {
                     continue;
                 }
             };
+            self.state.trail.because(author, Trigger::Call);
             let created = reply.is_new(&self.state);
             let before = self.state.revision;
             self.state.revision = before.next();

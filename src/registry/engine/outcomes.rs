@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::oneshot;
 
-use crate::model::{InstanceId, Millis, Outcome, ServiceName};
+use crate::model::{Author, InstanceId, Millis, Outcome, ServiceName};
 use crate::registry::command::EngineStats;
 use crate::registry::engine::{Engine, count};
 use crate::registry::instance::InstanceView;
@@ -14,6 +14,7 @@ use crate::registry::observed::Ejected;
 use crate::registry::outliers::{Cause, Outcomes, Outliers, Rules, Step};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::Answer;
+use crate::registry::trail::Trigger;
 
 /// The breakers of the services whose clients report outcomes, and when each is looked at next.
 #[derive(Default)]
@@ -122,6 +123,7 @@ impl Engine {
             if steps.is_empty() {
                 continue;
             }
+            self.state.trail.because(Author::default(), Trigger::Outcomes);
             let before = self.state.revision;
             self.state.revision = before.next();
             let mut changed = false;

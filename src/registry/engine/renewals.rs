@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Actor, Millis};
+use crate::model::{Actor, Author, Millis};
 use crate::registry::command::{Renewal, Renewed};
 use crate::registry::engine::{Engine, count};
 use crate::registry::plan::{StatusReport, Write};
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
+use crate::registry::trail::Trigger;
 
 impl Engine {
     pub(super) fn renew(
         &mut self,
-        actor: Actor,
+        author: Author,
         renewals: Vec<Renewal>,
         reply: oneshot::Sender<Result<Vec<Renewed>, Refusal>>,
         now: Millis,
@@ -28,21 +29,22 @@ impl Engine {
             view.is_some_and(|view| {
                 (view.lapsed || view.is_suspect())
                     && renewal.is_of(view)
-                    && self.state.permits(&actor, view)
+                    && self.state.permits(&author.actor, view)
             })
         };
         let revived = renewals.iter().any(revives);
         if revived {
             self.state.revision = self.state.revision.next();
         }
+        self.state.trail.because(author.clone(), Trigger::Call);
         let mut statuses = Vec::new();
         let mut results = Vec::with_capacity(renewals.len());
         for renewal in &renewals {
-            results.push(self.renew_one(&actor, renewal, now, &mut statuses));
+            results.push(self.renew_one(&author.actor, renewal, now, &mut statuses));
         }
         if !statuses.is_empty() {
             let reply = Reply::Renewed(renewals, results, reply);
-            self.waiting.push_back((actor, Write::Statuses(statuses), reply));
+            self.waiting.push_back((author, Write::Statuses(statuses), reply));
         } else if revived {
             // Once it is published, which one turn does for all that came back in it.
             self.answers.push(Answer::Renewed(results, reply));

@@ -1,9 +1,7 @@
 //! Whether what was saved may be restored under this configuration: the checks that every write of
 //! it would have to pass, before any of it is stored.
 
-use std::sync::Arc;
-
-use crate::model::{Image, Instance, Millis, ServiceName};
+use crate::model::{Image, Millis, Record, ServiceName};
 use crate::registry::instance::Source;
 use crate::registry::plan::{Names, Planner, Policy};
 use crate::registry::refusal::Refusal;
@@ -44,7 +42,7 @@ impl Image {
         let mut planner = Planner::new(&state, policy, names, &mut generation);
         let before = self.overrides.len() + self.operators.len();
         for (i, (service, record)) in self.instances.iter().enumerate() {
-            planner.readmit(service, &record.instance).map_err(|refusal| {
+            planner.readmit(service, record).map_err(|refusal| {
                 let name = format!("{service}/{}", record.instance.id);
                 Misfit { entry: before + i, name, refusal }
             })?;
@@ -54,7 +52,8 @@ impl Image {
 }
 
 impl Planner<'_> {
-    fn readmit(&mut self, service: &ServiceName, instance: &Arc<Instance>) -> Result<(), Refusal> {
+    fn readmit(&mut self, service: &ServiceName, record: &Record) -> Result<(), Refusal> {
+        let Record { instance, owner, .. } = record;
         // What the file has declared since takes its place at the next start.
         let known = self.known(service, &instance.id);
         if known.is_some_and(|known| known.source == Source::File) {
@@ -66,8 +65,11 @@ impl Planner<'_> {
         self.check_addresses(instance)?;
         self.check_names(service, instance)?;
         self.check_checks(service, instance)?;
+        self.check_metadata(instance, None)?;
+        self.check_identity(None, owner.as_ref())?;
         self.check_room(service)?;
         self.overlay.count(service, 1);
+        self.overlay.change_owner(None, owner.as_ref());
         Ok(())
     }
 }

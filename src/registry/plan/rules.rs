@@ -1,7 +1,7 @@
 //! What a registration is held to: whose it may be, where it may lead, and how many there may be.
 //! With the writes of the batch that come before it.
 
-use crate::model::{Instance, InstanceId, ServiceName, SpecError};
+use crate::model::{Instance, InstanceId, Label, Limit, Metadata, ServiceName, SpecError};
 use crate::registry::plan::{Known, Planner};
 use crate::registry::refusal::Refusal;
 
@@ -29,6 +29,35 @@ impl Planner<'_> {
                 let reason = format!("{address} is in none of the networks of limits.allow");
                 return Err(Refusal::invalid(format!("addresses[{i}]"), reason));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether metadata that is other than `before` may have so much.
+    pub(super) fn check_metadata(
+        &self,
+        instance: &Instance,
+        before: Option<&Metadata>,
+    ) -> Result<(), Refusal> {
+        let (size, max) = (instance.metadata.size(), self.policy.limits.metadata);
+        if size <= max || before == Some(&instance.metadata) {
+            return Ok(());
+        }
+        Err(Refusal::TooMuch { field: "metadata".to_owned(), size, name: Limit::Metadata, max })
+    }
+
+    /// Whether `owner` may own one more, unless it owned this one `before`.
+    pub(super) fn check_identity(
+        &self,
+        before: Option<&Label>,
+        owner: Option<&Label>,
+    ) -> Result<(), Refusal> {
+        let Some(name) = owner.filter(|_| owner != before) else { return Ok(()) };
+        let layers = [&self.overlay, &self.below].into_iter();
+        let added: isize = layers.filter_map(|layer| layer.owned.get(name)).sum();
+        let max = self.policy.limits.instances_per_identity;
+        if self.state.owned_by(name).saturating_add_signed(added) >= max {
+            return Err(Refusal::Limit { name: Limit::InstancesPerIdentity, max });
         }
         Ok(())
     }
@@ -72,11 +101,11 @@ impl Planner<'_> {
         let added = self.overlay.added + self.below.added;
         let total = self.state.instances.saturating_add_signed(added);
         if total >= limits.instances {
-            return Err(Refusal::Limit { name: "instances", max: limits.instances });
+            return Err(Refusal::Limit { name: Limit::Instances, max: limits.instances });
         }
         if self.count(service) >= limits.instances_per_service {
             let max = limits.instances_per_service;
-            return Err(Refusal::Limit { name: "instances_per_service", max });
+            return Err(Refusal::Limit { name: Limit::InstancesPerService, max });
         }
         self.check_service_room(service)
     }
@@ -89,7 +118,7 @@ impl Planner<'_> {
             return Ok(());
         }
         if known.len() + new.iter().map(|new| new.len()).sum::<usize>() >= max {
-            return Err(Refusal::Limit { name: "services", max });
+            return Err(Refusal::Limit { name: Limit::Services, max });
         }
         self.overlay.services.insert(service.clone());
         Ok(())

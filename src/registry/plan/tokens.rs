@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Token, TokenId};
+use crate::model::{Limit, Token, TokenId};
 use crate::registry::op::Op;
 use crate::registry::plan::Planner;
 use crate::registry::refusal::Refusal;
@@ -11,7 +11,7 @@ impl Planner<'_> {
     pub(super) fn add_token(&mut self, token: Arc<Token>) -> Result<Vec<Op>, Refusal> {
         let max = self.policy.limits.tokens;
         if self.state.tokens.len() + self.overlay.tokens >= max {
-            return Err(Refusal::Limit { name: "tokens", max });
+            return Err(Refusal::Limit { name: Limit::Tokens, max });
         }
         self.overlay.tokens += 1;
         Ok(vec![Op::Token { id: token.id(), token: Some(token) }])

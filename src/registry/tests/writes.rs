@@ -115,8 +115,8 @@ async fn limits_refuse_and_name_themselves() {
     let other = registry.register(service("db"), id("db-1"), at("10.0.0.2")).await.unwrap_err();
     let named = registry.register(service("ns1"), id("x"), at("10.0.0.2")).await.unwrap_err();
 
-    assert_eq!(second, Refusal::Limit { name: "instances_per_service", max: 1 });
-    assert_eq!(other, Refusal::Limit { name: "services", max: 1 });
+    assert_eq!(second, Refusal::Limit { name: Limit::InstancesPerService, max: 1 });
+    assert_eq!(other, Refusal::Limit { name: Limit::Services, max: 1 });
     assert!(matches!(named, Refusal::Invalid(error) if error.field == "service"));
 }
 
