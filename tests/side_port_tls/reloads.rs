@@ -10,7 +10,7 @@ use rcgen::SanType;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use serde_json::json;
 
 use crate::authority::{Authority, LONG, dns};
@@ -24,26 +24,21 @@ struct Open(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 impl Open {
     /// Shows `NAME.pem` of `folder` to a server that `trusted` has signed for.
     fn new(server: SocketAddr, trusted: &str, folder: &Path, name: Option<&str>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let config = match name {
-            None => builder.with_no_client_auth(),
-            Some(name) => {
-                let file = |end: &str| folder.join(format!("{name}.{end}"));
-                let chain = vec![CertificateDer::from_pem_file(file("pem")).unwrap()];
-                let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
-        };
+        Self::with(server, config(trusted, folder, name))
+    }
+
+    /// Clients of one `config` resume sessions of each other.
+    fn with(server: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let session = ClientConnection::new(config, name).unwrap();
         let socket = TcpStream::connect(server).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
         Self(BufReader::new(StreamOwned::new(session, socket)))
+    }
+
+    /// Whether it goes on with a session that was agreed on before.
+    fn resumed(&self) -> bool {
+        self.0.get_ref().conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Asks for `path`, and reads the head of the reply: its status.
@@ -67,6 +62,25 @@ impl Open {
         self.0.read_exact(&mut body).unwrap();
         status.split(' ').nth(1).unwrap().parse().unwrap()
     }
+}
+
+/// A client that trusts `trusted` and shows `NAME.pem` of `folder`.
+fn config(trusted: &str, folder: &Path, name: Option<&str>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    Arc::new(match name {
+        None => builder.with_no_client_auth(),
+        Some(name) => {
+            let file = |end: &str| folder.join(format!("{name}.{end}"));
+            let chain = vec![CertificateDer::from_pem_file(file("pem")).unwrap()];
+            let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    })
 }
 
 impl Encrypted {
@@ -160,6 +174,47 @@ fn a_certificate_that_ends_is_nobodys_on_an_open_connection_too() {
     eventually(SOON, "the certificate is over", || (open.ask("/v1/services") == 401).then_some(()));
 
     assert_eq!(open.ask("/healthz"), 200);
+}
+
+#[test]
+fn a_session_that_is_resumed_is_no_way_around_the_end_of_a_certificate() {
+    let encrypted = start(REQUIRED, SHOP);
+    let soon = Duration::from_secs(3);
+    encrypted.authority.sign(encrypted.folder(), "short", &[dns("shop.example")], soon);
+    let config = config(encrypted.authority.pem(), encrypted.folder(), Some("short"));
+    let again = || {
+        let mut open = Open::with(encrypted.tls, Arc::clone(&config));
+        let status = open.ask("/v1/services");
+        (open.resumed(), status)
+    };
+    assert_eq!(again(), (false, 200));
+
+    eventually(SOON, "a new connection with the old session is nobody's", || {
+        (again() == (true, 401)).then_some(())
+    });
+}
+
+#[test]
+fn a_stop_waits_for_nobody_who_says_nothing() {
+    let mut encrypted = start("", "");
+    let mut open = encrypted.open(None);
+    assert_eq!(open.ask("/v1/services"), 200);
+    let mut watch = encrypted.open(None);
+    let request = "GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    watch.0.get_mut().write_all(request.as_bytes()).unwrap();
+    let silent = TcpStream::connect(encrypted.tls).unwrap();
+    eventually(SOON, "all are connected", || {
+        let open = encrypted.server.http.metric("signpost_http_connections", "");
+        (open >= Some(4.0)).then_some(())
+    });
+
+    assert_eq!(encrypted.server.terminate().code(), Some(0));
+
+    assert!(!encrypted.server.log().contains("did not end in time"), "{}", encrypted.server.log());
+    // And it is said that nothing was cut off.
+    let mut rest = Vec::new();
+    assert_eq!(open.0.read_to_end(&mut rest).unwrap(), 0);
+    drop(silent);
 }
 
 #[test]
