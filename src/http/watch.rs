@@ -21,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
-use crate::http::caller::{Proof, Shown};
+use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::json::InstanceJson;
 use crate::http::problem::Problem;
@@ -32,7 +32,7 @@ use crate::registry::{Event, EventKind, Reason};
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Shown(proof): Shown,
+    admitted: Admitted,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
     let watcher = app.watcher()?;
@@ -44,7 +44,7 @@ pub(crate) async fn follow(
         bell: app.registry.journal().bell(),
         app,
         _watcher: watcher,
-        proof,
+        admitted,
         service,
         seen: last.map(Revision),
         pending: Vec::new().into_iter(),
@@ -75,8 +75,8 @@ struct Cursor {
     app: Arc<App>,
     bell: watch::Receiver<Revision>,
     _watcher: Watcher,
-    /// By which it is let in; `None`: it needs none.
-    proof: Option<Proof>,
+    /// By what it is let in.
+    admitted: Admitted,
     service: Option<ServiceName>,
     /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
     seen: Option<Revision>,
@@ -89,7 +89,7 @@ impl Cursor {
     /// What to send next, or `None` when the server is going down or the proof is over.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
-            if !self.still_admitted() {
+            if !self.admitted.still(&self.app) {
                 return None;
             }
             if self.pending.len() > 0 {
@@ -116,11 +116,6 @@ impl Cursor {
                 () = self.app.going_down() => return None,
             }
         }
-    }
-
-    /// Whether it would be let in now as well.
-    fn still_admitted(&self) -> bool {
-        self.proof.as_ref().is_none_or(|proof| proof.holds(&self.app))
     }
 
     /// As much of what is pending as one write should carry.
