@@ -132,6 +132,16 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// What was proved; `None`: nothing had to be.
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// Whether nothing ends it: what needs a restart does.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.proof.is_none() && !self.by_tls
+    }
+
     /// Whether the call would be let in now as well.
     pub(crate) fn still(&self, app: &App) -> bool {
         match &self.proof {

@@ -43,6 +43,8 @@ pub(crate) struct Activity {
     blocked: AtomicU64,
     /// Whether a body is not read to its end.
     body_left: AtomicBool,
+    /// Whether the server ends the connection, since its client takes nothing.
+    cut: AtomicBool,
     /// Tells who may stay when there are too many.
     place: Place,
     /// HTTP/2 has frames between requests, so that not all that is read is a head.
@@ -61,6 +63,7 @@ impl Activity {
             head: AtomicU64::new(now.0),
             blocked: AtomicU64::new(NONE),
             body_left: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             place,
             frames: AtomicBool::new(false),
         })
@@ -96,12 +99,27 @@ impl Activity {
 
     /// Whether the client may still be sending what nobody will read.
     pub(crate) fn input_left(&self) -> bool {
-        self.body_left.load(Relaxed) || self.head.load(Relaxed) != NONE
+        self.body_left() || self.head.load(Relaxed) != NONE
+    }
+
+    /// Whether a body is not read to its end, of a connection whose requests are one behind another.
+    pub(crate) fn body_left(&self) -> bool {
+        self.body_left.load(Relaxed)
     }
 
     /// Completes when this connection has to make room for another.
     pub(crate) async fn evicted(&self) {
         self.place.evicted().await;
+    }
+
+    /// Notes that the connection is ended, since its client takes nothing.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Relaxed)
     }
 
     /// Notes that the client has sent all of its request.

@@ -1,5 +1,5 @@
-//! What each request passes before its handler: how large its head is, how many its client makes, by which name it calls this server, what page it
-//! comes from, and whose it is.
+//! What each request passes before its handler: how large its head is, how often its client calls, by
+//! which name it calls this server, what page it comes from, and whose it is.
 //!
 //! Decides by what a client cannot choose freely: never by `User-Agent`, `X-Forwarded-For` or the
 //! like. What is refused here is refused whoever asks, in the same order.
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::http::app::App;
@@ -37,6 +37,7 @@ pub struct Access {
 pub(crate) fn admit(app: &App, route: Route, request: &mut Request) -> Result<(), Problem> {
     let limits = app.limits.load();
     check_head(&limits, request)?;
+    check_coding(request.headers())?;
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     let need = route.need(reads);
     // Probes ask by whatever address they know, and learn nothing.
@@ -77,6 +78,18 @@ fn check_head(limits: &Limits, request: &Request) -> Result<(), Problem> {
     let detail = format!("the head has {size} bytes, the limit headers = {max} is reached");
     let problem = Problem::over(Limit::Headers, ProblemKind::TooLarge, detail);
     Err(problem.with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
+}
+
+/// Refuses a body whose end others may see elsewhere: hyper takes all that ends in "chunked" for that
+/// alone.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut given = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = given.next() else { return Ok(()) };
+    if given.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let reason = "\"chunked\" is all that is supported, once";
+    Err(Problem::invalid(TRANSFER_ENCODING.as_str(), reason).closing())
 }
 
 /// Refuses a request that calls this server by a name that is not its own. The name.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::http::parting::Reason;
 use crate::http::problem::ProblemKind;
 use crate::http::route::Route;
 use crate::model::Limit;
@@ -21,6 +22,7 @@ pub struct Metrics {
     used: Box<[OnceLock<Counter>]>,
     rejected: Family<RejectedLabels, Counter>,
     limits: Family<LimitLabels, Counter>,
+    ended: Family<EndedLabels, Counter>,
     pub(crate) watchers: Gauge,
     pub(crate) connections: Gauge,
     /// Connections that were cut to make room for others.
@@ -44,6 +46,7 @@ impl Metrics {
             used: used.take(combinations).collect(),
             rejected: Family::default(),
             limits: Family::default(),
+            ended: Family::default(),
             watchers: Gauge::default(),
             connections: Gauge::default(),
             evicted: Counter::default(),
@@ -65,6 +68,11 @@ impl Metrics {
         }
         let limits = "Requests and connections refused, by the limit that is reached";
         registry.register("signpost_limit_refusals", limits, self.limits.clone());
+        for reason in Reason::ALL {
+            drop(self.ended.get_or_create(&EndedLabels { reason: reason.name() }));
+        }
+        let ended = "Watches that the server ended, by reason";
+        registry.register("signpost_http_watches_ended", ended, self.ended.clone());
         let watchers = "Open watches and waiting reads";
         registry.register("signpost_http_watchers", watchers, self.watchers.clone());
         let connections = "Open connections";
@@ -100,6 +108,10 @@ impl Metrics {
         self.rejected.get_or_create(&RejectedLabels { reason: kind.name() }).inc();
     }
 
+    pub(crate) fn count_ended(&self, reason: Reason) {
+        self.ended.get_or_create(&EndedLabels { reason: reason.name() }).inc();
+    }
+
     pub(crate) fn count_limit(&self, limit: Limit) {
         self.limits.get_or_create(&LimitLabels { limit: limit.key() }).inc();
     }
@@ -126,6 +138,11 @@ struct RejectedLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabels {
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedLabels {
+    reason: &'static str,
 }
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];

@@ -22,12 +22,14 @@ pub(crate) struct Problem {
     status: Option<StatusCode>,
     /// What is counted, where it is a limit.
     limit: Option<Limit>,
+    /// Whether nothing can follow it on its connection.
+    closes: bool,
 }
 
 impl Problem {
     /// A problem that is not the fault of one field.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, status: None, limit: None }
+        Self { kind, detail: detail.into(), field: None, status: None, limit: None, closes: false }
     }
 
     /// A problem of `field`; an empty one names nothing.
@@ -66,7 +68,9 @@ impl Problem {
         let time = DurationText(time);
         let detail =
             format!("the request did not arrive whole, the limit {name} = {time} is reached");
-        Self::over(name, ProblemKind::Limit, detail).with_status(StatusCode::REQUEST_TIMEOUT)
+        Self::over(name, ProblemKind::Limit, detail)
+            .with_status(StatusCode::REQUEST_TIMEOUT)
+            .closing()
     }
 
     /// Whether it is [`Self::late`]: who sends so slowly is not waited for.
@@ -77,6 +81,11 @@ impl Problem {
     /// The same with another status than that of its kind.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status: Some(status), ..self }
+    }
+
+    /// The same, behind which the connection ends.
+    pub(crate) fn closing(self) -> Self {
+        Self { closes: true, ..self }
     }
 
     /// How many seconds later it is worth another try; `None`: it is not, as it stands.
@@ -139,7 +148,7 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         // What is left of the body is not read, so nothing can follow it.
-        if kind == ProblemKind::TooLarge || status == StatusCode::REQUEST_TIMEOUT {
+        if self.closes || kind == ProblemKind::TooLarge {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let extensions = response.extensions_mut();

@@ -3,6 +3,7 @@
 //! Owns one task a connection and ends them all. Nothing that a client does, and no error of
 //! accept, ends the loop.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -35,6 +38,7 @@ use crate::model::Limit;
 use crate::net::BACKLOG;
 use crate::net::accept::{Acceptor, Listen};
 use crate::net::connections::{Admission, Place};
+use crate::net::silence;
 
 /// What the side-port listens on.
 #[derive(Debug)]
@@ -169,11 +173,11 @@ async fn attend(
 ) {
     let (stream, peer) = match stream {
         Raw::Tcp(stream) => {
-            send_at_once(&stream);
+            silence::prepare(&stream);
             (Stream::Tcp(stream), Peer::default())
         }
         Raw::Tls(stream) => {
-            send_at_once(&stream);
+            silence::prepare(&stream);
             match agree(stream, &place, &app).await {
                 Some(agreed) => agreed,
                 None => return,
@@ -187,10 +191,20 @@ async fn attend(
     {
         let front = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(source));
+            request.extensions_mut().insert(Arc::clone(&activity));
             request.extensions_mut().insert(peer.clone());
             let in_flight = activity.begin(!request.body().is_end_stream());
+            let one_by_one = request.version() < Version::HTTP_2;
             let reply = service.call(request.map(|body| Inlet::new(body, Arc::clone(&activity))));
-            async move { reply.await.map(|reply| reply.map(|body| Outlet::new(body, in_flight, clock))) }
+            let activity = Arc::clone(&activity);
+            async move {
+                let mut reply = reply.await?;
+                if one_by_one && activity.body_left() {
+                    // hyper may close it then, and the client's next request would be lost.
+                    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, clock)))
+            }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
         let mut down = pin!(app.going_down());
@@ -201,9 +215,8 @@ async fn attend(
                 biased;
                 // What goes wrong on a connection is its client's to see.
                 ended = &mut connection => {
-                    if ended.is_err_and(|error| is_too_large(&*error)) {
-                        app.metrics.count_rejected(ProblemKind::TooLarge);
-                        app.metrics.count_limit(Limit::Headers);
+                    if let Err(error) = ended {
+                        note_error(&*error, &app, &activity);
                     }
                     break;
                 }
@@ -211,9 +224,13 @@ async fn attend(
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = activity.evicted() => return,
+                () = activity.evicted() => {
+                    activity.cut();
+                    return;
+                }
                 _ = look.tick() => if activity.overdue(clock.now()) {
                     app.metrics.stalled.inc();
+                    activity.cut();
                     break;
                 },
             }
@@ -242,14 +259,19 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-/// Whether hyper has refused a head, with a bare 431 or 414.
-fn is_too_large(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
-}
-
-/// Replies are small and complete: waiting to fill a segment would only delay them.
-fn send_at_once(stream: &TcpStream) {
-    stream.set_nodelay(true).ok();
+/// Takes note of what a connection ended by, as far as anybody has to know.
+fn note_error(error: &(dyn Error + 'static), app: &App, activity: &Activity) {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
+    if error.is_parse_too_large() {
+        // hyper has answered with a bare 431 or 414.
+        app.metrics.count_rejected(ProblemKind::TooLarge);
+        app.metrics.count_limit(Limit::Headers);
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
+        app.metrics.stalled.inc();
+        activity.cut();
+    }
 }
 
 /// Tells a client that there are too many, without waiting for it.

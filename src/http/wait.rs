@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::app::App;
+use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters};
+use crate::http::grant::Grant;
 use crate::http::problem::Problem;
 use crate::model::{DurationText, Revision, ServiceName};
 
@@ -19,19 +21,22 @@ impl Wait {
     /// index, the time is over, or the server is going down. Without an index: at once.
     ///
     /// # Errors
-    /// When too many wait already.
+    /// When too many wait already, or the `proof` by which this one was let in holds no longer.
     pub(crate) async fn moved(
         self,
         app: &Arc<App>,
         service: Option<&ServiceName>,
+        admitted: Admitted,
     ) -> Result<(), Problem> {
         if self.index == Revision(0) {
             return Ok(());
         }
         let _watcher = app.watcher()?;
+        let mut grant = Grant::new(app, admitted);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}
             () = app.going_down() => {}
+            () = grant.over() => return Err(Problem::unauthorized()),
         }
         Ok(())
     }

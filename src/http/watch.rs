@@ -1,8 +1,8 @@
 //! `GET /v1/watch`: changes as server-sent events.
 //!
 //! A watcher is a place in the registry's journal, nothing more: it reads on from there when the
-//! bell rings, and starts again with `reset` when it has fallen behind. What is not yet sent is
-//! bounded, and a client that does not read is cut by its connection.
+//! bell rings. What is not yet sent is bounded; one that does not read is cut by its connection, and
+//! one that has fallen too far behind is ended. The last that is sent is a comment that says why.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,16 +23,19 @@ use utoipa::ToSchema;
 use crate::http::app::{App, Watcher};
 use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters, Query};
+use crate::http::grant::Grant;
 use crate::http::json::InstanceJson;
+use crate::http::parting::{Parting, Reason, Witness};
 use crate::http::problem::Problem;
 use crate::model::{InstanceId, Millis, Revision, ServiceName, Settings};
-use crate::registry::{Event, EventKind, Reason};
+use crate::registry::{self, Event, EventKind};
 
 /// `GET /v1/watch`
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     admitted: Admitted,
+    Witness(witness): Witness,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
     let watcher = app.watcher()?;
@@ -42,11 +45,13 @@ pub(crate) async fn follow(
     comments.reset();
     let cursor = Cursor {
         bell: app.registry.journal().bell(),
+        grant: Grant::new(&app, admitted),
+        parting: Parting::new(&app, service.as_ref(), witness),
         app,
         _watcher: watcher,
-        admitted,
         service,
         seen: last.map(Revision),
+        begun: false,
         pending: Vec::new().into_iter(),
         comments,
     };
@@ -75,33 +80,50 @@ struct Cursor {
     app: Arc<App>,
     bell: watch::Receiver<Revision>,
     _watcher: Watcher,
-    /// By what it is let in.
-    admitted: Admitted,
+    grant: Grant,
+    parting: Parting,
     service: Option<ServiceName>,
     /// Everything up to here is sent or in `pending`; `None`: nothing is known of the past.
     seen: Option<Revision>,
+    /// Whether anything was sent.
+    begun: bool,
     /// Whole revisions, filtered.
     pending: std::vec::IntoIter<Arc<Event>>,
     comments: Interval,
 }
 
 impl Cursor {
-    /// What to send next, or `None` when the server is going down or the proof is over.
+    /// What to send next; `None` behind the last.
     async fn next(mut self) -> Option<(Bytes, Self)> {
+        if self.parting.is_told() {
+            return None;
+        }
+        let text = match self.piece().await {
+            Ok(text) => text,
+            Err(reason) => self.parting.tell(reason),
+        };
+        self.begun = true;
+        Some((text, self))
+    }
+
+    /// The next events or a comment, or why there are no more.
+    async fn piece(&mut self) -> Result<Bytes, Reason> {
         loop {
-            if !self.admitted.still(&self.app) {
-                return None;
+            if !self.grant.holds() {
+                return Err(Reason::Revoked);
             }
             if self.pending.len() > 0 {
-                let text = self.write_pending();
-                return Some((text, self));
+                return Ok(self.write_pending());
             }
             // Before reading, so that what is appended in between rings again.
             let newest = *self.bell.borrow_and_update();
             let journal = self.app.registry.journal();
             let Some(page) = self.seen.and_then(|seen| journal.page_after(seen, PAGE)) else {
+                if self.begun {
+                    return Err(Reason::FellBehind);
+                }
                 self.seen = Some(newest);
-                return Some((reset(newest), self));
+                return Ok(reset(newest));
             };
             if let Some(last) = page.last() {
                 self.seen = Some(last.revision);
@@ -111,9 +133,10 @@ impl Cursor {
                 continue;
             }
             tokio::select! {
-                rung = self.bell.changed() => rung.ok()?,
-                _ = self.comments.tick() => return Some((Bytes::from_static(b":\n\n"), self)),
-                () = self.app.going_down() => return None,
+                rung = self.bell.changed() => rung.map_err(|_| Reason::Shutdown)?,
+                _ = self.comments.tick() => return Ok(Bytes::from_static(b":\n\n")),
+                () = self.grant.over() => return Err(Reason::Revoked),
+                () = self.app.going_down() => return Err(Reason::Shutdown),
             }
         }
     }
@@ -187,7 +210,7 @@ pub(crate) struct Remove<'a> {
     revision: Revision,
     service: &'a ServiceName,
     id: &'a InstanceId,
-    reason: Reason,
+    reason: registry::Reason,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod buckets;
 pub mod connections;
 pub mod inherited;
+pub mod silence;
 pub mod tls;
 
 /// How many connections may wait to be accepted, as far as the system allows.

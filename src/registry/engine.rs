@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +31,7 @@ use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
 use crate::registry::reply::{Answer, Reply};
 use crate::registry::state::State;
-use crate::registry::tokens::Tokens;
+use crate::registry::tokens::Board;
 use crate::registry::trail::{Deed, Tap, Trigger};
 use crate::registry::views::Views;
 
@@ -44,7 +43,7 @@ pub struct Engine {
     generation: u64,
     publisher: Publisher,
     breakers: Breakers,
-    tokens: Arc<ArcSwap<Tokens>>,
+    tokens: Arc<Board>,
     clock: Clock,
     inbox: mpsc::Receiver<Command>,
     persist: mpsc::Sender<PersistRequest>,
@@ -76,7 +75,7 @@ pub(crate) struct Parts {
     pub(crate) persist: mpsc::Sender<PersistRequest>,
     pub(crate) views: Arc<Views>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) tokens: Arc<ArcSwap<Tokens>>,
+    pub(crate) tokens: Arc<Board>,
     pub(crate) stats: Arc<EngineStats>,
     pub(crate) rng: SmallRng,
 }
@@ -330,9 +329,7 @@ impl Engine {
     }
 
     fn publish(&mut self, now: Millis) {
-        if !Arc::ptr_eq(&self.tokens.load(), &self.state.tokens) {
-            self.tokens.store(Arc::clone(&self.state.tokens));
-        }
+        self.tokens.publish(&self.state.tokens);
         self.state.trail.because(Author::default(), Trigger::Load);
         self.state.settle_overloads(now);
         // Who has too much to do is out for as long as others are not, and the other way round. Each

@@ -52,7 +52,6 @@ mod views;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot};
@@ -78,6 +77,7 @@ pub use ramps::Weighing;
 pub use refusal::Refusal;
 pub use selection::{Family, PortChoice, Selection};
 pub use targets::{Target, Targets};
+use tokens::Board;
 pub use tokens::Tokens;
 pub use trail::{Deed, Entry, Shown, Tap, Trigger, Turn};
 pub use view::ServiceView;
@@ -99,7 +99,7 @@ pub struct Registry {
     views: Arc<Views>,
     journal: Arc<Journal>,
     stats: Arc<EngineStats>,
-    tokens: Arc<ArcSwap<Tokens>>,
+    tokens: Arc<Board>,
     clock: Clock,
     author: Author,
 }
@@ -132,7 +132,7 @@ impl Registry {
         let views = Arc::new(Views::new());
         let journal = Arc::new(Journal::new(image.revision.next()));
         let stats = Arc::new(EngineStats::default());
-        let tokens = Arc::new(ArcSwap::default());
+        let tokens = Arc::new(Board::new());
         let engine = Engine::new(Parts {
             image,
             policy,
@@ -159,7 +159,13 @@ impl Registry {
     /// The tokens there are.
     #[must_use]
     pub fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.load_full()
+        self.tokens.read()
+    }
+
+    /// A bell that rings when the tokens are others: who may go on has to be asked again.
+    #[must_use]
+    pub fn tokens_bell(&self) -> tokio::sync::watch::Receiver<()> {
+        self.tokens.bell()
     }
 
     /// The published views.

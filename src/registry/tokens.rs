@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
 use crate::model::{Token, TokenHash, TokenId};
 
 /// All tokens.
@@ -62,5 +65,37 @@ impl Tokens {
 impl FromIterator<Arc<Token>> for Tokens {
     fn from_iter<I: IntoIterator<Item = Arc<Token>>>(tokens: I) -> Self {
         Self(tokens.into_iter().map(|token| (token.id(), token)).collect())
+    }
+}
+
+/// The tokens in force, and a bell that rings when they are others.
+#[derive(Debug)]
+pub(crate) struct Board {
+    tokens: ArcSwap<Tokens>,
+    bell: watch::Sender<()>,
+}
+
+impl Board {
+    /// Without any.
+    pub(crate) fn new() -> Self {
+        Self { tokens: ArcSwap::default(), bell: watch::Sender::new(()) }
+    }
+
+    /// All of them.
+    pub(crate) fn read(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
+    }
+
+    /// Puts these in force, and rings when they are others.
+    pub(crate) fn publish(&self, tokens: &Arc<Tokens>) {
+        if !Arc::ptr_eq(&self.tokens.load(), tokens) {
+            self.tokens.store(Arc::clone(tokens));
+            self.bell.send_replace(());
+        }
+    }
+
+    /// What rings.
+    pub(crate) fn bell(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
     }
 }

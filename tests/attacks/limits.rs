@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::WEB;
+use crate::guarded::Guarded;
 use crate::raw::{Raw, connect, dribble, rest, send};
 use crate::support::http::Http;
 use crate::support::needs;
@@ -118,17 +118,7 @@ fn an_address_that_asks_too_often_is_told_when_to_come_back() {
 
 #[test]
 fn an_identity_that_asks_too_often_is_told_wherever_it_is() {
-    let builder = Server::builder("limits.requests_per_identity = 10");
-    let file = builder.path("registry.toml");
-    std::fs::write(&file, "").unwrap();
-    let made = Command::new(env!("CARGO_BIN_EXE_signpost"))
-        .args(["token", "create", "root", "--scope", "admin", "--offline", "--config"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    let token = String::from_utf8(made.stdout).unwrap();
-    let server = builder.start();
-    let root = server.http.with_token(token.trim());
+    let Guarded { server, admin: root } = Guarded::start("limits.requests_per_identity = 10");
 
     let statuses: Vec<u16> = (0..100).map(|_| root.get("/v1/services").status).collect();
 

@@ -32,6 +32,11 @@ impl Raw {
         lines.find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
+    /// The body.
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
     /// The name of a problem and its field.
     pub(crate) fn problem(&self) -> (u16, String, Option<String>) {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");

@@ -72,6 +72,22 @@ fn a_client_that_asks_first_is_not_made_to_send() {
 }
 
 #[test]
+fn a_reply_to_a_body_that_is_not_read_says_that_the_connection_ends() {
+    let server = Server::start();
+    for (path, status) in [("/v1/services/-/instances/a", 400), ("/nowhere", 404)] {
+        let mut client = server.connect();
+        // The body comes too late to be looked at.
+        client.write(&format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"));
+
+        let reply = client.reply(false);
+
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.headers["connection"], "close", "{reply:?}");
+        assert!(client.closed());
+    }
+}
+
+#[test]
 fn bodies_up_to_the_limit_are_read_and_the_limit_is_live() {
     let server = Server::start();
     let padded = |size: usize| format!("{PLAIN}{}", " ".repeat(size - PLAIN.len()));

@@ -30,14 +30,20 @@ impl Watch {
         Self { client, text: String::new() }
     }
 
-    /// The next event; `None` at the end of the stream.
+    /// The next event; `None` at the end of the stream. Comments are none.
     fn next(&mut self) -> Option<Event> {
+        while let Some(rest) = self.text.strip_prefix(':') {
+            self.text = rest.split_once("\n\n").map(|(_, rest)| rest.to_owned()).unwrap();
+        }
         while !self.text.contains("\n\n") {
             let chunk = self.client.chunk();
             if chunk.is_empty() {
                 return None;
             }
             self.text += &chunk;
+            if self.text.starts_with(':') {
+                return self.next();
+            }
         }
         let (block, rest) = self.text.split_once("\n\n").unwrap();
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));

@@ -125,3 +125,6 @@ pub(crate) const DNSPERF: &[&str] = &["dnsperf", "-h"];
 
 /// Zonemaster.
 pub(crate) const ZONEMASTER: &[&str] = &["zonemaster-cli", "--version"];
+
+/// slowhttptest.
+pub(crate) const SLOWHTTPTEST: &[&str] = &["sh", "-c", "command -v slowhttptest"];
