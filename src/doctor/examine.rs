@@ -116,9 +116,9 @@ fn addresses(boot: &Boot) -> [Finding; 2] {
         sockets.extend(ports::listening(&read(format!("/proc/net/{table}"))));
     }
     let owners = owners();
-    let Boot { dns_listen, tls_listen, https_listen, quic_listen, http_listen, .. } = boot;
-    let wanted = [dns_listen, tls_listen, https_listen, quic_listen, http_listen];
-    let wanted: Vec<SocketAddr> = wanted.into_iter().flatten().copied().collect();
+    let dns = [&boot.dns_listen, &boot.tls_listen, &boot.https_listen, &boot.quic_listen];
+    let wanted = dns.into_iter().chain([&boot.http_listen, &boot.http_tls_listen]);
+    let wanted: Vec<SocketAddr> = wanted.flatten().copied().collect();
     [ports::addresses(&wanted, &sockets, &owners), ports::port_53(&sockets, &owners)]
 }
 
