@@ -81,10 +81,11 @@ fn it_installs_works_and_goes() {
     assert!(!wanted("sockets", "signpost.socket"), "is for who enables it");
 
     // It serves as the unit has it run, but for systemd; and again after an upgrade.
-    let serving = "install -d -o signpost -g signpost -m 700 /var/lib/signpost && \
-        timeout --preserve-status 1 setpriv --reuid=signpost --regid=signpost --clear-groups \
+    let serving = "install -d -o signpost -g signpost -m 700 /var/lib/signpost /var/log/signpost && \
+        timeout --preserve-status 3 setpriv --reuid=signpost --regid=signpost --clear-groups \
         signpost serve --config /etc/signpost/registry.toml --dns 127.0.0.1:0 --http 127.0.0.1:0";
     assert!(system.runs(serving).contains("(udp, tcp)"));
+    assert!(system.path("var/log/signpost/audit.jsonl").exists());
     fs::write(system.path("etc/signpost/registry.toml"), "[server]\nname = \"mine\"\n").unwrap();
     system.runs("dpkg --install /tmp/signpost.deb");
     let kept = fs::read_to_string(system.path("etc/signpost/registry.toml")).unwrap();
@@ -96,6 +97,7 @@ fn it_installs_works_and_goes() {
     let state = ["", "/lock", "/registry.redb"]
         .map(|file| PathBuf::from(format!("var/lib/signpost{file}")));
     assert_eq!(left, state.iter().collect::<Vec<_>>());
+    assert!(!system.path("var/log/signpost").exists());
 }
 
 /// Makes the package of the program under test.

@@ -143,14 +143,17 @@ impl Http {
         values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
     }
 
-    /// Sends bytes as they are, says that no more will come, and returns all that comes back.
+    /// Sends bytes as they are and returns all that comes back; says that no more will come when the
+    /// reply has begun: a server may take who says so before for gone.
     pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         // A server may have refused what it read before it was sent all of it.
         drop(stream.write_all(bytes));
+        let mut reply = vec![0];
+        let begun = stream.read(&mut reply).unwrap_or(0);
+        reply.truncate(begun);
         drop(stream.shutdown(std::net::Shutdown::Write));
-        let mut reply = Vec::new();
         drop(stream.read_to_end(&mut reply));
         String::from_utf8_lossy(&reply).into_owned()
     }
