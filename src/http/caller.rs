@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 
 use crate::http::app::App;
 use crate::http::clients::Proved;
+use crate::http::peer::Peer;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{Actor, Address, Identity, ServiceName, Token};
 
@@ -40,7 +41,7 @@ impl Proof {
     }
 
     /// Whether it would prove the same now.
-    pub(crate) fn holds(&self, app: &App) -> bool {
+    fn holds(&self, app: &App) -> bool {
         let now = app.registry.clock().wall();
         match self {
             Self::Token(token) => {
@@ -122,17 +123,45 @@ impl Caller {
     }
 }
 
-/// By what a call was let in; `None`: it needed nothing.
-pub(crate) struct Shown(pub(crate) Option<Proof>);
+/// By what a call was let in that may last.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// `None`: it needed to prove nothing.
+    proof: Option<Proof>,
+    by_tls: bool,
+}
 
-impl FromRequestParts<Arc<App>> for Shown {
+impl Admitted {
+    /// What was proved; `None`: nothing had to be.
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// Whether nothing ends it: what needs a restart does.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.proof.is_none() && !self.by_tls
+    }
+
+    /// Whether the call would be let in now as well.
+    pub(crate) fn still(&self, app: &App) -> bool {
+        match &self.proof {
+            Some(proof) => proof.holds(app),
+            None if app.access.authentication.anonymous_read => true,
+            None => !(self.by_tls && app.access.clients.load().required()),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Admitted {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
-        Ok(match parts.extensions.get::<Caller>() {
-            Some(Caller::Known(proof)) => Self(Some(proof.clone())),
-            Some(Caller::Anyone) | None => Self(None),
-        })
+        let by_tls = parts.extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
+        let proof = match parts.extensions.get::<Caller>() {
+            Some(Caller::Known(proof)) => Some(proof.clone()),
+            Some(Caller::Anyone) | None => None,
+        };
+        Ok(Self { proof, by_tls })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::app::App;
-use crate::http::caller::Proof;
+use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters};
 use crate::http::grant::Grant;
 use crate::http::problem::Problem;
@@ -26,13 +26,13 @@ impl Wait {
         self,
         app: &Arc<App>,
         service: Option<&ServiceName>,
-        proof: Option<Proof>,
+        admitted: Admitted,
     ) -> Result<(), Problem> {
         if self.index == Revision(0) {
             return Ok(());
         }
         let _watcher = app.watcher()?;
-        let mut grant = Grant::new(app, proof);
+        let mut grant = Grant::new(app, admitted);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}
             () = app.going_down() => {}
