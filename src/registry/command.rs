@@ -58,7 +58,7 @@ impl Command {
             Self::Write(_, write, _) => write.size(),
             Self::Renew(_, renewals, _) => renewals.len(),
             Self::Observe(observations, _) => observations.len(),
-            Self::Report(_, outcomes, _) => outcomes.len(),
+            Self::Report(_, _, outcomes, _) => outcomes.len(),
             Self::Outcomes(..)
             | Self::Reload { .. }
             | Self::Cover(..)
