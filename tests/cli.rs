@@ -89,7 +89,8 @@ fn wrong_usage_is_code_2_and_says_what_is_wrong() {
         ("serve --dns 8053", "e.g. 127.0.0.1:8053 or [::1]:8053"),
         ("serve --log-format xml", "[possible values: text, json]"),
         ("ls -o yaml", "[possible values: table, json]"),
-        ("ls --server https://ns1:8054", "https is not available in this version"),
+        ("ls --server ftp://ns1:8054", "write https://HOST:PORT or unix:PATH"),
+        ("ls --cert cert.pem", "--key <FILE>"),
         ("completions tcsh", "possible values: bash"),
     ] {
         let (code, stdout, stderr) = told(&run(line));

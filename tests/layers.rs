@@ -30,11 +30,11 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "store", "dns", "http", "health", "config",
         ],
     ),
-    ("cli", &["model", "snapshot", "simulate"]),
+    ("cli", &["model", "snapshot", "net", "simulate"]),
 ];
 
 /// What is named in one place only: the text, and the beginning of the paths where it may be.
-const HOMES: [(&str, &[&str]); 22] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("sd_notify::", &["server/service_manager.rs"]),
     ("sd_listen_fds::", &["net/inherited.rs"]),
     ("hickory_", &["dns/"]),
@@ -43,6 +43,7 @@ const HOMES: [(&str, &[&str]); 22] = [
     ("rustls::", &["net/tls/", "dns/", "http/"]),
     ("rcgen::", &["net/tls/"]),
     ("webpki::", &["net/tls/"]),
+    ("rustls_native_certs::", &["cli/trust.rs"]),
     ("use ring::", &["model/token.rs"]),
     ("subtle::", &["model/token.rs"]),
     ("redb::", &["store/"]),

@@ -244,7 +244,7 @@ pub enum LogFormat {
 /// What every command that talks to a server takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ClientArgs {
-    /// The server's HTTP address
+    /// Where the server is: https://HOST:PORT, http://HOST:PORT or unix:PATH
     #[arg(
         long,
         value_name = "URL",
@@ -252,9 +252,28 @@ pub(super) struct ClientArgs {
         default_value = "http://127.0.0.1:8054"
     )]
     pub(super) server: ServerUrl,
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
     /// A table, or the server's JSON unchanged
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(super) output: OutputFormat,
+}
+
+/// Whom a client command trusts, and by what it is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(super) struct TrustArgs {
+    /// PEM file of the authorities that servers' certificates are of [default: those of this system]
+    #[arg(long, value_name = "FILE", env = "SIGNPOST_CA")]
+    pub(super) ca: Option<PathBuf>,
+    /// PEM file of the certificate to show to the server, and of those who signed it
+    #[arg(long, value_name = "FILE", env = "SIGNPOST_CERT", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", env = "SIGNPOST_KEY", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
+    /// Show the token also over plain HTTP beyond this machine, to all who can see it pass
+    #[arg(long)]
+    pub(super) insecure_token: bool,
 }
 
 /// The form of a client command's output.

@@ -1,6 +1,6 @@
 //! The HTTP client: one call, one reply, or an error that says what was being done.
 //!
-//! Blocking, without TLS, proxies or redirects: a registry is spoken to directly. It knows paths
+//! Blocking, without proxies or redirects: a registry is spoken to directly. It knows paths
 //! and problem documents, not what the commands do with a reply.
 
 use std::io::Read;
@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderValue, Method, Request, Response, header};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Body};
 
+use crate::cli::args::TrustArgs;
 use crate::cli::error::{ClientError, Problem};
 use crate::cli::server_url::ServerUrl;
+use crate::cli::{trust, unix};
 
 /// A server, ready to be called.
 #[derive(Debug)]
@@ -45,8 +48,20 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    /// A client of `server` that shows it `authorization`.
-    pub(super) fn new(server: ServerUrl, authorization: Option<HeaderValue>) -> Self {
+    /// A client of `server` that shows it `authorization`, and trusts as `trust` says.
+    ///
+    /// # Errors
+    /// When a file of certificates cannot be used, or the token would cross a network in the clear.
+    pub(super) fn new(
+        server: ServerUrl,
+        authorization: Option<HeaderValue>,
+        trust: &TrustArgs,
+    ) -> Result<Self, ClientError> {
+        if authorization.is_some() && !server.keeps_secrets() && !trust.insecure_token {
+            return Err(ClientError::InClear { server: server.to_string() });
+        }
+        // Reading what the system trusts takes its time.
+        let tls = if server.encrypts() { trust::config(trust)? } else { TlsConfig::default() };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -55,8 +70,13 @@ impl Client {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(CALL_TIMEOUT))
             .user_agent(concat!("signpost/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls)
             .build();
-        Self { agent: config.new_agent(), server, authorization }
+        let agent = match server.socket() {
+            Some(path) => unix::agent(config, path.to_owned()),
+            None => config.new_agent(),
+        };
+        Ok(Self { agent, server, authorization })
     }
 
     pub(super) fn server(&self) -> &ServerUrl {
@@ -117,7 +137,7 @@ impl Client {
     fn send(&self, call: &Call, within: Duration) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(format!("{}{}", self.server, call.path))
+            .uri(format!("{}{}", self.server.base(), call.path))
             .header(header::ACCEPT, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -162,6 +182,10 @@ impl Client {
                 ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                     let reason = "the connection was closed before the reply".into();
                     ClientError::NoReply { server, action, reason }
+                }
+                // What TLS says of certificates and alerts.
+                ErrorKind::InvalidData if error.get_ref().is_some() => {
+                    ClientError::Tls { server: server.clone(), reason: error.to_string() }
                 }
                 // A kind without a name of its own is only told by the error itself.
                 kind => match kind.to_string() {

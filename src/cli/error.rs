@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::cli::output::printable;
+use crate::net::tls::CertificateError;
 
 /// How a run ended; the number is the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,15 @@ pub(super) enum ClientError {
     /// What is given can be none.
     #[error("{given} holds no token")]
     NoToken { given: String },
+    /// The server is not believed, or does not believe this client.
+    #[error("cannot agree on TLS with {server}: {reason}")]
+    Tls { server: String, reason: String },
+    #[error("cannot show the token to {server}: everybody on the way could read it")]
+    InClear { server: String },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("this system names no authorities to trust{reason}")]
+    NoAuthorities { reason: String },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
     #[error("cannot save a snapshot in {}: {error}", file.display())]
@@ -90,6 +100,10 @@ impl ClientError {
             | Self::Unexpected { .. }
             | Self::TokenFile { .. }
             | Self::NoToken { .. }
+            | Self::Tls { .. }
+            | Self::InClear { .. }
+            | Self::Certificate(_)
+            | Self::NoAuthorities { .. }
             | Self::Output(_)
             | Self::Snapshot { .. }
             | Self::Exists { .. }
@@ -129,7 +143,14 @@ impl ClientError {
             Self::TokenFile { .. } | Self::NoToken { .. } => {
                 line("\"signpost token create\" makes one");
             }
-            Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
+            Self::Tls { .. } => {
+                line("--ca FILE names whom to trust, --cert and --key what to show to the server");
+            }
+            Self::InClear { .. } => {
+                line("name it by https://, or let --insecure-token show it all the same");
+            }
+            Self::NoAuthorities { .. } => line("--ca FILE names whom to trust"),
+            Self::Certificate(_) | Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
         }
         report
     }

@@ -2,7 +2,7 @@
 //! and hands `serve` and `check` to `main`, which has what they need.
 //!
 //! A client of the HTTP contract, and what simulates a fleet without any server: no registry, no
-//! DNS, and no files but the plots of a simulation.
+//! DNS, and no files but the plots of a simulation, tokens and certificates.
 
 mod args;
 mod client;
@@ -19,6 +19,8 @@ mod simulate;
 mod snapshot;
 mod table;
 mod token;
+mod trust;
+mod unix;
 mod values;
 
 pub use args::{LogFormat, RestoreArgs, ServeArgs};
@@ -124,7 +126,8 @@ fn on(
     args: ClientArgs,
     command: impl FnOnce(&Client, OutputFormat) -> Result<(), ClientError>,
 ) -> Result<(), ClientError> {
-    command(&Client::new(args.server, credentials::authorization()?), args.output)
+    let client = Client::new(args.server, credentials::authorization()?, &args.trust)?;
+    command(&client, args.output)
 }
 
 /// Takes the file of the current folder when there is one and none was named; else says that the

@@ -75,14 +75,15 @@ impl Default for Clients {
 #[derive(Debug)]
 pub(crate) struct Proved {
     presented: Presented,
-    /// When it was last verified, in seconds since 1970.
+    /// When it was last verified, in seconds since 1970, or [`NEVER`].
     verified: AtomicU64,
 }
 
 impl Proved {
-    /// One that a handshake verified at `now`, the time since 1970.
-    pub(crate) fn new(presented: Presented, now: Duration) -> Self {
-        Self { presented, verified: AtomicU64::new(now.as_secs()) }
+    /// One that was presented in a handshake. That has not verified it where a session was resumed: it
+    /// is at the first call.
+    pub(crate) fn new(presented: Presented) -> Self {
+        Self { presented, verified: AtomicU64::new(NEVER) }
     }
 
     /// Whether it still holds, as far as that was looked at within [`VERIFIED_FOR`].
@@ -99,5 +100,6 @@ impl Proved {
     }
 }
 
+const NEVER: u64 = u64::MAX;
 /// Seconds; verifying takes a tenth of a millisecond.
 const VERIFIED_FOR: u64 = 10;

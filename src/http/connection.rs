@@ -414,6 +414,22 @@ mod tests {
     }
 
     #[test]
+    fn what_tls_still_holds_is_not_taken() {
+        let activity = begun_at(Millis(0));
+        drop(activity.begin(false));
+        activity.note_written(true, BEGUN);
+        activity.note_flushed(false, BEGUN);
+        activity.note_flushed(false, BEGUN + WRITE_TIME);
+
+        let (due, over) = after(WRITE_TIME);
+        assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
+        activity.note_flushed(true, over);
+        assert!(!activity.overdue(over));
+        // That there is nothing to flush is no sign of life.
+        assert!(activity.overdue(BEGUN + IDLE_TIME + Duration::from_millis(1)));
+    }
+
+    #[test]
     fn frames_between_requests_are_no_heads() {
         let activity = begun_at(BEGUN);
         activity.note_read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BEGUN);

@@ -30,9 +30,8 @@ pub(crate) async fn agree(stream: TcpStream, place: &Place, app: &App) -> Option
     };
     let failed = match agreed {
         Some(Ok(stream)) => {
-            let now = app.registry.clock().wall();
             let presented = Presented::of(stream.get_ref().1);
-            let certificate = presented.map(|presented| Arc::new(Proved::new(presented, now)));
+            let certificate = presented.map(|presented| Arc::new(Proved::new(presented)));
             let peer = Peer { encrypted: true, certificate };
             return Some((Stream::Tls(Box::new(stream)), peer));
         }

@@ -277,22 +277,19 @@ fn note_error(error: &(dyn Error + 'static), app: &App, activity: &Activity) {
 /// Tells a client that there are too many, without waiting for it.
 fn refuse(stream: Raw) {
     // Best effort: a client that cannot take so little at once is closed without a word.
-    match stream {
-        Raw::Tcp(stream) => {
-            if let Ok(mut stream) = stream.into_std() {
-                stream.write_all(TOO_MANY).ok();
-                stream.shutdown(Shutdown::Write).ok();
-            }
-        }
+    let told = match stream {
+        Raw::Tcp(stream) => stream.into_std().and_then(|mut stream| {
+            stream.write_all(TOO_MANY)?;
+            stream.shutdown(Shutdown::Write)
+        }),
+        Raw::Unix(stream) => stream.into_std().and_then(|mut stream| {
+            stream.write_all(TOO_MANY)?;
+            stream.shutdown(Shutdown::Write)
+        }),
         // It could not read what is not encrypted.
-        Raw::Tls(_) => {}
-        Raw::Unix(stream) => {
-            if let Ok(mut stream) = stream.into_std() {
-                stream.write_all(TOO_MANY).ok();
-                stream.shutdown(Shutdown::Write).ok();
-            }
-        }
-    }
+        Raw::Tls(_) => Ok(()),
+    };
+    told.ok();
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

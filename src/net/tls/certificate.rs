@@ -21,13 +21,7 @@ impl Certificate {
     /// # Errors
     /// When a file cannot be read, does not hold what it should, or the two do not belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let chain = read(certificate)?;
-        let chain = CertificateDer::pem_slice_iter(&chain)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|reason| not_pem(certificate, reason))?;
-        if chain.is_empty() {
-            return Err(CertificateError::NoCertificate { path: certificate.to_owned() });
-        }
+        let chain = read_chain(certificate)?;
         let private =
             PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|reason| match reason {
                 pem::Error::NoItemsFound => CertificateError::NoKey { path: key.to_owned() },
@@ -51,6 +45,20 @@ impl Certificate {
             }
         }
     }
+}
+
+/// The certificates of a PEM file; at least one. Blocks.
+///
+/// # Errors
+/// When it cannot be read, or holds none.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|reason| not_pem(path, reason))?;
+    if chain.is_empty() {
+        return Err(CertificateError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(chain)
 }
 
 /// Why a certificate cannot be used.

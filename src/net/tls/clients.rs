@@ -1,11 +1,9 @@
 //! Certificates of clients: whose are believed, and what a client has proved to have.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -13,7 +11,7 @@ use rustls::{RootCertStore, ServerConnection};
 use webpki::EndEntityCert;
 
 use crate::model::CertificateName;
-use crate::net::tls::certificate::CertificateError;
+use crate::net::tls::certificate::{CertificateError, read_chain};
 use crate::net::tls::provider;
 
 /// The authorities whose certificates prove who a client is, and whether it needs one.
@@ -30,16 +28,9 @@ impl Authorities {
     /// When the file cannot be read, or holds what is no certificate of an authority.
     pub fn load(path: &Path, required: bool) -> Result<Self, CertificateError> {
         let unusable = |reason| CertificateError::Authority { path: path.to_owned(), reason };
-        let pem = fs::read(path)
-            .map_err(|reason| CertificateError::Read { path: path.to_owned(), reason })?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate
-                .map_err(|reason| CertificateError::Pem { path: path.to_owned(), reason })?;
+        for certificate in read_chain(path)? {
             roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-        }
-        if roots.is_empty() {
-            return Err(CertificateError::NoCertificate { path: path.to_owned() });
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
         let builder = if required { builder } else { builder.allow_unauthenticated() };

@@ -20,7 +20,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, read_chain};
 pub use clients::{Authorities, Presented};
 pub use dev::{SelfSigned, SelfSignedError, self_signed};
 
@@ -58,6 +58,7 @@ pub fn server(
 }
 
 /// The same over TCP, for clients that prove themselves by certificates of `authorities`, if of any.
+/// The server chooses the cipher, the strongest first.
 #[must_use]
 pub fn mutual(
     certificates: Arc<Certificates>,
@@ -66,7 +67,9 @@ pub fn mutual(
 ) -> ServerConfig {
     let verifier = authorities.map(|authorities| Arc::clone(&authorities.verifier));
     let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
-    with(certificates, &[&TLS13, &TLS12], protocols, verifier)
+    let mut config = with(certificates, &[&TLS13, &TLS12], protocols, verifier);
+    config.ignore_client_order = true;
+    config
 }
 
 /// Early data stays off, which is the default: what can be replayed cannot be told from what was
@@ -87,7 +90,9 @@ fn with(
     config
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// What all TLS here is done by.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
