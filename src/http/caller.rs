@@ -5,10 +5,12 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use crate::http::app::App;
 use crate::http::clients::Proved;
+use crate::http::peer::Peer;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{Actor, Address, Identity, ServiceName, Token};
 
@@ -40,7 +42,7 @@ impl Proof {
     }
 
     /// Whether it would prove the same now.
-    pub(crate) fn holds(&self, app: &App) -> bool {
+    fn holds(&self, app: &App) -> bool {
         let now = app.registry.clock().wall();
         match self {
             Self::Token(token) => {
@@ -122,17 +124,70 @@ impl Caller {
     }
 }
 
-/// By what a call was let in; `None`: it needed nothing.
-pub(crate) struct Shown(pub(crate) Option<Proof>);
+/// By what a call was let in that may last.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// `None`: it needed to prove nothing.
+    proof: Option<Proof>,
+    /// Whether it made use of that nobody has to say who they are.
+    anyone: bool,
+    by_tls: bool,
+}
 
-impl FromRequestParts<Arc<App>> for Shown {
+impl Admitted {
+    /// That of the request with these `extensions`, which has passed the guard.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        let by_tls = extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
+        let (proof, anyone) = match extensions.get::<Caller>() {
+            Some(Caller::Known(proof)) => (Some(proof.clone()), false),
+            Some(Caller::Anyone) => (None, true),
+            None => (None, false),
+        };
+        Self { proof, anyone, by_tls }
+    }
+
+    /// Whether the call would be let in now as well: revoked tokens, identities that are taken away and
+    /// certificates that become required end what has begun.
+    pub(crate) fn still(&self, app: &App) -> bool {
+        match &self.proof {
+            Some(proof) => proof.holds(app),
+            None => !(self.anyone && self.by_tls && app.access.clients.load().required()),
+        }
+    }
+
+    /// Refuses what [`Self::still`] does not allow.
+    pub(crate) fn check(&self, app: &App) -> Result<(), Problem> {
+        if self.still(app) { Ok(()) } else { Err(Problem::unauthorized()) }
+    }
+
+    /// Whether it may end at all.
+    pub(crate) fn ends(&self) -> bool {
+        self.proof.is_some() || self.is_by_tls()
+    }
+
+    /// When a token ends by itself, since 1970; `None`: never.
+    pub(crate) fn expires(&self) -> Option<u64> {
+        match &self.proof {
+            Some(Proof::Token(token)) => token.expires,
+            Some(Proof::Certificate(..)) | None => None,
+        }
+    }
+
+    /// Whether it ends by reloads, or by the end of a certificate.
+    pub(crate) fn is_by_tls(&self) -> bool {
+        match &self.proof {
+            Some(Proof::Token(_)) => false,
+            Some(Proof::Certificate(..)) => true,
+            None => self.anyone && self.by_tls,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Admitted {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
-        Ok(match parts.extensions.get::<Caller>() {
-            Some(Caller::Known(proof)) => Self(Some(proof.clone())),
-            Some(Caller::Anyone) | None => Self(None),
-        })
+        Ok(Self::of(&parts.extensions))
     }
 }
 

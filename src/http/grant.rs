@@ -9,30 +9,29 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::http::app::App;
-use crate::http::caller::Proof;
+use crate::http::caller::Admitted;
 
 /// What somebody was let in by.
 pub(crate) struct Grant {
     app: Arc<App>,
-    /// `None`: nothing that ends.
-    proof: Option<Proof>,
+    admitted: Admitted,
     bell: watch::Receiver<()>,
 }
 
 impl Grant {
-    /// A grant by `proof`; `None`: who needs none.
-    pub(crate) fn new(app: &Arc<App>, proof: Option<Proof>) -> Self {
-        Self { app: Arc::clone(app), proof, bell: app.registry.tokens_bell() }
+    /// A grant to who was `admitted`.
+    pub(crate) fn new(app: &Arc<App>, admitted: Admitted) -> Self {
+        Self { app: Arc::clone(app), admitted, bell: app.registry.tokens_bell() }
     }
 
     /// Whether they would be let in now as well.
     pub(crate) fn holds(&self) -> bool {
-        self.proof.as_ref().is_none_or(|proof| proof.holds(&self.app))
+        self.admitted.still(&self.app)
     }
 
     /// Completes when it holds no longer. May be dropped and called again.
     pub(crate) async fn over(&mut self) {
-        if self.proof.is_none() {
+        if !self.admitted.ends() {
             return pending().await;
         }
         while self.holds() {
@@ -49,15 +48,14 @@ impl Grant {
 
     /// When it may be over by itself.
     fn next_look(&self) -> Duration {
-        match &self.proof {
-            Some(Proof::Token(token)) => token.expires.map_or(LONGEST, |at| {
-                let left = Duration::from_secs(at).saturating_sub(self.app.registry.clock().wall());
-                left.clamp(SHORTEST, LONGEST)
-            }),
-            // By a reload too, and by what their authorities say.
-            Some(Proof::Certificate(..)) => SECOND,
-            None => LONGEST,
+        if self.admitted.is_by_tls() {
+            // By a reload, and by what their authorities say.
+            return SECOND;
         }
+        self.admitted.expires().map_or(LONGEST, |at| {
+            let left = Duration::from_secs(at).saturating_sub(self.app.registry.clock().wall());
+            left.clamp(SHORTEST, LONGEST)
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::http::app::App;
 use crate::http::body::{Json, Payload};
 use crate::http::call::Call;
-use crate::http::caller::Shown;
+use crate::http::caller::Admitted;
 use crate::http::extract::{Plain, Query, ServicePath};
 use crate::http::json::{ServiceJson, ServiceSummary, reply};
 use crate::http::problem::Problem;
@@ -25,10 +25,10 @@ impl Payload for SettingsPatch {}
 /// `GET /v1/services`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Shown(proof): Shown,
+    admitted: Admitted,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, None, proof).await?;
+    wait.moved(&app, None, admitted).await?;
     let registry = app.registry.clone();
     // Each instance is looked at to count those that are usable.
     let instances = usize::try_from(registry.stats().instances.load(Relaxed)).unwrap_or(usize::MAX);
@@ -40,10 +40,10 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
     ServicePath(service): ServicePath,
-    Shown(proof): Shown,
+    admitted: Admitted,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    wait.moved(&app, Some(&service), proof).await?;
+    wait.moved(&app, Some(&service), admitted).await?;
     let view = app.registry.views().service(service.as_str());
     let view = view.ok_or(Refusal::UnknownService(service))?;
     let (large, now) = (view.instances.len() > LARGE, app.registry.clock().now());

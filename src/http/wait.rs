@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::app::App;
-use crate::http::caller::Proof;
+use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters};
 use crate::http::grant::Grant;
 use crate::http::problem::Problem;
@@ -21,24 +21,25 @@ impl Wait {
     /// index, the time is over, or the server is going down. Without an index: at once.
     ///
     /// # Errors
-    /// When too many wait already, or the `proof` by which this one was let in holds no longer.
+    /// When too many wait already, or this one would not be `admitted` any more.
     pub(crate) async fn moved(
         self,
         app: &Arc<App>,
         service: Option<&ServiceName>,
-        proof: Option<Proof>,
+        admitted: Admitted,
     ) -> Result<(), Problem> {
         if self.index == Revision(0) {
             return Ok(());
         }
         let _watcher = app.watcher()?;
-        let mut grant = Grant::new(app, proof);
+        let mut grant = Grant::new(app, admitted);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}
             () = app.going_down() => {}
-            () = grant.over() => return Err(Problem::unauthorized()),
+            () = grant.over() => {}
         }
-        Ok(())
+        // It may be over in the same moment.
+        if grant.holds() { Ok(()) } else { Err(Problem::unauthorized()) }
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use utoipa::ToSchema;
 
 use crate::http::app::{App, Watcher};
-use crate::http::caller::Shown;
+use crate::http::caller::Admitted;
 use crate::http::extract::{Given, Parameters, Query};
 use crate::http::grant::Grant;
 use crate::http::json::InstanceJson;
@@ -34,7 +34,7 @@ use crate::registry::{self, Event, EventKind};
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Shown(proof): Shown,
+    admitted: Admitted,
     Witness(witness): Witness,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
@@ -45,7 +45,7 @@ pub(crate) async fn follow(
     comments.reset();
     let cursor = Cursor {
         bell: app.registry.journal().bell(),
-        grant: Grant::new(&app, proof),
+        grant: Grant::new(&app, admitted),
         parting: Parting::new(&app, service.as_ref(), witness),
         app,
         _watcher: watcher,

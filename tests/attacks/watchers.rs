@@ -76,9 +76,9 @@ fn who_loses_the_token_is_told_within_a_second_or_so() {
     };
 
     let (token, id) = made(Value::Null);
-    assert_eq!(ends(&token, Some(&id)), ": ended: the token holds no longer\n\n");
+    assert_eq!(ends(&token, Some(&id)), ": ended: what let it in holds no longer\n\n");
     let (token, _) = made(json!("4s"));
-    assert_eq!(ends(&token, None), ": ended: the token holds no longer\n\n");
+    assert_eq!(ends(&token, None), ": ended: what let it in holds no longer\n\n");
 
     assert_eq!(ended(&guarded.admin, "revoked"), 2.0);
     let log = guarded.server.log();

@@ -256,6 +256,43 @@ fn an_identity_that_is_taken_away_is_gone_at_once() {
 }
 
 #[test]
+fn certificates_that_become_required_end_what_anyone_has_begun() {
+    let prepared = prepare(OPTIONAL, SHOP);
+    let encrypted = prepared.start();
+    let begin = |request: &str, until: &str| {
+        let mut open = encrypted.open(None);
+        open.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut said = String::new();
+        while !said.contains(until) {
+            assert_ne!(open.0.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        open
+    };
+    let mut watch = begin("GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n", "event: reset");
+    let mut half = begin(
+        "PUT /v1/services/web/instances/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: 26\r\nExpect: 100-continue\r\n\r\n",
+        "100 Continue\r\n\r\n",
+    );
+    let config = std::fs::read_to_string(encrypted.file()).unwrap();
+
+    encrypted.server.write_config(&config.replace(OPTIONAL, REQUIRED));
+    assert_eq!(encrypted.reload(), 200);
+
+    half.0.get_mut().write_all(b"{\"addresses\":[\"10.0.0.1\"]}").unwrap();
+    for (open, expected) in
+        [(&mut half, "HTTP/1.1 401 "), (&mut watch, ": ended: what let it in holds no longer\n\n")]
+    {
+        let mut said = Vec::new();
+        // It may end without the last word of TLS.
+        drop(open.0.read_to_end(&mut said));
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(encrypted.server.http.get("/v1/services/web").status, 404);
+}
+
+#[test]
 fn who_is_kept_out_by_certificates_alone_is_not_let_in_by_a_reload() {
     let prepared = prepare(REQUIRED, SHOP);
     let (tls, builder) = (prepared.tls, prepared.builder);
