@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::needs::{CURL, skipped, works};
 use crate::support::server::{Builder, Server};
@@ -126,6 +127,29 @@ fn what_a_living_server_has_is_not() {
 }
 
 #[test]
+fn who_is_behind_a_full_queue_is_not_waited_for() {
+    let builder = builder("");
+    let path = builder.path("http.sock");
+    let stopped = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = SockAddr::unix(&path).unwrap();
+    stopped.bind(&address).unwrap();
+    stopped.listen(0).unwrap();
+    let connect = || {
+        let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client.connect(&address).map(|()| client)
+    };
+    let waiting: Vec<Socket> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+    assert!(waiting.len() < 100, "its queue is full");
+    let other = Server::builder("").argument(&format!("--http=unix:{}", path.display()));
+
+    let (code, said) = other.fail();
+
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another process does already"), "{said}");
+}
+
+#[test]
 fn what_is_no_socket_is_never_removed() {
     for make in [
         (|path: &Path| fs::write(path, "precious").unwrap()) as fn(&Path),
@@ -177,8 +201,9 @@ fn clients_of_a_socket_are_many_and_slow_ones_make_room() {
         return;
     }
     let server = builder("[limits]\nconnections = 4").start();
-    let idle: Vec<_> =
-        (0..8).map(|_| std::os::unix::net::UnixStream::connect(socket(&server)).unwrap()).collect();
+    let idle: Vec<_> = (0..16)
+        .map(|_| std::os::unix::net::UnixStream::connect(socket(&server)).unwrap())
+        .collect();
 
     let said = call(&server, &[], "/v1/services");
 
