@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use crate::http::app::App;
+use crate::http::caller::Admitted;
 use crate::http::extract::Given;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::shape;
@@ -59,13 +60,21 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
             }
             read => read?,
         };
+        // Half a body may wait for long; what it was let in by may be gone.
+        let admitted = Admitted::of(&parts.extensions);
+        admitted.check(app)?;
         if bytes.is_empty() {
             let missing = || Problem::invalid("body", "a JSON body is needed");
             return T::absent().map(Self).ok_or_else(missing);
         }
         // Not before: an empty body sent in chunks needs no media type.
         check_media_type::<T>(&parts.headers)?;
-        let value: T = app.aside(bytes.len() > LARGE, move || parse(&bytes)).await??;
+        let large = bytes.len() > LARGE;
+        let value: T = app.aside(large, move || parse(&bytes)).await??;
+        if large {
+            // There is a line.
+            admitted.check(app)?;
+        }
         if T::BULK && value.items() > limits.bulk_items {
             let (items, most) = (value.items(), limits.bulk_items);
             let detail = format!("{items} items, at most {most} are allowed");
@@ -75,14 +84,16 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
     }
 }
 
-/// Makes sure that there is no body.
-pub(crate) async fn refuse(mut body: Body, app: &App) -> Result<(), Problem> {
-    if body.is_end_stream() {
+/// Makes sure that `request` has no body.
+pub(crate) async fn refuse(request: Request, app: &App) -> Result<(), Problem> {
+    if request.body().is_end_stream() {
         return Ok(());
     }
-    let time = app.limits.load().request_time;
-    match read(&mut body, Room { bytes: 0, limit: Limit::Body, time }).await {
-        Ok(_) => Ok(()),
+    let (parts, mut body) = request.into_parts();
+    let limits = app.limits.load_full();
+    let room = Room { bytes: 0, limit: Limit::Body, time: limits.request_time };
+    match read(&mut body, room).await {
+        Ok(_) => Admitted::of(&parts.extensions).check(app),
         Err(late) if late.is_late() => Err(late),
         Err(_) => Err(Problem::invalid("body", "this call takes none")),
     }
@@ -124,20 +135,19 @@ async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
         return Err(too_large());
     }
     match tokio::time::timeout(time, collect(body, max)).await {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::invalid("body", &format!("cannot be read: {error}"))),
+        Ok(collected) => collected?.ok_or_else(too_large),
         Err(_) => Err(Problem::late(time)),
     }
 }
 
 /// All data of `body`, or `None` when there is more than `max`.
-async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, Problem> {
+    let cut = |error| Problem::invalid("body", &format!("cannot be read: {error}"));
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
         // Trailers say nothing that anybody asked for.
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if first.len() + all.len() + data.len() > max {
             return Ok(None);
         }

@@ -24,6 +24,7 @@
 //! | 900 of 1,000 watchers that never read; one that falls behind | `watchers.rs` |
 //! | a watcher whose machine is gone | `gone.rs` |
 //! | a watch or waiting read with a token that is revoked or over | `watchers.rs`: `who_loses_the_token_..` |
+//! | calls that are half sent when their token is revoked, or their certificate is nobody's any more | `revoked.rs`; `side_port_tls/reloads.rs`: `certificates_that_become_required_..` |
 //! | more connections than limits or descriptors; none left; reset before accept | `survival.rs` |
 //! | `%00`, `%2e%2e`, `//`, `%2f`, absolute form, `*`, dots, case | `names.rs`: `no_spelling_..`; `browsers.rs`: `no_spelling_of_a_path_..` (the guard) |
 //! | dangerous names | `names.rs`: `dangerous_names_..` |
@@ -51,6 +52,7 @@ mod load;
 mod logs;
 mod names;
 mod raw;
+mod revoked;
 mod slow;
 mod smuggling;
 #[cfg(test)]
