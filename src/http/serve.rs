@@ -131,7 +131,9 @@ async fn accept<L: Listen>(
             }) => read(accepted),
         };
         app.connections.limit(app.limits.load().connections, usize::MAX);
-        let place = match app.connections.admit(source.ip()) {
+        // Who has one of the others cannot keep out who runs this machine.
+        let reserve = if matches!(stream, Raw::Unix(_)) { UNIX_RESERVE } else { 0 };
+        let place = match app.connections.admit_with(source.ip(), reserve) {
             Admission::Free(place) => place,
             Admission::Evicted(place) => {
                 app.metrics.evicted.inc();
@@ -324,6 +326,8 @@ fn next_step(error: &io::Error) -> &'static str {
 
 /// How long connections may take to finish when the server goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(9);
+/// Places beyond `limits.connections`, for unix sockets.
+const UNIX_RESERVE: usize = 8;
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// As much as `limits.headers` may allow; what is larger is refused without being read.

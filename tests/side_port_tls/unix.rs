@@ -1,6 +1,8 @@
 //! Unix sockets: who may connect, and what is done about what is in their place.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -11,6 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::needs::{CURL, skipped, works};
 use crate::support::server::{Builder, Server};
+use crate::support::{SOON, eventually};
 use crate::{Said, bearer, curl, offline_token};
 
 /// A server with a socket `http.sock` in its folder.
@@ -147,6 +150,30 @@ fn who_is_behind_a_full_queue_is_not_waited_for() {
 
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("another process does already"), "{said}");
+}
+
+#[test]
+fn a_socket_has_places_when_ports_have_none() {
+    if !works(CURL) {
+        return;
+    }
+    let server = builder("[limits]\nconnections = 4").start();
+    let watches: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut watch = TcpStream::connect(server.http.address).unwrap();
+            watch.write_all(b"GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+            let mut lines = BufReader::new(&watch).lines().map(Result::unwrap);
+            assert!(lines.any(|line| line == "event: reset"));
+            drop(lines);
+            watch
+        })
+        .collect();
+
+    eventually(SOON, "all are busy", || {
+        (server.http.apart().try_get("/healthz")?.status == 429).then_some(())
+    });
+    assert_eq!(call(&server, &[], "/v1/services").status, 200);
+    drop(watches);
 }
 
 #[test]
