@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 
+use crate::http::budget::Budget;
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::pace::Pace;
@@ -31,6 +32,7 @@ pub struct App {
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) connections: Connections,
     pub(crate) pace: Pace,
+    pub(crate) budget: Arc<Budget>,
     watchers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
@@ -61,6 +63,7 @@ impl App {
             shutdown,
             connections,
             pace: Pace::new(rand::random()),
+            budget: Arc::default(),
             watchers,
             asides,
             snapshots: Arc::new(Semaphore::new(1)),

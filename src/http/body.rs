@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use crate::http::app::App;
+use crate::http::budget::Held;
 use crate::http::caller::Admitted;
+use crate::http::connection::Activity;
 use crate::http::extract::Given;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::shape;
@@ -53,7 +55,9 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
         } else {
             Room { bytes: limits.body, limit: Limit::Body, time: limits.request_time }
         };
-        let bytes = match read(&mut body, room).await {
+        // Until it is a value: what handlers hand on is bounded elsewhere.
+        let mut held = app.budget.hold(limits.in_flight, parts.extensions.get::<Arc<Activity>>());
+        let bytes = match read(&mut body, room, &mut held).await {
             Err(problem) if parts.version == Version::HTTP_2 && !problem.is_late() => {
                 discard(body, limits.request_time).await;
                 return Err(problem);
@@ -92,7 +96,7 @@ pub(crate) async fn refuse(request: Request, app: &App) -> Result<(), Problem> {
     let (parts, mut body) = request.into_parts();
     let limits = app.limits.load_full();
     let room = Room { bytes: 0, limit: Limit::Body, time: limits.request_time };
-    match read(&mut body, room).await {
+    match read(&mut body, room, &mut app.budget.hold(limits.in_flight, None)).await {
         Ok(_) => Admitted::of(&parts.extensions).check(app),
         Err(late) if late.is_late() => Err(late),
         Err(_) => Err(Problem::invalid("body", "this call takes none")),
@@ -125,7 +129,7 @@ fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The whole body, when there is room for it and it arrives in time.
-async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
+async fn read(body: &mut Body, room: Room, held: &mut Held) -> Result<Bytes, Problem> {
     let Room { bytes: max, limit, time } = room;
     let too_large = || {
         let detail = format!("at most {max} bytes are allowed");
@@ -134,14 +138,14 @@ async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(time, collect(body, max)).await {
+    match tokio::time::timeout(time, collect(body, max, held)).await {
         Ok(collected) => collected?.ok_or_else(too_large),
         Err(_) => Err(Problem::late(time)),
     }
 }
 
 /// All data of `body`, or `None` when there is more than `max`.
-async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, Problem> {
+async fn collect(body: &mut Body, max: usize, held: &mut Held) -> Result<Option<Bytes>, Problem> {
     let cut = |error| Problem::invalid("body", &format!("cannot be read: {error}"));
     let mut first = Bytes::new();
     let mut all = Vec::new();
@@ -151,6 +155,8 @@ async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, Problem> 
         if first.len() + all.len() + data.len() > max {
             return Ok(None);
         }
+        // What is left of it is not read.
+        held.grow(data.len()).map_err(Problem::closing)?;
         if first.is_empty() && all.is_empty() {
             // Almost every body arrives in one piece, and is not copied.
             first = data;

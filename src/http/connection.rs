@@ -39,6 +39,8 @@ pub(crate) struct Activity {
     untaken: Mutex<Vec<(u64, Millis)>>,
     /// Numbers the requests.
     next: AtomicU64,
+    /// How many bytes of requests and replies it holds.
+    held: AtomicUsize,
     /// When anything was last read or written.
     moved: AtomicU64,
     /// When the head began that is being read; [`NONE`] without one.
@@ -64,6 +66,7 @@ impl Activity {
             offered: AtomicUsize::new(0),
             untaken: Mutex::default(),
             next: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
             moved: AtomicU64::new(now.0),
             // A client that connects has something to say.
             head: AtomicU64::new(now.0),
@@ -117,6 +120,11 @@ impl Activity {
     /// Whether a body is not read to its end, of a connection whose requests are one behind another.
     pub(crate) fn body_left(&self) -> bool {
         self.body_left.load(Relaxed)
+    }
+
+    /// How many bytes of requests and replies it holds.
+    pub(crate) fn held(&self) -> &AtomicUsize {
+        &self.held
     }
 
     /// Completes when this connection has to make room for another.

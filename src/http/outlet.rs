@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
+use crate::http::budget::Held;
 use crate::http::connection::InFlight;
 use crate::registry::Clock;
 
@@ -26,6 +27,7 @@ pub(crate) struct Outlet {
 /// What ends when the last piece of a reply is sent, or given up.
 struct Way {
     in_flight: InFlight,
+    _held: Option<Arc<Held>>,
 }
 
 /// A piece of a reply.
@@ -41,10 +43,16 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl Outlet {
-    /// A reply that is ready to be taken, or to be waited for.
-    pub(crate) fn new(body: Body, in_flight: InFlight, clock: Clock) -> Self {
+    /// A reply that is ready to be taken, or to be waited for; what is `held` for it is until all of it
+    /// is sent.
+    pub(crate) fn new(
+        body: Body,
+        in_flight: InFlight,
+        held: Option<Arc<Held>>,
+        clock: Clock,
+    ) -> Self {
         in_flight.offer(clock.now());
-        let way = Arc::new(Way { in_flight });
+        let way = Arc::new(Way { in_flight, _held: held });
         Self { body, rest: Bytes::new(), way, clock }
     }
 }
@@ -96,11 +104,13 @@ const PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::http::budget::Budget;
     use crate::http::connection::Activity;
     use crate::model::Millis;
     use crate::net::connections::{Admission, Connections};
@@ -118,7 +128,7 @@ mod tests {
         assert!(matches!(connections.admit(from), Admission::Full));
 
         // Over HTTP/2 nothing is written for a client that gives a stream no room.
-        let _outlet = Outlet::new(Body::from("reply"), in_flight, clock);
+        let _outlet = Outlet::new(Body::from("reply"), in_flight, None, clock);
 
         assert!(!activity.overdue(clock.now()));
         assert!(activity.overdue(clock.now() + WEEK));
@@ -132,15 +142,19 @@ mod tests {
         let Admission::Free(place) = admission else { panic!("there is one place") };
         let clock = Clock::start();
         let activity = Activity::new(clock.now(), place);
+        let mut held = Arc::new(Budget::default()).hold(1 << 20, Some(&activity));
+        held.grow(4_096).unwrap();
         let (body, in_flight) = (Body::from(vec![b'r'; 4_096]), activity.begin(false));
-        let mut outlet = Outlet::new(body, in_flight, clock);
+        let mut outlet = Outlet::new(body, in_flight, Some(Arc::new(held)), clock);
 
         let piece = outlet.frame().await.unwrap().unwrap().into_data().unwrap();
         drop(outlet);
 
         assert!(activity.overdue(clock.now() + Duration::from_secs(40)));
+        assert_eq!(activity.held().load(Relaxed), 4_096);
         drop(piece);
         assert!(!activity.overdue(clock.now() + Duration::from_secs(40)));
+        assert_eq!(activity.held().load(Relaxed), 0);
     }
 
     /// One event, and then nothing for ever.
@@ -167,7 +181,7 @@ mod tests {
         let activity = Activity::new(clock.now(), place);
         let event = Bytes::from(vec![b'e'; PIECE + 1]);
         let body = Body::new(Watch(Some(event)));
-        let mut outlet = Outlet::new(body, activity.begin(false), clock);
+        let mut outlet = Outlet::new(body, activity.begin(false), None, clock);
 
         for expected in [PIECE, 1] {
             let piece = outlet.frame().await.unwrap().unwrap().into_data().unwrap();

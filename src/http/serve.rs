@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::http::app::App;
+use crate::http::budget::Held;
 use crate::http::connection::{Activity, Inlet, Wire, linger};
 use crate::http::handshake::agree;
 use crate::http::outlet::Outlet;
@@ -205,7 +206,8 @@ async fn attend(
                     // hyper may close it then, and the client's next request would be lost.
                     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, clock)))
+                let held = reply.extensions_mut().remove::<Arc<Held>>();
+                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, held, clock)))
             }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
