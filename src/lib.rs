@@ -7,6 +7,7 @@ pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod doctor;
 pub mod fence;
 pub mod health;
 pub mod http;

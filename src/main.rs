@@ -4,8 +4,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use signpost::cli::{self, Exit, LogFormat, Next, RestoreArgs, ServeArgs};
+use signpost::cli::{self, DoctorArgs, Exit, LogFormat, Next, RestoreArgs, ServeArgs};
 use signpost::config::Flags;
+use signpost::doctor::{self, Reached};
 use signpost::server::{self, Options, RestoreOptions};
 
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
             Ok((secret, token)) => cli::show_token(&secret, &token),
             Err(error) => failed(&error),
         },
+        Next::Doctor(args) => examine(args),
         Next::Exit(exit) => exit,
     };
     exit.into()
@@ -34,6 +36,14 @@ fn options(args: ServeArgs) -> Options {
     };
     let ServeArgs { config, dns, tls, https, quic, dev_tls, http, .. } = args;
     Options { config, flags: Flags { dns, tls, https, quic, dev_tls, http }, log_format }
+}
+
+fn examine(args: DoctorArgs) -> Exit {
+    let DoctorArgs { config, json, reached } = args;
+    let reached = reached.map_or_else(Reached::Not, Reached::Ready);
+    let report = doctor::examine(doctor::Options { config, reached });
+    let text = if json { report.json() } else { report.table() };
+    cli::show_report(&text, report.failed())
 }
 
 fn restore_options(args: RestoreArgs) -> RestoreOptions {

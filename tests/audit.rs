@@ -8,12 +8,14 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use support::http::Http;
+use support::needs::{STRACE, works};
 use support::server::Server;
 use support::{SOON, eventually};
 
@@ -261,8 +263,9 @@ fn a_reload_goes_on_in_the_file_that_the_configuration_names_then() {
     http.register("web", "web-3", &at("10.0.0.1"));
     assert_eq!(http.post("/v1/reload", None).status, 200);
     http.register("web", "web-4", &at("10.0.0.1"));
-    assert_eq!(lines_of(&moved).pop().unwrap()["id"], "web-3");
-    assert_eq!(last(&server)["id"], "web-4");
+    assert_eq!(lines_of(&moved).pop().unwrap()["id"], "web-2");
+    let ids: Vec<_> = lines(&server).iter().map(|line| line["id"].clone()).collect();
+    assert_eq!(ids, [json!("web-3"), json!(null), json!("web-4")]);
 
     // One that cannot be written changes nothing.
     server.write_config("[audit]\nfile = \"no/such/folder/audit.jsonl\"\n");
@@ -340,4 +343,79 @@ fn a_restored_snapshot_is_in_the_log() {
     server.start_again();
     assert_eq!(line["what"], "restore");
     assert!(line["revision"].as_u64() <= Some(server.http.revision()));
+}
+
+#[test]
+fn a_lease_that_ends_before_anybody_calls_is_in_the_log() {
+    let mut server = Server::start(LOGGED);
+    server.http.register("web", "web-1", &json!({ "addresses": ["10.0.0.1"], "ttl": "1s" }));
+    server.kill();
+
+    server.start_again();
+
+    let line = eventually(SOON, "the end of the lease", || {
+        lines(&server).into_iter().find(|line| line["what"] == "remove")
+    });
+    assert_eq!(told(&line, &["/trigger", "/id"]), [json!("lease"), json!("web-1")]);
+}
+
+#[test]
+fn who_reports_an_instance_to_death_is_named() {
+    let server = Server::start(LOGGED);
+    for n in 0..4 {
+        server.http.register("web", &format!("web-{n}"), &at("10.0.0.1"));
+    }
+
+    let outcomes = json!([{ "id": "web-0", "failures": 1000 }]);
+    assert_eq!(server.http.post("/v1/services/web/reports", Some(&outcomes)).status, 200);
+
+    let line = last(&server);
+    let expected = [json!("outcomes"), json!("127.0.0.1"), json!("web-0"), json!(false)];
+    assert_eq!(told(&line, &["/trigger", "/address", "/id", "/after/usable"]), expected);
+}
+
+#[test]
+fn a_line_has_only_what_differs() {
+    let server = Server::start(LOGGED);
+    let metadata = json!({ "note": "x".repeat(500) });
+    let body = json!({ "addresses": ["10.0.0.1"], "metadata": metadata });
+    server.http.register("web", "web-1", &body);
+
+    let status = json!({ "status": "critical" });
+    assert_eq!(server.http.put(&format!("{WEB_1}/heartbeat"), &status).status, 200);
+
+    let line = last(&server);
+    let old = json!({ "status": "passing", "usable": true, "reasons": [] });
+    let new = json!({ "status": "critical", "usable": false, "reasons": ["critical"] });
+    assert_eq!((&line["before"], &line["after"]), (&old, &new));
+}
+
+#[test]
+fn a_disk_that_hangs_hangs_no_client_and_no_process() {
+    if !works(STRACE) {
+        return;
+    }
+    let mut server = Server::start(LOGGED);
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let is_audit = |task: &std::path::PathBuf| {
+        fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "audit")
+    };
+    let thread = tasks.map(|task| task.unwrap().path()).find(is_audit).unwrap();
+    let id = thread.file_name().unwrap().to_str().unwrap();
+    let hangs = "inject=write:delay_enter=3600000000";
+    let mut strace = Command::new("strace")
+        .args(["-p", id, "-o", "/dev/null", "-e", hangs])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut attached = String::new();
+    BufReader::new(strace.stderr.take().unwrap()).read_line(&mut attached).unwrap();
+    assert!(attached.contains("attached"), "{attached}");
+
+    assert_eq!(server.http.put(WEB_1, &at("10.0.0.1")).status, 201);
+    assert!(server.log().contains("the audit log is not written in time"), "{}", server.log());
+    assert!(server.terminate().success());
+
+    strace.kill().unwrap();
+    strace.wait().unwrap();
 }

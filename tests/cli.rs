@@ -76,7 +76,7 @@ fn wrong_usage_is_code_2_and_says_what_is_wrong() {
         ("nonsense", "unrecognized subcommand 'nonsense'"),
         ("run --service web", "unrecognized subcommand 'run'"),
         ("watch", "unrecognized subcommand 'watch'"),
-        ("man", "unrecognized subcommand 'man'"),
+        ("man nonsense", "there is no command \"nonsense\""),
         ("deregister web", "<ID>"),
         ("register web web-1 --port 80", "--address <IP>"),
         ("register web web-1 --address 10.0.0.1", "--port <[NAME=]PORT[/PROTO]>"),
@@ -127,6 +127,8 @@ fn completions_know_the_commands() {
             "undrain",
             "resolve",
             "completions",
+            "man",
+            "doctor",
         ] {
             assert!(script.contains(command), "{shell} does not know {command}");
         }

@@ -110,6 +110,10 @@ fn the_table_of_metrics_has_every_metric() {
     let shown: BTreeSet<String> = names.map(str::to_owned).collect();
 
     assert_eq!(shown, real);
+    let alerts: String = blocks("yaml").into_iter().map(|block| block.text).collect();
+    let used = alerts.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    let used: BTreeSet<&str> = used.filter(|word| word.starts_with("signpost_")).collect();
+    assert!(used.len() > 5 && used.iter().all(|name| real.contains(*name)), "{used:?}");
 }
 
 #[test]

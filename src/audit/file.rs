@@ -5,11 +5,15 @@
 //! | `audit.jsonl` | appended to |
 //! | `audit.jsonl.1` | the last one that was full |
 //! | `audit.jsonl.N` | the oldest one; the next rotation removes it |
+//!
+//! Whoever moves it away finds a new one begun at the next change.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::model::AuditPolicy;
 
@@ -41,7 +45,7 @@ impl AuditFile {
     /// Opens the file of `policy`, or makes it, for its owner alone.
     ///
     /// # Errors
-    /// When it is no file, or the system does not let us.
+    /// When it is no file of its own (a link, a device), or the system does not let us.
     pub fn open(policy: AuditPolicy) -> Result<Self, OpenError> {
         let opened = open(&policy.file).and_then(|mut file| {
             let size = file.metadata()?.len();
@@ -66,6 +70,7 @@ impl AuditFile {
     /// # Errors
     /// When the system could not take all of them. Some may have been written.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.stay_at_its_path()?;
         if self.size > 0 && self.size + lines.len() as u64 > self.policy.max_size {
             self.rotate();
         }
@@ -94,14 +99,35 @@ impl AuditFile {
         Ok(())
     }
 
+    /// Begins anew where somebody has moved the file away, or another in its place. What has a name
+    /// yet, though another one, goes on as long as nothing can be begun.
+    fn stay_at_its_path(&mut self) -> io::Result<()> {
+        let own = self.file.metadata()?;
+        let there = fs::symlink_metadata(&self.policy.file);
+        if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+            return Ok(());
+        }
+        self.sync()?;
+        match Self::open(self.policy.clone()) {
+            Ok(new) => *self = new,
+            Err(_) if own.nlink() > 0 => {}
+            Err(error) => return Err(error.source),
+        }
+        Ok(())
+    }
+
     /// Gives the file a number and begins another. Where that cannot be done the file grows: a long
     /// log is better than none.
     fn rotate(&mut self) {
-        if let Err(error) = self.begin_another() {
-            // Not at each line.
-            self.size = 0;
-            let file = self.policy.file.display();
-            tracing::error!(%error, %file, "the audit log cannot be rotated, it goes on growing");
+        let begun = self.begin_another();
+        let file = self.policy.file.display();
+        match begun {
+            Ok(()) => tracing::info!(%file, "the audit log was full, it has the number 1"),
+            Err(error) => {
+                tracing::error!(%error, %file, "the audit log cannot be rotated, it goes on growing");
+                // Not at each line.
+                self.size = 0;
+            }
         }
     }
 
@@ -110,7 +136,7 @@ impl AuditFile {
         let path = &self.policy.file;
         for n in (1..self.policy.keep).rev() {
             match fs::rename(numbered(path, n), numbered(path, n + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
@@ -132,20 +158,32 @@ fn numbered(path: &Path, n: u32) -> PathBuf {
     name.into()
 }
 
+/// Opens a file that nobody else chose. Root may do this in a folder of the server's: what a link
+/// there points to must be neither written nor given away.
 fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    let mut options = OpenOptions::new();
+    let not_through_links = OFlags::NOFOLLOW.bits().cast_signed();
+    options.read(true).append(true).mode(0o600).custom_flags(not_through_links);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // At night an operator is root, and the server, whose folder it is, is not. Who may not
+            // give files away is the server.
+            if let Some(folder) = path.parent().and_then(|folder| folder.metadata().ok()) {
+                fchown(&file, Some(folder.uid()), Some(folder.gid())).ok();
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let file = options.open(path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() || metadata.nlink() > 1 {
+                let reason = "it is no ordinary file, or has another name too";
+                return Err(io::Error::new(ErrorKind::InvalidInput, reason));
+            }
+            Ok(file)
+        }
+        Err(error) => Err(error),
     }
-    // At night an operator is root, and the server, whose folder it is, is not. Who may not give
-    // files away is the server.
-    if metadata.len() == 0
-        && let Some(folder) = path.parent().and_then(|folder| folder.metadata().ok())
-    {
-        fchown(&file, Some(folder.uid()), Some(folder.gid())).ok();
-    }
-    Ok(file)
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {
@@ -197,6 +235,51 @@ mod tests {
             [Some("[9]\n"), Some("[7]\n[8]\n"), Some("[5]\n[6]\n"), None]
                 .map(|text| text.map(str::to_owned)),
         );
+    }
+
+    #[test]
+    fn one_that_is_moved_away_is_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = AuditFile::open(policy(folder.path(), 1_000, 1)).unwrap();
+        file.append(b"[1]\n").unwrap();
+
+        let path = folder.path().join("audit.jsonl");
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        file.append(b"[2]\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        file.append(b"[3]\n").unwrap();
+
+        let names = ["moved", "audit.jsonl"].map(|name| read(folder.path(), name).unwrap());
+        assert_eq!(names, ["[1]\n", "[3]\n"]);
+    }
+
+    #[test]
+    fn one_that_is_moved_away_for_good_goes_on_under_its_other_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = AuditFile::open(policy(folder.path(), 1_000, 1)).unwrap();
+
+        // Nothing can be begun where there is a folder.
+        fs::rename(folder.path().join("audit.jsonl"), folder.path().join("moved")).unwrap();
+        fs::create_dir(folder.path().join("audit.jsonl")).unwrap();
+        file.append(b"[1]\n").unwrap();
+        assert_eq!(read(folder.path(), "moved").as_deref(), Some("[1]\n"));
+
+        fs::remove_file(folder.path().join("moved")).unwrap();
+        assert!(file.append(b"[2]\n").is_err());
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("audit.jsonl"), folder.path().join("victim"));
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(AuditFile::open(policy(folder.path(), 8, 1)).is_err());
+        assert!(!victim.exists());
+
+        fs::remove_file(&path).unwrap();
+        fs::write(&victim, "").unwrap();
+        fs::hard_link(&victim, &path).unwrap();
+        assert!(AuditFile::open(policy(folder.path(), 8, 1)).is_err());
     }
 
     #[test]

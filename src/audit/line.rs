@@ -60,14 +60,11 @@ pub(super) fn write(entry: &Entry, at: Duration, out: &mut Vec<u8>) {
         ..Line::new("reload", at)
     };
     let line = match &entry.deed {
-        Deed::Put { service, before, after } => Line {
-            what: "put",
-            service: Some(service),
-            id: Some(&after.view.instance.id),
-            before: Some(before.as_ref().map_or(Value::Null, instance)),
-            after: Some(instance(after)),
-            ..line
-        },
+        Deed::Put { service, before, after } => {
+            let id = &after.view.instance.id;
+            let (before, after) = differing(before.as_ref().map(instance), Some(instance(after)));
+            Line { what: "put", service: Some(service), id: Some(id), before, after, ..line }
+        }
         Deed::Remove { service, before, reason } => Line {
             what: "remove",
             service: Some(service),
@@ -77,13 +74,11 @@ pub(super) fn write(entry: &Entry, at: Duration, out: &mut Vec<u8>) {
             after: Some(Value::Null),
             ..line
         },
-        Deed::Service { service, before, after } => Line {
-            what: "service",
-            service: Some(service),
-            before: Some(before.as_deref().map_or(Value::Null, settings)),
-            after: Some(after.as_deref().map_or(Value::Null, settings)),
-            ..line
-        },
+        Deed::Service { service, before, after } => {
+            let (before, after) =
+                differing(before.as_deref().map(settings), after.as_deref().map(settings));
+            Line { what: "service", service: Some(service), before, after, ..line }
+        }
         Deed::Token { before, after } => Line {
             what: "token",
             before: Some(before.as_deref().map_or(Value::Null, token)),
@@ -165,6 +160,22 @@ fn settings(settings: &Settings) -> Value {
     let mut value = json!(settings);
     hide_headers(&mut value);
     value
+}
+
+/// What is told of something that was `before` and is `after`: where there are both, only what is not
+/// the same. A status that changes is not to cost a line of all metadata.
+fn differing(before: Option<Value>, after: Option<Value>) -> (Option<Value>, Option<Value>) {
+    let (mut before, mut after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    if let (Value::Object(old), Value::Object(new)) = (&mut before, &mut after) {
+        old.retain(|key, value| match new.get(key) {
+            Some(same) if same == value => {
+                new.remove(key);
+                false
+            }
+            Some(_) | None => true,
+        });
+    }
+    (Some(before), Some(after))
 }
 
 fn token(token: &Token) -> Value {
@@ -256,6 +267,19 @@ mod tests {
             line(Mark::Gap(3)),
             "{\"time\":\"1970-01-01T00:00:01.500Z\",\"what\":\"gap\",\"lost\":3}\n"
         );
+    }
+
+    #[test]
+    fn only_what_differs_is_told_of_what_was_there_before() {
+        let before = Some(json!({ "weight": 1, "status": "passing", "gone": true }));
+        let after = Some(json!({ "weight": 1, "status": "critical", "new": true }));
+
+        let told = differing(before.clone(), after);
+
+        let old = json!({ "status": "passing", "gone": true });
+        let new = json!({ "status": "critical", "new": true });
+        assert_eq!(told, (Some(old), Some(new)));
+        assert_eq!(differing(None, before.clone()), (Some(Value::Null), before));
     }
 
     #[test]

@@ -6,20 +6,19 @@
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::audit::file::AuditFile;
 use crate::audit::line::{self, Mark, mark};
 use crate::model::Revision;
-use crate::registry::{Clock, Entry, Tap, Turn};
+use crate::registry::{Clock, Turn};
 
 /// The log of a running server.
 #[derive(Debug)]
 pub struct Writer {
-    thread: JoinHandle<()>,
+    ended: Receiver<()>,
     last_revision: Sender<Revision>,
     control: Control,
 }
@@ -45,6 +44,12 @@ pub struct Control {
 struct Next(Option<AuditFile>);
 
 impl Control {
+    /// Whether there is a log now.
+    #[must_use]
+    pub fn open(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.open)
+    }
+
     /// Goes on with `file`, or nowhere.
     pub fn follow(&self, file: Option<AuditFile>) {
         self.open.store(file.is_some(), Relaxed);
@@ -58,7 +63,7 @@ impl Control {
 
 impl Writer {
     /// Starts the thread, which writes to `file` that a server begins at `revision`, and then what
-    /// comes by the tap, which is for the engine.
+    /// is sent to it.
     ///
     /// # Errors
     /// When the system has no thread to give.
@@ -67,25 +72,34 @@ impl Writer {
         revision: Revision,
         clock: Clock,
         stats: Arc<AuditStats>,
-    ) -> io::Result<(Self, Tap)> {
+    ) -> io::Result<(Self, SyncSender<Turn>)> {
         let (turns, received) = sync_channel(QUEUE);
         let (last_revision, last) = channel();
         let control = Control::default();
         control.follow(file);
-        let tap = Tap { turns, open: Arc::clone(&control.open), lost: Arc::clone(&stats.lost) };
-        let mut log =
-            Log { control: control.clone(), clock, stats, file: None, failing: false, told: 0 };
+        let mut log = Log {
+            control: control.clone(),
+            clock,
+            stats,
+            file: None,
+            failing: false,
+            failed: 0,
+            told: 0,
+        };
+        let (alive, ended) = channel();
         let work = move || {
-            log.mark(Mark::Start(revision));
+            let _alive: Sender<()> = alive;
+            log.mark(Mark::Start(revision), 0);
             log.follow(&received);
             // Nobody knows the last revision of a registry that did not end well.
             if let Ok(revision) = last.recv() {
-                log.mark(Mark::Stop(revision));
+                let lost = log.stats.lost.load(Relaxed) - log.failed;
+                log.mark(Mark::Stop(revision), lost);
             }
             log.sync();
         };
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(work)?;
-        Ok((Self { thread, last_revision, control }, tap))
+        std::thread::Builder::new().name("audit".into()).spawn(work)?;
+        Ok((Self { ended, last_revision, control }, turns))
     }
 
     /// What says where the log goes.
@@ -94,11 +108,14 @@ impl Writer {
         self.control.clone()
     }
 
-    /// Writes what is left, after the engine has ended with `revision`. Blocks.
+    /// Writes what is left, after the engine has ended with `revision`. Blocks, but not for long: a disk
+    /// that hangs must not keep the process.
     pub fn close(self, revision: Revision) {
         // A thread that is gone has said why.
         self.last_revision.send(revision).ok();
-        self.thread.join().ok();
+        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the audit log is not written in time, its end is missing");
+        }
     }
 }
 
@@ -109,7 +126,9 @@ struct Log {
     stats: Arc<AuditStats>,
     file: Option<AuditFile>,
     failing: bool,
-    /// How many of those that are lost the log tells of.
+    /// How many changes could not be written.
+    failed: u64,
+    /// How many of all that are missing the log tells of.
     told: u64,
 }
 
@@ -119,7 +138,7 @@ impl Log {
         loop {
             match turns.recv_timeout(REST) {
                 Ok(turn) => {
-                    self.write(&turn.entries, turn.at);
+                    self.write(&turn);
                     turn.answer();
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -131,40 +150,43 @@ impl Log {
         }
     }
 
-    fn write(&mut self, entries: &[Entry], at: Duration) {
+    fn write(&mut self, turn: &Turn) {
         self.turn_to_next();
+        let (entries, at) = (&turn.entries, turn.at);
         let (mut lines, mut count) = (Vec::new(), 0);
         for (i, entry) in entries.iter().enumerate() {
             line::write(entry, at, &mut lines);
             count += 1;
             if lines.len() >= CHUNK || i + 1 == entries.len() {
-                self.append(&lines, count, at);
+                self.append(&lines, count, turn.lost, at);
                 lines.clear();
                 count = 0;
             }
         }
     }
 
-    fn mark(&mut self, of: Mark) {
+    fn mark(&mut self, of: Mark, lost: u64) {
         self.turn_to_next();
         let at = self.clock.wall();
-        self.append(&mark(of, at), 0, at);
+        self.append(&mark(of, at), 0, lost, at);
     }
 
-    /// Appends `lines`, which tell of `count` changes, behind what is to be said of those lost before.
-    fn append(&mut self, lines: &[u8], count: u64, at: Duration) {
+    /// Appends `lines`, which tell of `count` changes, behind what is to be said of those missing
+    /// before: `lost` never came here, others failed to be written.
+    fn append(&mut self, lines: &[u8], count: u64, lost: u64, at: Duration) {
         let Some(file) = &mut self.file else { return };
-        let lost = self.stats.lost.load(Relaxed);
-        let gap = (lost > self.told).then(|| mark(Mark::Gap(lost - self.told), at));
+        let missing = lost + self.failed;
+        let gap = (missing > self.told).then(|| mark(Mark::Gap(missing - self.told), at));
         match gap.map_or(Ok(()), |gap| file.append(&gap)).and_then(|()| file.append(lines)) {
             Ok(()) => {
-                self.told = lost;
+                self.told = missing;
                 self.stats.written.fetch_add(count, Relaxed);
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the audit log can be written again");
                 }
             }
             Err(error) => {
+                self.failed += count;
                 self.stats.lost.fetch_add(count, Relaxed);
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(%error, "the audit log cannot be written, changes are missing");
@@ -187,6 +209,8 @@ impl Log {
     }
 }
 
+/// How long the end of a process waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Turns that may wait to be written; what comes then is lost, and counted.
 const QUEUE: usize = 64;
 /// After how long without a change what was written is put on disk.
@@ -201,17 +225,17 @@ mod tests {
 
     use super::*;
     use crate::model::{AuditPolicy, Author};
-    use crate::registry::{Deed, Trigger};
+    use crate::registry::{Deed, Entry, Trigger};
 
     fn policy(folder: &Path) -> AuditPolicy {
         AuditPolicy { file: folder.join("audit.jsonl"), max_size: 1 << 20, keep: 1 }
     }
 
-    fn reload(tap: &Tap) {
+    fn reload(turns: &SyncSender<Turn>) {
         let (author, trigger) = (Author::default(), Trigger::File);
         let entry = Entry { revision: Some(Revision(2)), author, trigger, deed: Deed::Reload };
         let turn = Turn::new(Duration::ZERO, vec![entry]);
-        tap.turns.send(turn).unwrap();
+        turns.send(turn).unwrap();
     }
 
     fn words(folder: &Path) -> Vec<String> {
@@ -225,19 +249,19 @@ mod tests {
     fn what_could_not_be_written_is_said_when_it_can_be_again() {
         let folder = tempfile::tempdir().unwrap();
         let unwritable = File::open("/dev/null").unwrap();
-        let broken = AuditFile::over(policy(folder.path()), unwritable);
+        let broken = AuditFile::over(policy(Path::new("/no/such/folder")), unwritable);
         let stats = Arc::new(AuditStats::default());
-        let (writer, tap) =
+        let (writer, turns) =
             Writer::start(Some(broken), Revision(1), Clock::start(), Arc::clone(&stats)).unwrap();
 
-        reload(&tap);
-        reload(&tap);
+        reload(&turns);
+        reload(&turns);
         while stats.lost.load(Relaxed) < 2 {
             std::thread::yield_now();
         }
         writer.control().follow(Some(AuditFile::open(policy(folder.path())).unwrap()));
-        reload(&tap);
-        drop(tap);
+        reload(&turns);
+        drop(turns);
         writer.close(Revision(3));
 
         let expected = ["\"gap\" 2", "\"reload\" null", "\"stop\" null"];
@@ -249,16 +273,16 @@ mod tests {
     fn a_log_that_is_switched_off_says_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let file = AuditFile::open(policy(folder.path())).unwrap();
-        let (writer, tap) =
+        let (writer, turns) =
             Writer::start(Some(file), Revision(1), Clock::start(), Arc::default()).unwrap();
-        reload(&tap);
+        reload(&turns);
         while words(folder.path()).len() < 2 {
             std::thread::yield_now();
         }
 
         writer.control().follow(None);
-        reload(&tap);
-        drop(tap);
+        reload(&turns);
+        drop(turns);
         writer.close(Revision(3));
 
         assert_eq!(words(folder.path()), ["\"start\" null", "\"reload\" null"]);

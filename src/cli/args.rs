@@ -109,10 +109,27 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Look at this host: names, ports, clock, data folder; what is wrong, and what to do
+    Doctor {
+        /// The server's configuration file
+        /// [default: registry.toml when it is there, else built-in defaults]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Print the manual page of the program or of a command
+    Man {
+        /// The command, e.g. token create
+        command: Vec<String>,
+        /// Write all pages into this folder instead
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        dir: Option<PathBuf>,
     },
 }
 

@@ -68,10 +68,12 @@ pub(super) enum ClientError {
         #[source]
         error: io::Error,
     },
+    #[error("there is no command {command:?}")]
+    NoPage { command: String },
     #[error("{} is there already", file.display())]
     Exists { file: PathBuf },
     #[error("cannot write {}: {error}", file.display())]
-    Plot {
+    Write {
         file: PathBuf,
         #[source]
         error: io::Error,
@@ -94,6 +96,7 @@ impl ClientError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Refused { status: 404, .. } => Exit::NotFound,
+            Self::NoPage { .. } => Exit::Usage,
             Self::Refused { .. }
             | Self::Unreachable { .. }
             | Self::NoReply { .. }
@@ -107,7 +110,7 @@ impl ClientError {
             | Self::Output(_)
             | Self::Snapshot { .. }
             | Self::Exists { .. }
-            | Self::Plot { .. } => Exit::Failed,
+            | Self::Write { .. } => Exit::Failed,
         }
     }
 
@@ -139,6 +142,7 @@ impl ClientError {
             Self::Unexpected { .. } => {
                 line("is that a signpost server? name another with --server URL");
             }
+            Self::NoPage { .. } => line("\"signpost --help\" lists the commands there are"),
             Self::Exists { .. } => line("name another file, or let --force replace it"),
             Self::TokenFile { .. } | Self::NoToken { .. } => {
                 line("\"signpost token create\" makes one");
@@ -150,7 +154,8 @@ impl ClientError {
                 line("name it by https://, or let --insecure-token show it all the same");
             }
             Self::NoAuthorities { .. } => line("--ca FILE names whom to trust"),
-            Self::Certificate(_) | Self::Output(_) | Self::Snapshot { .. } | Self::Plot { .. } => {}
+            Self::Certificate(_) | Self::Output(_) | Self::Snapshot { .. } | Self::Write { .. } => {
+            }
         }
         report
     }

@@ -10,6 +10,7 @@ mod credentials;
 mod error;
 mod instance;
 mod ls;
+mod man;
 mod output;
 mod register;
 mod replies;
@@ -32,11 +33,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use ureq::http::Method;
 
 use crate::cli::args::{
     Cli, ClientArgs, Command, DEFAULT_FILE, OutputFormat, SnapshotCommand, TokenCommand,
 };
-use crate::cli::client::Client;
+use crate::cli::client::{Call, Client};
 use crate::cli::error::ClientError;
 use crate::model::{Secret, Token, TokenSpec};
 
@@ -51,6 +53,8 @@ pub enum Next {
     Restore(RestoreArgs),
     /// Make a token without a server, by this file; `None` means the built-in defaults.
     CreateToken(Option<PathBuf>, TokenSpec),
+    /// Look at this host. A `config` of `None` means the built-in defaults.
+    Doctor(DoctorArgs),
     /// Nothing; this is how it ended. What there was to say is printed.
     Exit(Exit),
 }
@@ -82,7 +86,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         Some(Command::Snapshot { command: SnapshotCommand::Save { file, force, client } }) => {
             on(client, |client, output| snapshot::save(client, output, &file, force))
         }
+        Some(Command::Doctor { config, client }) => return Next::Doctor(doctor(config, client)),
         Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man { dir: Some(folder), .. }) => man::write(&folder),
+        Some(Command::Man { dir: None, command }) => man::print(&command),
         Some(Command::Ls { service: None, client }) => on(client, ls::services),
         Some(Command::Ls { service: Some(service), client }) => {
             on(client, |client, output| ls::service(client, output, &service))
@@ -118,6 +125,41 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Next {
         Err(error) => {
             output::print_error(&error.report());
             Next::Exit(error.exit())
+        }
+    }
+}
+
+/// What `doctor` was told, and what the side-port said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoctorArgs {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Whether the report is for machines.
+    pub json: bool,
+    /// Where the side-port is that is ready, or why it is not.
+    pub reached: Result<String, String>,
+}
+
+fn doctor(config: Option<PathBuf>, args: ClientArgs) -> DoctorArgs {
+    let (server, json) = (args.server.to_string(), args.output == OutputFormat::Json);
+    let ready = |client: &Client, _| {
+        client
+            .call(Call::new(Method::GET, "ask whether it is ready", "/readyz".to_owned()))
+            .map(drop)
+    };
+    let reached = on(args, ready).map(|()| server).map_err(|error| error.to_string());
+    DoctorArgs { config: config.or_else(default_file), json, reached }
+}
+
+/// Shows a report.
+#[must_use]
+pub fn show_report(text: &str, failed: bool) -> Exit {
+    match output::print(text) {
+        Ok(()) if failed => Exit::Failed,
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output::print_error(&error.report());
+            error.exit()
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::http::budget::Budget;
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
+use crate::http::openapi::Published;
 use crate::http::pace::Pace;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::model::{Author, InstanceId, Limit, Limits, Revision, ServiceName};
@@ -31,6 +32,8 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) connections: Connections,
+    /// Made when somebody asks for it.
+    pub(crate) published: OnceLock<Published>,
     pub(crate) pace: Pace,
     pub(crate) budget: Arc<Budget>,
     watchers: AtomicUsize,
@@ -62,6 +65,7 @@ impl App {
             metrics,
             shutdown,
             connections,
+            published: OnceLock::new(),
             pace: Pace::new(rand::random()),
             budget: Arc::default(),
             watchers,

@@ -172,7 +172,7 @@ async fn collect(body: &mut Body, max: usize, held: &mut Held) -> Result<Option<
 
 /// Reads what is left of a body and forgets it. On HTTP/1.1 the connection does so after the reply;
 /// clients of HTTP/2 take a reply before the end of their body for a failure.
-async fn discard(mut body: Body, time: Duration) {
+pub(crate) async fn discard(mut body: Body, time: Duration) {
     let left = async {
         let mut size = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -129,9 +129,9 @@ impl Caller {
 pub(crate) struct Admitted {
     /// `None`: it needed to prove nothing.
     proof: Option<Proof>,
-    /// Whether it made use of that nobody has to say who they are.
-    anyone: bool,
-    by_tls: bool,
+    /// Whether it may be stopped by certificates that become required: nobody had to say who they are,
+    /// over TLS.
+    anyone_by_tls: bool,
 }
 
 impl Admitted {
@@ -143,43 +143,30 @@ impl Admitted {
             Some(Caller::Anyone) => (None, true),
             None => (None, false),
         };
-        Self { proof, anyone, by_tls }
+        Self { proof, anyone_by_tls: anyone && by_tls }
     }
 
-    /// Whether the call would be let in now as well: revoked tokens, identities that are taken away and
-    /// certificates that become required end what has begun.
+    /// What was proved; `None`: nothing had to be.
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// Whether nothing ends it: what needs a restart does.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.proof.is_none() && !self.anyone_by_tls
+    }
+
+    /// Whether the call would be let in now as well.
     pub(crate) fn still(&self, app: &App) -> bool {
         match &self.proof {
             Some(proof) => proof.holds(app),
-            None => !(self.anyone && self.by_tls && app.access.clients.load().required()),
+            None => !(self.anyone_by_tls && app.access.clients.load().required()),
         }
     }
 
     /// Refuses what [`Self::still`] does not allow.
     pub(crate) fn check(&self, app: &App) -> Result<(), Problem> {
         if self.still(app) { Ok(()) } else { Err(Problem::unauthorized()) }
-    }
-
-    /// Whether it may end at all.
-    pub(crate) fn ends(&self) -> bool {
-        self.proof.is_some() || self.is_by_tls()
-    }
-
-    /// When a token ends by itself, since 1970; `None`: never.
-    pub(crate) fn expires(&self) -> Option<u64> {
-        match &self.proof {
-            Some(Proof::Token(token)) => token.expires,
-            Some(Proof::Certificate(..)) | None => None,
-        }
-    }
-
-    /// Whether it ends by reloads, or by the end of a certificate.
-    pub(crate) fn is_by_tls(&self) -> bool {
-        match &self.proof {
-            Some(Proof::Token(_)) => false,
-            Some(Proof::Certificate(..)) => true,
-            None => self.anyone && self.by_tls,
-        }
     }
 }
 

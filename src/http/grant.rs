@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::http::app::App;
-use crate::http::caller::Admitted;
+use crate::http::caller::{Admitted, Proof};
 
 /// What somebody was let in by.
 pub(crate) struct Grant {
@@ -19,7 +19,7 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// A grant to who was `admitted`.
+    /// A grant by what a call was let in by.
     pub(crate) fn new(app: &Arc<App>, admitted: Admitted) -> Self {
         Self { app: Arc::clone(app), admitted, bell: app.registry.tokens_bell() }
     }
@@ -31,7 +31,7 @@ impl Grant {
 
     /// Completes when it holds no longer. May be dropped and called again.
     pub(crate) async fn over(&mut self) {
-        if !self.admitted.ends() {
+        if self.admitted.is_for_good() {
             return pending().await;
         }
         while self.holds() {
@@ -48,14 +48,16 @@ impl Grant {
 
     /// When it may be over by itself.
     fn next_look(&self) -> Duration {
-        if self.admitted.is_by_tls() {
-            // By a reload, and by what their authorities say.
-            return SECOND;
+        match self.admitted.proof() {
+            Some(Proof::Token(token)) => token.expires.map_or(LONGEST, |at| {
+                let left = Duration::from_secs(at).saturating_sub(self.app.registry.clock().wall());
+                left.clamp(SHORTEST, LONGEST)
+            }),
+            // By a reload too, and by what their authorities say.
+            Some(Proof::Certificate(..)) => SECOND,
+            // Those of TLS, which a reload may ask for certificates.
+            None => SECOND,
         }
-        self.admitted.expires().map_or(LONGEST, |at| {
-            let left = Duration::from_secs(at).saturating_sub(self.app.registry.clock().wall());
-            left.clamp(SHORTEST, LONGEST)
-        })
     }
 }
 

@@ -46,8 +46,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -121,7 +121,12 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let activity = request.extensions().get::<Arc<Activity>>().cloned();
     let mut response = match guard::admit(&app, route, &mut request) {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            if request.version() == Version::HTTP_2 {
+                body::discard(request.into_body(), app.limits.load().request_time).await;
+            }
+            problem.into_response()
+        }
     };
     if let Err(problem) = hold(&app, &mut response, activity.as_ref()) {
         response = problem.into_response();

@@ -34,7 +34,7 @@ pub(crate) async fn take(
     Json(outcomes): Json<Vec<Outcome>>,
 ) -> Result<Response, Problem> {
     call.caller.check_service(&service, "")?;
-    let reported = app.registry.report(service, outcomes).await?;
+    let reported = call.registry(&app).report(service, outcomes).await?;
     let results = reported.into_iter().map(|(id, known)| {
         let result = if known { "ok" } else { "unknown-instance" };
         ItemResult { id, result }

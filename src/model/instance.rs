@@ -16,6 +16,7 @@ use crate::model::name::{InstanceId, Label, ServiceName};
 use crate::model::numbers::{PortNumber, Tier, Weight};
 use crate::model::port::{Port, Protocol};
 use crate::model::rare::Rare;
+use crate::model::schema::metadata_patch;
 use crate::model::tags::Tags;
 
 /// A registered instance: everything about it that its owner or the file says.
@@ -275,7 +276,7 @@ pub struct InstancePatch {
     pub tags: Option<Option<BTreeSet<Label>>>,
     /// Entries to set, or with null to remove.
     #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    #[schema(schema_with = metadata_patch)]
     pub metadata: Option<Option<BTreeMap<String, Option<String>>>>,
     /// New admin state.
     #[serde(deserialize_with = "present")]

@@ -1,7 +1,9 @@
 //! How values that are texts and numbers in JSON are described in the document of the side-port: next
 //! to the types, so that a limit is written down once. Types with fields derive theirs.
 
-use utoipa::openapi::schema::{AnyOfBuilder, Object, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::{ArrayBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -30,6 +32,18 @@ pub(super) fn number(min: u16, max: u16) -> ObjectBuilder {
 /// A duration of the range that `legal` says, e.g. `1s-24h`.
 pub(super) fn span(legal: &str) -> ObjectBuilder {
     text(DURATION).description(Some(format!("{legal}: a whole number and a unit")))
+}
+
+/// Pairs to set, or with null to remove.
+pub(super) fn metadata_patch() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let value = text().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    let map = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .property_names(Some(text().min_length(Some(1)).max_length(Some(128))))
+        .additional_properties(Some(Schema::from(value.max_length(Some(512)))))
+        .description(Some("Entries to set, or with null to remove"));
+    map.into()
 }
 
 /// Describes types by one expression each.

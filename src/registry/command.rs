@@ -33,7 +33,12 @@ pub(crate) enum Command {
     Write(Author, Box<Write>, Reply),
     Renew(Author, Vec<Renewal>, oneshot::Sender<Result<Vec<Renewed>, Refusal>>),
     Observe(Vec<Observation>, oneshot::Sender<Result<(), Refusal>>),
-    Report(ServiceName, Vec<Outcome>, oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>),
+    Report(
+        Author,
+        ServiceName,
+        Vec<Outcome>,
+        oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>,
+    ),
     Outcomes(ServiceName, oneshot::Sender<Result<Vec<Outcomes>, Refusal>>),
     Reload {
         author: Author,

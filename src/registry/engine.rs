@@ -10,8 +10,8 @@ mod renewals;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -126,7 +126,9 @@ impl Engine {
 
     /// Hands what happens from now on to `tap`, with the answers of writes: these are told only
     /// when it is written down.
-    pub fn tap(&mut self, tap: Tap) {
+    /// Only while `open` says so is anything noted.
+    pub fn tap(&mut self, tap: Tap, open: Arc<AtomicBool>) {
+        self.state.trail.keep(open);
         self.tap = Some(tap);
     }
 
@@ -192,7 +194,6 @@ impl Engine {
 
     fn take(&mut self, command: Command) {
         let now = self.clock.now();
-        self.state.trail.keep(self.tap.as_ref().is_some_and(Tap::is_open));
         match command {
             Command::Write(_, _, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
@@ -203,8 +204,8 @@ impl Engine {
                 self.observe(observations, now);
                 reply.send(Ok(())).ok();
             }
-            Command::Report(service, outcomes, reply) => {
-                self.report(service, outcomes, reply, now);
+            Command::Report(author, service, outcomes, reply) => {
+                self.report(author, service, outcomes, reply, now);
             }
             Command::Outcomes(service, reply) => {
                 reply.send(self.outcomes(service)).ok();
@@ -349,11 +350,13 @@ impl Engine {
 
     /// Tells those whose writes are published, so that they find them in DNS.
     fn answer(&mut self) {
-        if let Some(tap) = &self.tap
-            && !self.state.trail.is_empty()
-        {
-            let answers = std::mem::take(&mut self.answers);
-            return tap.hand(&mut self.state.trail, answers, self.clock.wall());
+        if let Some(tap) = &mut self.tap {
+            let now = self.clock.now();
+            tap.lose_patience(now);
+            if !self.state.trail.is_empty() {
+                let answers = std::mem::take(&mut self.answers);
+                return tap.hand(&mut self.state.trail, answers, self.clock.wall(), now);
+            }
         }
         for answer in self.answers.drain(..) {
             answer.send();

@@ -312,7 +312,8 @@ impl Registry {
         service: ServiceName,
         outcomes: Vec<Outcome>,
     ) -> Result<Vec<(InstanceId, bool)>, Refusal> {
-        self.ask(|reply| Command::Report(service, outcomes, reply)).await
+        let author = self.author.clone();
+        self.ask(|reply| Command::Report(author, service, outcomes, reply)).await
     }
 
     /// What clients saw lately of the instances of `service`, those of which anything is known.

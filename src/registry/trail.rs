@@ -4,13 +4,14 @@
 //! with the answers of that turn: whoever writes it down sends them when that is done, so that what
 //! is acknowledged is written down. With nobody who does, nothing is noted.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::model::{Author, Label, Revision, ServiceName, Settings, Token};
+use crate::model::{Author, Label, Millis, Revision, ServiceName, Settings, Token};
 use crate::registry::instance::InstanceView;
 use crate::registry::journal::{Event, EventKind, Reason};
 use crate::registry::reply::Answer;
@@ -114,21 +115,26 @@ impl From<Option<InstanceView>> for Before {
 /// The entries since the last turn, and what the next one is due to.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    kept: bool,
+    /// Whether anybody writes them down now; `None`: nobody ever.
+    open: Option<Arc<AtomicBool>>,
     author: Author,
     trigger: Trigger,
     entries: Vec<Entry>,
 }
 
 impl Trail {
-    /// Whether entries are kept.
-    pub(crate) fn keep(&mut self, kept: bool) {
-        self.kept = kept;
+    /// Keeps entries whenever `open` says so.
+    pub(crate) fn keep(&mut self, open: Arc<AtomicBool>) {
+        self.open = Some(open);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.load(Relaxed))
     }
 
     /// Says what the next entries are due to.
     pub(crate) fn because(&mut self, author: Author, trigger: Trigger) {
-        if self.kept {
+        if self.is_kept() {
             (self.author, self.trigger) = (author, trigger);
         }
     }
@@ -140,7 +146,7 @@ impl Trail {
         before: Before,
         owner: impl Fn(&InstanceView) -> Option<&'o Label>,
     ) {
-        if !self.kept {
+        if !self.is_kept() {
             return;
         }
         let shown = |view: InstanceView| Shown { owner: owner(&view).cloned(), view };
@@ -171,7 +177,7 @@ impl Trail {
 
     /// Notes what is no event.
     pub(crate) fn add(&mut self, revision: Option<Revision>, deed: Deed) {
-        if self.kept {
+        if self.is_kept() {
             let (author, trigger) = (self.author.clone(), self.trigger);
             self.entries.push(Entry { revision, author, trigger, deed });
         }
@@ -194,52 +200,108 @@ pub struct Turn {
     pub at: Duration,
     /// What happened, in order.
     pub entries: Vec<Entry>,
-    answers: Vec<Answer>,
+    /// How many entries nobody had room for, of all turns before.
+    pub lost: u64,
+    answers: Arc<Answers>,
 }
 
 impl Turn {
     /// What happened `at` that time, for which nobody waits.
     #[must_use]
     pub fn new(at: Duration, entries: Vec<Entry>) -> Self {
-        Self { at, entries, answers: Vec::new() }
+        Self { at, entries, lost: 0, answers: Arc::default() }
     }
 
     /// Tells who waits that it is done.
     pub fn answer(self) {
-        for answer in self.answers {
+        self.answers.send();
+    }
+}
+
+/// The answers of a turn, for whoever is the first to send them.
+#[derive(Debug, Default)]
+struct Answers(Mutex<Vec<Answer>>);
+
+impl Answers {
+    fn is_sent(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Sends them, and says whether there were any left.
+    fn send(&self) -> bool {
+        let answers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let any = !answers.is_empty();
+        for answer in answers {
             answer.send();
         }
+        any
     }
 }
 
 /// Where turns go to be written down.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Tap {
-    /// Where they go.
-    pub turns: SyncSender<Turn>,
-    /// Whether anybody writes them down now.
-    pub open: Arc<AtomicBool>,
+    turns: SyncSender<Turn>,
     /// Entries that nobody had room for.
-    pub lost: Arc<AtomicU64>,
+    lost: u64,
+    counter: Arc<AtomicU64>,
+    full: bool,
+    /// The answers of turns that were handed out, and until when they wait.
+    waiting: VecDeque<(Millis, Arc<Answers>)>,
+    overdue: bool,
 }
 
 impl Tap {
-    /// Whether anybody writes turns down now.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.load(Relaxed)
+    /// A tap to `turns`. Entries that there is no room for are counted by `lost`.
+    #[must_use]
+    pub fn new(turns: SyncSender<Turn>, lost: Arc<AtomicU64>) -> Self {
+        let waiting = VecDeque::new();
+        Self { turns, lost: 0, counter: lost, full: false, waiting, overdue: false }
     }
 
     /// Hands out what `trail` has of a turn. Where nobody has room for it the answers go out all the
     /// same: the registry does not wait for who writes.
-    pub(crate) fn hand(&self, trail: &mut Trail, answers: Vec<Answer>, at: Duration) {
-        let turn = Turn { at, entries: trail.take(), answers };
-        if let Err(unwanted) = self.turns.try_send(turn) {
-            let turn = match unwanted {
-                std::sync::mpsc::TrySendError::Full(turn)
-                | std::sync::mpsc::TrySendError::Disconnected(turn) => turn,
-            };
-            self.lost.fetch_add(turn.entries.len() as u64, Relaxed);
-            turn.answer();
+    pub(crate) fn hand(
+        &mut self,
+        trail: &mut Trail,
+        answers: Vec<Answer>,
+        at: Duration,
+        now: Millis,
+    ) {
+        let answers = Arc::new(Answers(Mutex::new(answers)));
+        let (entries, lost) = (trail.take(), self.lost);
+        let turn = Turn { at, entries, lost, answers: Arc::clone(&answers) };
+        match self.turns.try_send(turn) {
+            Ok(()) => {
+                self.full = false;
+                self.waiting.push_back((now + PATIENCE, answers));
+            }
+            Err(TrySendError::Full(turn) | TrySendError::Disconnected(turn)) => {
+                let entries = turn.entries.len() as u64;
+                self.lost += entries;
+                self.counter.fetch_add(entries, Relaxed);
+                if !std::mem::replace(&mut self.full, true) {
+                    tracing::error!("the audit log is too far behind, changes are missing in it");
+                }
+                turn.answer();
+            }
+        }
+    }
+
+    /// Sends the answers that have waited for too long: a disk that hangs must not hang every client.
+    pub(crate) fn lose_patience(&mut self, now: Millis) {
+        while let Some((until, answers)) = self.waiting.front()
+            && (*until <= now || answers.is_sent())
+        {
+            let late = answers.send();
+            if late && !self.overdue {
+                tracing::error!("the audit log is not written in time, calls are answered before");
+            }
+            self.overdue = late;
+            self.waiting.pop_front();
         }
     }
 }
+
+/// How long an answer waits for its line.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@ mod descriptors;
 mod encrypted;
 mod log;
 mod metrics;
+mod owner;
 mod panics;
 mod persist;
 mod priority;
@@ -15,6 +16,7 @@ mod profile;
 mod reload;
 mod restore;
 mod service_manager;
+mod signals;
 mod still;
 mod token;
 mod zone;
@@ -23,7 +25,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -31,13 +32,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub use check::{Checked, check};
 pub use encrypted::DevTlsError;
 pub use log::LogFormat;
+pub use owner::OwnerError;
 pub use restore::{RestoreError, RestoreOptions, Restored, restore};
 pub use still::still;
 pub use token::{OfflineError, create_token};
@@ -56,10 +57,10 @@ use crate::http::{
     self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
     UnixSocket,
 };
-use crate::model::{Author, Limits};
+use crate::model::Limits;
 use crate::net::inherited::{InheritError, Inherited};
 use crate::net::tls::{Certificate, CertificateError, Certificates};
-use crate::registry::{Engine, Names, Registry};
+use crate::registry::{Engine, Names, Registry, Tap};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
 use encrypted::Encrypted;
@@ -67,6 +68,7 @@ use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
 use service_manager::ServiceManager;
+use signals::Signals;
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -145,7 +147,11 @@ pub fn serve(options: Options) -> Result<(), ServeError> {
     let config = reload::load(options.config.clone(), &options.flags)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().on_thread_start(priority::stand_behind_queries);
-    runtime.build()?.block_on(run(options.config, options.flags, config, inherited, panics))
+    let runtime = runtime.build()?;
+    let ended = runtime.block_on(run(options.config, options.flags, config, inherited, panics));
+    // Who still waits for a disk that hangs, as a reload may, keeps nobody.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(
@@ -190,9 +196,10 @@ async fn run(
     let (registry, mut engine) = Registry::new(image, zone::policy(&live), names, commits);
     let (revision, clock) = (registry.views().revision(), registry.clock());
     let audit_stats = Arc::new(AuditStats::default());
-    let (auditor, tap) =
+    let (auditor, turns) =
         audit::Writer::start(audit_file, revision, clock, Arc::clone(&audit_stats))?;
-    engine.tap(tap);
+    let tap = Tap::new(turns, Arc::clone(&audit_stats.lost));
+    engine.tap(tap, auditor.control().open());
     let (engine, engine_ended) = start_engine(engine)?;
 
     let zone = boot.zone.to_string();
@@ -289,7 +296,7 @@ async fn run(
     let manager = ServiceManager::of(registry.clone(), Arc::clone(&shared));
     manager.ready();
     let watched = tokio::spawn(manager.clone().watch());
-    let ended = until_told_to_stop(signals, &reloader, &manager, part_ended, panics).await;
+    let ended = signals.until_stop(&reloader, &manager, part_ended, panics).await;
     watched.abort();
     manager.stopping();
     ready.store(false, Ordering::Release);
@@ -306,8 +313,8 @@ async fn run(
     };
     // A thread that panicked has told stderr.
     drop(engine.join());
-    auditor.close(revision);
     let closed = persister.close(revision);
+    auditor.close(revision);
     stop_datagrams.send(true).ok();
     while datagrams.join_next().await.is_some() {}
     panics.or(closed.map_err(ServeError::from).and(ended))
@@ -402,7 +409,7 @@ fn side_port(parts: &Parts) -> Arc<App> {
             let reloader = Arc::clone(&reloader);
             Box::pin(async move {
                 let result = reloader.reload(author).await;
-                log_reload(&result);
+                reload::tell(&result);
                 result.map(reply).map_err(refused)
             })
         }),
@@ -442,15 +449,6 @@ fn refused(error: reload::ReloadError) -> http::ReloadError {
     http::ReloadError::BadConfig { message: error.to_string(), place }
 }
 
-fn log_reload(result: &Result<reload::Reloaded, reload::ReloadError>) {
-    match result {
-        Ok(reload::Reloaded { revision, changed, needs_restart }) => {
-            tracing::info!(revision = revision.0, changed, ?needs_restart, "reloaded");
-        }
-        Err(error) => tracing::error!(%error, "reload refused, nothing has changed"),
-    }
-}
-
 /// Runs the engine on a thread of its own. The receiver hears when it ends, however it does.
 fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -462,48 +460,6 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     };
     let thread = std::thread::Builder::new().name("registry".into()).spawn(work)?;
     Ok((thread, ended))
-}
-
-/// What operators and service managers say.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-async fn until_told_to_stop(
-    mut signals: Signals,
-    reloader: &Arc<Reloader>,
-    manager: &ServiceManager,
-    part_ended: impl Future<Output = &'static str>,
-    panics: &Panics,
-) -> Result<(), ServeError> {
-    let mut part_ended = pin!(part_ended);
-    loop {
-        tokio::select! {
-            // Before what it may have ended.
-            biased;
-            () = panics.heard() => return Ok(()),
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.hang_up.recv() => {
-                manager.reloading();
-                log_reload(&reloader.reload(Author::default()).await);
-                manager.ready();
-            }
-            part = &mut part_ended => return Err(ServeError::Ended(part)),
-        }
-    }
 }
 
 /// One line for each address, on stdout.

@@ -133,6 +133,16 @@ impl Reloader {
     }
 }
 
+/// Says in the log what came of a reload.
+pub(super) fn tell(result: &Result<Reloaded, ReloadError>) {
+    match result {
+        Ok(Reloaded { revision, changed, needs_restart }) => {
+            tracing::info!(revision = revision.0, changed, ?needs_restart, "reloaded");
+        }
+        Err(error) => tracing::error!(%error, "reload refused, nothing has changed"),
+    }
+}
+
 /// Reads the file, or the defaults where there is none.
 pub(super) fn load(path: Option<PathBuf>, flags: &Flags) -> Result<Config, ConfigError> {
     match path {

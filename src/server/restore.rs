@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use crate::audit::{self, AuditFile, Mark};
 use crate::config::{Boot, Config, ConfigError, Flags, StoreKind};
 use crate::model::{Change, Commit, CommitError, Image, OperatorState, Revision};
 use crate::registry::{Clock, Misfit, Names};
+use crate::server::owner::{Owner, OwnerError};
 use crate::server::{reload, zone};
 use crate::snapshot::{ReadError, Reader, Snapshot};
 use crate::store::{Embedded, Store, StoreError};
@@ -139,13 +140,8 @@ pub enum RestoreError {
     #[error("restored, but the audit log does not tell of it: {0}")]
     Unlogged(#[source] io::Error),
     /// The folder's files cannot be given to its owner.
-    #[error("restored, but {} cannot be given to the folder's owner: {source}", file.display())]
-    Owner {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("restored, but {0}")]
+    Owner(#[from] OwnerError),
 }
 
 impl From<StoreError> for RestoreError {
@@ -201,6 +197,7 @@ fn store(
     let folder = boot.data_dir.clone();
     // To tell what would change is no reason to make a folder.
     let absent = options.dry_run && !folder.exists();
+    let owner = Owner::of(&folder);
     let mut store = if absent { None } else { Some(Box::new(Embedded::open(&folder)?)) };
     let held = store.as_mut().map_or_else(|| Ok(Image::default()), |store| store.load())?;
     let revision = above(held.revision, image.revision);
@@ -223,7 +220,7 @@ fn store(
     if refused || options.dry_run {
         let Image { revision, instances, overrides, operators, tokens: _ } = held;
         store.close(revision)?;
-        give_to_owner(&folder)?;
+        owner.give()?;
         if options.dry_run {
             return Ok(restored);
         }
@@ -232,7 +229,7 @@ fn store(
     }
     store.commit(&Commit { revision, changes: changes(held, image) })?;
     store.close(revision)?;
-    give_to_owner(&folder)?;
+    owner.give()?;
     if let Some(mut log) = log {
         let line = audit::mark(Mark::Restore(revision), Clock::start().wall());
         log.append(&line).and_then(|()| log.sync()).map_err(RestoreError::Unlogged)?;
@@ -287,25 +284,6 @@ fn difference(held: &Image, image: &Image) -> Difference {
     }
     difference.removed = before.len();
     difference
-}
-
-/// At night an operator is root, and the server is not: it must be able to open what root made.
-fn give_to_owner(folder: &Path) -> Result<(), RestoreError> {
-    use std::os::unix::fs::{MetadataExt, chown};
-
-    let at = |file: &Path| {
-        let file = file.to_owned();
-        move |source| RestoreError::Owner { file, source }
-    };
-    let owner = fs::metadata(folder).map_err(at(folder))?;
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        let file = entry.map_err(at(folder))?.path();
-        let found = fs::symlink_metadata(&file).map_err(at(&file))?;
-        if found.is_file() && found.uid() != owner.uid() {
-            chown(&file, Some(owner.uid()), Some(owner.gid())).map_err(at(&file))?;
-        }
-    }
-    Ok(())
 }
 
 impl fmt::Display for Restored {

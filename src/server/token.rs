@@ -12,6 +12,7 @@ use crate::config::{Config, Flags, StoreKind};
 use crate::http::new_secret;
 use crate::model::{Author, Change, Commit, Secret, SpecError, Token, TokenSpec};
 use crate::registry::{Clock, Deed, Entry, Trigger};
+use crate::server::owner::{Owner, OwnerError};
 use crate::server::{ServeError, reload};
 use crate::store::{Embedded, Store};
 
@@ -32,6 +33,7 @@ pub fn create_token(
     let now = Clock::start().wall();
     let token = spec.build(&secret, now)?;
     let log = live.audit.map(AuditFile::open).transpose().map_err(ServeError::from)?;
+    let owner = Owner::of(&boot.data_dir);
     let mut store = Embedded::open(&boot.data_dir).map_err(ServeError::from)?;
     let revision = store.load().map_err(ServeError::from)?.revision;
     let made = Some(Arc::new(token.clone()));
@@ -39,6 +41,7 @@ pub fn create_token(
     let committed = store.commit(&Commit { revision, changes: vec![change] });
     Box::new(store).close(revision).map_err(ServeError::from)?;
     committed.map_err(|error| OfflineError::Commit(error.to_string()))?;
+    owner.give()?;
     if let Some(mut log) = log {
         let deed = Deed::Token { before: None, after: made };
         let (author, trigger) = (Author::default(), Trigger::Call);
@@ -65,6 +68,9 @@ pub enum OfflineError {
         "the token is made, but the audit log does not tell of it: {0}; revoke it and try again"
     )]
     Unlogged(#[source] io::Error),
+    /// It is there, but nobody can use it, since it was not told.
+    #[error("the token is made, but {0}")]
+    Owner(#[from] OwnerError),
     /// It could not be stored.
     #[error("cannot store the token: {0}")]
     Commit(String),

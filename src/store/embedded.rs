@@ -5,10 +5,10 @@
 
 use std::any::Any;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Error, StorageBackend};
 use tracing::info;
 
@@ -54,6 +54,28 @@ impl Embedded {
         info!(file = %file.display(), revision = start.0, after_crash = !clean, "store opened");
         let (folder, tables) = (folder.to_owned(), Some(tables));
         Ok(Self { folder, file, start, tables, failing: false, _lock: lock })
+    }
+
+    /// Whether there is a registry in `folder`, as far as its first page tells. Takes no lock and
+    /// changes nothing, so that a server may have it open.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not ours, of another version, or cut short.
+    pub fn inspect(folder: &Path) -> Result<bool, StoreError> {
+        let file = folder.join(FILE);
+        let unreadable = |source| StoreError::Io { file: file.clone(), source };
+        let mut head = Vec::new();
+        match File::open(&file) {
+            Ok(opened) => opened.take(BEGINNING).read_to_end(&mut head).map_err(unreadable)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let copy = InMemoryBackend::new();
+        copy.set_len(head.len() as u64).and_then(|()| copy.write(0, &head)).map_err(unreadable)?;
+        match Frame::open(Box::new(copy)) {
+            Ok(_) => Ok(true),
+            Err(error) => Err(frame_error(error, &file)),
+        }
     }
 
     fn tables(&mut self) -> Result<Tables, StoreError> {
@@ -153,16 +175,18 @@ pub(super) fn recognise(
     folder: &Path,
     file: &Path,
 ) -> Result<Tables, StoreError> {
-    let (frame, mark) = Frame::open(backend).map_err(|error| {
-        let file = file.to_owned();
-        match error {
-            FrameError::Foreign => StoreError::Foreign { file },
-            FrameError::Version(found) => StoreError::Version { file, found, known: VERSION },
-            FrameError::Damaged(reason) => StoreError::Damaged { file, reason: reason.to_owned() },
-            FrameError::Io(source) => StoreError::Io { file, source },
-        }
-    })?;
+    let (frame, mark) = Frame::open(backend).map_err(|error| frame_error(error, file))?;
     contained(|| Tables::open(frame, mark)).map_err(|e| store_error(folder, file, e))
+}
+
+fn frame_error(error: FrameError, file: &Path) -> StoreError {
+    let file = file.to_owned();
+    match error {
+        FrameError::Foreign => StoreError::Foreign { file },
+        FrameError::Version(found) => StoreError::Version { file, found, known: VERSION },
+        FrameError::Damaged(reason) => StoreError::Damaged { file, reason: reason.to_owned() },
+        FrameError::Io(source) => StoreError::Io { file, source },
+    }
 }
 
 /// redb panics on some damage that its checksums do not cover.
@@ -227,6 +251,8 @@ const FILE: &str = "registry.redb";
 /// What a file is called until it is whole. A crash may leave one; the next creation replaces it.
 const UNFINISHED: &str = "registry.redb.new";
 const LOCK: &str = "lock";
+/// More than the first page, by which it is told apart.
+const BEGINNING: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {

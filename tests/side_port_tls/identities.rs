@@ -155,6 +155,26 @@ fn where_certificates_are_required_nobody_stays_unknown() {
 }
 
 #[test]
+fn a_refusal_is_heard_by_who_still_sends() {
+    if !works(CURL) {
+        return;
+    }
+    let encrypted = start("", AUTH);
+
+    for version in ["--http1.1", "--http2"] {
+        // Many calls of one process, each with a status; the last is followed by nothing.
+        let said = encrypted.put(
+            &[version, "-o", "/dev/null"].map(str::to_owned),
+            "/v1/services/web/instances/a[1-300]",
+            &at("10.0.0.1"),
+        );
+        assert_eq!((said.error.as_str(), said.status), ("", 401), "{version}");
+        let text = said.body.to_string();
+        assert_eq!(text.matches("401").count(), 299, "{version}: {text}");
+    }
+}
+
+#[test]
 fn who_may_do_what_does_not_depend_on_what_is_spoken() {
     if !works(CURL) {
         return;

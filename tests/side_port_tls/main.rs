@@ -108,7 +108,7 @@ impl Encrypted {
         self.curl(&all, path)
     }
 
-    /// A token of `scope`, made without the server: it has to be stopped.
+    /// Its configuration.
     fn file(&self) -> PathBuf {
         self.folder().join("registry.toml")
     }

@@ -88,6 +88,18 @@ impl Encrypted {
         Open::new(self.tls, self.authority.pem(), self.folder(), name)
     }
 
+    /// A watch that has begun.
+    fn watch(&self, name: Option<&str>) -> Open {
+        let mut watch = self.open(name);
+        let request = "GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        watch.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut said = String::new();
+        while !said.contains("event: reset") {
+            assert_ne!(watch.0.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        watch
+    }
+
     fn reload(&self) -> u16 {
         self.server.http.post("/v1/reload", None).status
     }
@@ -206,9 +218,7 @@ fn a_stop_waits_for_nobody_who_says_nothing() {
     let mut encrypted = start("", "");
     let mut open = encrypted.open(None);
     assert_eq!(open.ask("/v1/services"), 200);
-    let mut watch = encrypted.open(None);
-    let request = "GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n";
-    watch.0.get_mut().write_all(request.as_bytes()).unwrap();
+    let _watch = encrypted.watch(None);
     let silent = TcpStream::connect(encrypted.tls).unwrap();
     eventually(SOON, "all are connected", || {
         let open = encrypted.server.http.metric("signpost_http_connections", "");
@@ -231,13 +241,7 @@ fn an_identity_that_is_taken_away_is_gone_at_once() {
     encrypted.authority.sign(encrypted.folder(), "shop", &[dns("shop.example")], LONG);
     let mut open = encrypted.open(Some("shop"));
     assert_eq!(open.ask("/v1/services"), 200);
-    let mut watch = encrypted.open(Some("shop"));
-    let request = "GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n";
-    watch.0.get_mut().write_all(request.as_bytes()).unwrap();
-    let mut said = String::new();
-    while !said.contains("event: reset") {
-        assert_ne!(watch.0.read_line(&mut said).unwrap(), 0, "{said}");
-    }
+    let mut watch = encrypted.watch(Some("shop"));
     let config = std::fs::read_to_string(encrypted.file()).unwrap();
 
     encrypted.server.write_config(&config.replace("shop.example", "other.example"));
@@ -290,6 +294,27 @@ fn certificates_that_become_required_end_what_anyone_has_begun() {
         assert!(said.contains(expected), "{said}");
     }
     assert_eq!(encrypted.server.http.get("/v1/services/web").status, 404);
+}
+
+#[test]
+fn a_watch_of_nobody_ends_when_nobody_may_stay_unknown() {
+    let encrypted = start(OPTIONAL, SHOP);
+    let mut watch = encrypted.watch(None);
+    let body = json!({ "addresses": ["10.0.0.1"], "ttl": null });
+    encrypted.server.http.register("web", "seen", &body);
+    let mut said = String::new();
+    while !said.contains("\"seen\"") {
+        assert_ne!(watch.0.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    let config = std::fs::read_to_string(encrypted.file()).unwrap();
+
+    encrypted.server.write_config(&config.replace("optional", "required"));
+    assert_eq!(encrypted.reload(), 200);
+    encrypted.server.http.register("web", "unseen", &body);
+
+    let mut rest = Vec::new();
+    drop(watch.0.read_to_end(&mut rest));
+    assert!(!String::from_utf8_lossy(&rest).contains("unseen"));
 }
 
 #[test]

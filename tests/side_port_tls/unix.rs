@@ -150,6 +150,7 @@ fn who_is_behind_a_full_queue_is_not_waited_for() {
 
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("another process does already"), "{said}");
+    drop(waiting);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Http {
         let media_type = response.headers().get("content-type");
         let media_type = media_type.map_or("", |value| value.to_str().unwrap()).to_owned();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string().ok()?;
-        let body = if media_type.contains("json") {
+        let body = if media_type.ends_with("json") {
             serde_json::from_str(&text).expect("what is called JSON is JSON")
         } else {
             Value::String(text)
@@ -143,14 +143,17 @@ impl Http {
         values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
     }
 
-    /// Sends bytes as they are, says that no more will come, and returns all that comes back.
+    /// Sends bytes as they are and returns all that comes back; says that no more will come when the
+    /// reply has begun: a server may take who says so before for gone.
     pub(crate) fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         // A server may have refused what it read before it was sent all of it.
         drop(stream.write_all(bytes));
+        let mut reply = vec![0];
+        let begun = stream.read(&mut reply).unwrap_or(0);
+        reply.truncate(begun);
         drop(stream.shutdown(std::net::Shutdown::Write));
-        let mut reply = Vec::new();
         drop(stream.read_to_end(&mut reply));
         String::from_utf8_lossy(&reply).into_owned()
     }

@@ -47,7 +47,7 @@ fn shown(args: &SimulateArgs, plan: &Plan) -> Result<(), ClientError> {
     // Not after minutes of work.
     if let Some(folder) = &args.plot {
         std::fs::create_dir_all(folder)
-            .map_err(|error| ClientError::Plot { file: folder.clone(), error })?;
+            .map_err(|error| ClientError::Write { file: folder.clone(), error })?;
     }
     let services = args.services();
     let seeds: Vec<u64> = (0..args.seeds).map(|i| args.seed.wrapping_add(i)).collect();
@@ -74,7 +74,7 @@ fn shown(args: &SimulateArgs, plan: &Plan) -> Result<(), ClientError> {
     if let Some(folder) = &args.plot {
         for (name, svg) in plot::plots(&report) {
             let file = folder.join(name);
-            std::fs::write(&file, svg).map_err(|error| ClientError::Plot { file, error })?;
+            std::fs::write(&file, svg).map_err(|error| ClientError::Write { file, error })?;
         }
     }
     print(&match args.output {

@@ -16,12 +16,14 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::http::openapi::refusals;
 use crate::http::problem::ProblemKind;
 use crate::http::route::{Need, Route};
-use crate::model::{InstanceId, ServiceName, TokenId};
+use crate::model::{Authentication, InstanceId, ServiceName, TokenId};
 
 /// A call, and the schemas that it refers to.
 pub(super) struct Call {
     pub(super) route: Route,
     pub(super) method: HttpMethod,
+    /// The heading that it is under.
+    pub(super) tag: &'static str,
     pub(super) schemas: Vec<(String, RefOr<Schema>)>,
     operation: OperationBuilder,
     description: String,
@@ -42,6 +44,7 @@ impl Call {
         let mut call = Self {
             route,
             method,
+            tag: "",
             schemas: Vec::new(),
             operation,
             description: description.to_owned(),
@@ -61,7 +64,8 @@ impl Call {
     }
 
     /// Under this heading.
-    pub(super) fn of(mut self, tag: &str) -> Self {
+    pub(super) fn of(mut self, tag: &'static str) -> Self {
+        self.tag = tag;
         self.operation = self.operation.tag(tag);
         self
     }
@@ -147,11 +151,13 @@ impl Call {
     ) -> Self {
         let mut response = ResponseBuilder::new().description(description);
         for media_type in media_types {
-            let content = ContentBuilder::new()
-                .schema(Some(String::schema()))
-                .example(Some(json!(example)))
-                .build();
-            response = response.content(*media_type, content);
+            let content = ContentBuilder::new().example(Some(json!(example)));
+            // A stream of events is no one text, and OpenAPI 3.1 has no word for it.
+            let content = match *media_type {
+                "text/event-stream" => content,
+                _ => content.schema(Some(String::schema())),
+            };
+            response = response.content(*media_type, content.build());
         }
         self.operation = self.operation.response("200", response);
         self
@@ -163,8 +169,8 @@ impl Call {
         self
     }
 
-    /// The call as the document has it.
-    pub(super) fn operation(self) -> Operation {
+    /// The call as the document has it where this is who has to say who they are.
+    pub(super) fn operation(self, policy: Authentication) -> Operation {
         let reads = self.method == HttpMethod::Get;
         let need = self.route.need(reads);
         let mut operation = self.operation;
@@ -184,10 +190,10 @@ impl Call {
             }
             (Some(scope), _) => format!("Needs the scope `{scope}`."),
         };
-        let operation = match scope {
-            Some(scope) => operation.security(SecurityRequirement::new(TOKEN, [scope])),
-            None => operation.securities(Some([])),
-        };
+        let anonymous = !policy.required || (policy.anonymous_read && need == Need::Read);
+        let anonymous = (anonymous && need != Need::Proof).then(SecurityRequirement::default);
+        let token = scope.map(|scope| SecurityRequirement::new(TOKEN, [scope]));
+        let operation = operation.securities(Some(anonymous.into_iter().chain(token)));
         let description = [self.description, needs].join(" ");
         operation.description(Some(description.trim_start())).build()
     }

@@ -8,7 +8,7 @@ use crate::http::instances::{Drained, Expiry, Heartbeat, Patched, Registered};
 use crate::http::json::InstanceJson;
 use crate::http::openapi::call::{Call, JSON};
 use crate::http::problem::ProblemKind::{
-    Limit, Owned, StaticInstance, StorageFull, Unavailable, UnknownInstance, UnknownService,
+    Limit, Owned, StaticInstance, StorageFull, Unavailable, UnknownInstance,
 };
 use crate::http::route::Route;
 use crate::model::{InstancePatch, InstanceSpec};
@@ -142,5 +142,5 @@ fn undrain() -> Call {
 fn deregister() -> Call {
     Call::new(Route::Instance, Delete, "deregisterInstance", "Deregister an instance", "")
         .replies_nothing("204", "It is not there, or not any more.")
-        .refuses(&[UnknownService, StaticInstance, Owned, Unavailable, StorageFull])
+        .refuses(&[StaticInstance, Owned, Unavailable, StorageFull])
 }

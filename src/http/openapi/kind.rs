@@ -67,7 +67,7 @@ fn limits(schema: &Value) -> Markup {
         range("minLength", "maxLength", " characters"),
         range("minItems", "maxItems", " entries"),
         range("minProperties", "maxProperties", " entries"),
-        schema["format"].as_str().filter(|f| !f.starts_with("int")).map(str::to_owned),
+        schema["format"].as_str().filter(|format| !format.contains("int")).map(str::to_owned),
     ];
     html! {
         @for limit in limits.into_iter().flatten() { ", " (limit) }

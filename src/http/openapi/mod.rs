@@ -13,54 +13,70 @@ mod schemas;
 mod server;
 mod services;
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_FRAME_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, InfoBuilder, License, OpenApi, OpenApiBuilder, Paths, ServerBuilder,
+    Components, InfoBuilder, License, OpenApi, OpenApiBuilder, Paths, ServerBuilder, Tag,
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::http::app::App;
 use crate::http::extract::Plain;
 use crate::http::openapi::call::Call;
 use crate::http::problem::Body;
+use crate::model::Authentication;
 
 /// `GET /openapi.json`
-pub(crate) async fn document(_: Plain) -> Response {
-    ([(CONTENT_TYPE, call::JSON)], TEXT.clone()).into_response()
+pub(crate) async fn document(State(app): State<Arc<App>>, _: Plain) -> Response {
+    ([(CONTENT_TYPE, call::JSON)], Published::of(&app).document.clone()).into_response()
 }
 
 /// `GET /docs`
-pub(crate) async fn page(_: Plain) -> Response {
+pub(crate) async fn page(State(app): State<Arc<App>>, _: Plain) -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_FRAME_OPTIONS, "DENY"),
     ];
-    (headers, PAGE.clone()).into_response()
+    (headers, Published::of(&app).page.clone()).into_response()
 }
 
-static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-    serde_json::to_vec(&*DOCUMENT).expect("the document has only string keys").into()
-});
+/// The document of one side-port in both its forms.
+pub(crate) struct Published {
+    document: Bytes,
+    page: Bytes,
+}
 
-static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
-    let document = serde_json::to_value(&*DOCUMENT).expect("the document has only string keys");
-    page::render(&document).into()
-});
+impl Published {
+    fn of(app: &App) -> &Self {
+        app.published.get_or_init(|| Self::new(app.access.authentication))
+    }
 
-static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
+    fn new(policy: Authentication) -> Self {
+        let document = serde_json::to_value(describe(policy));
+        let document = document.expect("the document has only string keys");
+        Self { document: document.to_string().into(), page: page::render(&document).into() }
+    }
+}
+
+/// The side-port, where this is who has to say who they are.
+fn describe(policy: Authentication) -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme(call::TOKEN, token());
     let mut described = vec![(Body::name().into_owned(), Body::schema())];
-    let mut paths = Paths::new();
+    let (mut paths, mut tags) = (Paths::new(), Vec::new());
     for mut call in calls() {
         described.append(&mut call.schemas);
+        if !tags.contains(&call.tag) {
+            tags.push(call.tag);
+        }
         let (path, method) = (call.route.path(), call.method.clone());
-        paths.add_path_operation(path, vec![method], call.operation());
+        paths.add_path_operation(path, vec![method], call.operation(policy));
     }
     components.schemas.extend(described);
     for (name, response) in refusals::shared() {
@@ -75,10 +91,11 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
                 .license(Some(License::new(env!("CARGO_PKG_LICENSE")))),
         )
         .servers(Some([ServerBuilder::new().url("/").build()]))
+        .tags(Some(tags.into_iter().map(Tag::new)))
         .paths(paths)
         .components(Some(components))
         .build()
-});
+}
 
 fn calls() -> Vec<Call> {
     [instances::calls(), services::calls(), server::calls()].into_iter().flatten().collect()
@@ -87,7 +104,8 @@ fn calls() -> Vec<Call> {
 fn token() -> SecurityScheme {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token that `signpost token create` made. Needed where the configuration says \
-         `auth.required`; one that is shown must hold, also where none is needed.",
+         `auth.required`, unless a client certificate does instead; one that is shown must hold, also \
+         where none is needed.",
     ));
     SecurityScheme::Http(scheme.build())
 }

@@ -55,21 +55,16 @@ struct Call<'d> {
     operation: &'d Value,
 }
 
-/// The calls under each heading, both in the order of their names.
+/// The headings of the document, and the calls under each by path.
 fn tags(document: &Value) -> Vec<(&str, Vec<Call<'_>>)> {
-    let mut tags: Vec<(&str, Vec<Call<'_>>)> = Vec::new();
-    for (path, methods) in fields(&document["paths"]) {
-        for (method, operation) in fields(methods) {
-            let call = Call { path, method, operation };
-            let tag = text(&operation["tags"][0]);
-            match tags.iter_mut().find(|(name, _)| *name == tag) {
-                Some((_, calls)) => calls.push(call),
-                None => tags.push((tag, vec![call])),
-            }
-        }
-    }
-    tags.sort_by_key(|(tag, _)| *tag);
-    tags
+    let calls_of = |tag: &str| {
+        let calls = fields(&document["paths"]).flat_map(|(path, methods)| {
+            fields(methods).map(move |(method, operation)| Call { path, method, operation })
+        });
+        calls.filter(|call| text(&call.operation["tags"][0]) == tag).collect()
+    };
+    let tags = items(&document["tags"]).iter().map(|tag| text(&tag["name"]));
+    tags.map(|tag| (tag, calls_of(tag))).collect()
 }
 
 fn contents(tags: &[(&str, Vec<Call<'_>>)]) -> Markup {
@@ -125,7 +120,7 @@ fn described(call: &Call<'_>) -> Markup {
 }
 
 fn scope(operation: &Value) -> Markup {
-    let scope = text(&operation["security"][0]["token"][0]);
+    let scope = items(&operation["security"]).last().map_or("", |last| text(&last["token"][0]));
     html! {
         @if scope.is_empty() { span.scope { "no token" } } @else { span.scope { "scope " (scope) } }
     }
@@ -178,7 +173,7 @@ fn curl(call: &Call<'_>) -> String {
         method => format!("-X {} ", method.to_uppercase()),
     };
     let endless = if text(&call.operation["operationId"]) == "watch" { "-N " } else { "" };
-    let token = match call.operation["security"][0].is_null() {
+    let token = match items(&call.operation["security"]).is_empty() {
         true => "",
         false => " \\\n  -H \"Authorization: Bearer $SIGNPOST_TOKEN\"",
     };

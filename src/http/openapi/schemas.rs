@@ -48,6 +48,7 @@ struct Instance {
     expires_in_ms: Option<u64>,
     source: Source,
     /// What its checks say; only where it has any.
+    #[schema(required = false)]
     checks: Vec<CheckJson<'static>>,
     /// Only while outcomes that clients report keep it out.
     #[schema(nullable = false)]

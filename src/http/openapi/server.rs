@@ -13,7 +13,7 @@ use crate::http::problem::ProblemKind::{BadConfig, Limit, NotFound, StorageFull,
 use crate::http::route::Route;
 use crate::http::system::Condition;
 use crate::http::tokens::{Created, List};
-use crate::model::{Address, Revision, ServiceName, TokenSpec};
+use crate::model::{Address, ServiceName, TokenSpec};
 use crate::resolve::Resolution;
 use crate::snapshot;
 
@@ -39,7 +39,11 @@ fn watch() -> Call {
          from there. A comment every 15 s. The reply has no end.",
     )
     .query("service", False, ServiceName::schema(), "Only changes of this service", "api")
-    .header("Last-Event-ID", Revision::schema(), "Go on after this event")
+    .header(
+        "Last-Event-ID",
+        String::schema(),
+        "The `id` to go on after; what is no id of this server's begins with `reset`",
+    )
     .replies_text(
         &["text/event-stream"],
         "Events, for as long as the client reads them.",
@@ -58,7 +62,7 @@ fn resolve() -> Call {
          stage made of it. Moves no counter.",
     )
     .query("name", True, text(NAME, 253), "A domain name", "api.service.local")
-    .query("type", False, text(TYPE, 9), "A record type; without: A", "SRV")
+    .query("type", False, text(TYPE, 8), "A record type; without: A", "SRV")
     .query("client", False, Address::schema(), "On whose behalf; without: this machine", "10.0.0.9")
     .replies::<Resolution>("200", "The reply, and the reasons for it.", resolution())
 }
@@ -231,4 +235,4 @@ fn whole(most: u16) -> RefOr<Schema> {
 /// Those that are asked by people. A name may have other bytes, written `\DDD`.
 const NAME: &str = "^([a-zA-Z0-9_-]{1,63}\\.)*[a-zA-Z0-9_-]{1,63}\\.?$";
 /// Other types are asked by their number.
-const TYPE: &str = "^(A|AAAA|CNAME|HTTPS|MX|NS|PTR|SOA|SRV|SVCB|TXT|TYPE[1-9][0-9]{0,4})$";
+const TYPE: &str = "^(A|AAAA|CNAME|HTTPS|MX|NS|PTR|SOA|SRV|SVCB|TXT|TYPE[1-9][0-9]{0,3})$";

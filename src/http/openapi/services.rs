@@ -109,8 +109,8 @@ fn forget() -> Call {
         "Forget a service",
         "One without instances, with its override.",
     )
-    .replies_nothing("204", "It is forgotten.")
-    .refuses(&[UnknownService, NotEmpty, StaticService, Unavailable, StorageFull])
+    .replies_nothing("204", "It is not known, or not any more.")
+    .refuses(&[NotEmpty, StaticService, Unavailable, StorageFull])
 }
 
 fn report() -> Call {

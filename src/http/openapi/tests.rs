@@ -7,8 +7,13 @@ use serde_json::Value;
 use super::*;
 use crate::http::route::{Need, Route};
 
+/// Where everybody has to say who they are.
+fn published() -> Published {
+    Published::new(Authentication { required: true, ..Authentication::default() })
+}
+
 fn json() -> Value {
-    serde_json::from_slice(&TEXT).unwrap()
+    serde_json::from_slice(&published().document).unwrap()
 }
 
 /// Each operation of the document, with its path and method.
@@ -47,6 +52,18 @@ fn what_a_call_needs_is_what_the_table_of_routes_says() {
         };
         assert_eq!(operation["security"], expected, "{method} {path}");
     }
+}
+
+#[test]
+fn where_nobody_has_to_say_who_they_are_a_token_may_be_left_out_but_to_make_others() {
+    let published = Published::new(Authentication::default());
+    let document: Value = serde_json::from_slice(&published.document).unwrap();
+
+    let paths = &document["paths"];
+    let security = |path: &str, method: &str| paths[path][method]["security"].clone();
+    assert_eq!(security("/v1/services", "get"), serde_json::json!([{}, { "token": ["read"] }]));
+    assert_eq!(security("/v1/batch", "post"), serde_json::json!([{}, { "token": ["register"] }]));
+    assert_eq!(security("/v1/tokens", "post"), serde_json::json!([{ "token": ["admin"] }]));
 }
 
 #[test]
@@ -105,7 +122,8 @@ fn the_policy_of_the_page_allows_its_own_style_and_nothing_else() {
 
     let own = format!("style-src 'sha256-{}';", STANDARD.encode(hash));
     assert!(POLICY.starts_with(&format!("default-src 'none'; {own}")), "{own}");
-    let page = std::str::from_utf8(&PAGE).unwrap();
+    let page = published().page;
+    let page = std::str::from_utf8(&page).unwrap();
     assert!(page.contains(&format!("<style>{}</style>", page::STYLE)));
     for foreign in ["<script", "style=", "src=", "href=\"http", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
@@ -115,7 +133,8 @@ fn the_policy_of_the_page_allows_its_own_style_and_nothing_else() {
 #[test]
 fn the_page_has_every_call_and_every_schema_and_each_link_leads_somewhere() {
     let document = json();
-    let page = std::str::from_utf8(&PAGE).unwrap();
+    let page = published().page;
+    let page = std::str::from_utf8(&page).unwrap();
 
     for (_, _, operation) in operations(&document) {
         let id = operation["operationId"].as_str().unwrap();

@@ -1,6 +1,6 @@
 //! The engine's circuit breakers: what clients report of instances, and what follows from it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -21,8 +21,8 @@ use crate::registry::trail::Trigger;
 pub(super) struct Breakers {
     services: HashMap<ServiceName, Breaker>,
     agenda: BTreeSet<(Millis, ServiceName)>,
-    /// Services with new reports.
-    reported: BTreeSet<ServiceName>,
+    /// Services with new reports, and who made the last.
+    reported: BTreeMap<ServiceName, Author>,
 }
 
 #[derive(Default)]
@@ -43,13 +43,17 @@ impl Breakers {
         &mut self,
         touched: impl Iterator<Item = &'t ServiceName>,
         now: Millis,
-    ) -> BTreeSet<ServiceName> {
+    ) -> BTreeMap<ServiceName, Author> {
         let mut due = std::mem::take(&mut self.reported);
         if !self.services.is_empty() {
-            due.extend(touched.filter(|name| self.services.contains_key(*name)).cloned());
+            for name in touched.filter(|name| self.services.contains_key(*name)) {
+                due.entry(name.clone()).or_default();
+            }
         }
         let on_time = self.agenda.iter().take_while(|(at, _)| *at <= now);
-        due.extend(on_time.map(|(_, name)| name.clone()));
+        for (_, name) in on_time {
+            due.entry(name.clone()).or_default();
+        }
         due
     }
 
@@ -76,6 +80,7 @@ impl Engine {
     /// all reports of a turn, and in force when they are answered.
     pub(super) fn report(
         &mut self,
+        author: Author,
         service: ServiceName,
         outcomes: Vec<Outcome>,
         reply: oneshot::Sender<Result<Vec<(InstanceId, bool)>, Refusal>>,
@@ -98,7 +103,7 @@ impl Engine {
             results.push((outcome.id, view.is_some()));
         }
         if results.iter().any(|(_, known)| *known) {
-            self.breakers.reported.insert(service);
+            self.breakers.reported.insert(service, author);
         }
         self.answers.push(Answer::Reported(results, reply));
     }
@@ -117,13 +122,13 @@ impl Engine {
     /// their number allows. Says whether that is a change.
     pub(super) fn settle_outcomes(&mut self, now: Millis) -> bool {
         let mut settled = false;
-        for service in self.breakers.due(self.state.touched(), now) {
+        for (service, author) in self.breakers.due(self.state.touched(), now) {
             let steps = self.decide(&service, now);
             self.breakers.schedule(&service);
             if steps.is_empty() {
                 continue;
             }
-            self.state.trail.because(Author::default(), Trigger::Outcomes);
+            self.state.trail.because(author, Trigger::Outcomes);
             let before = self.state.revision;
             self.state.revision = before.next();
             let mut changed = false;
