@@ -132,23 +132,30 @@ pub(crate) struct Admitted {
     /// Whether it may be stopped by certificates that become required: nobody had to say who they are,
     /// over TLS.
     anyone_by_tls: bool,
+    /// Whether they may read without saying who they are, where others have to.
+    stranger: bool,
 }
 
 impl Admitted {
     /// That of the request with these `extensions`, which has passed the guard.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         let by_tls = extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
-        let (proof, anyone) = match extensions.get::<Caller>() {
-            Some(Caller::Known(proof)) => (Some(proof.clone()), false),
-            Some(Caller::Anyone) => (None, true),
-            None => (None, false),
-        };
-        Self { proof, anyone_by_tls: anyone && by_tls }
+        let admitted = |proof| Self { proof, anyone_by_tls: false, stranger: false };
+        match extensions.get::<Caller>() {
+            Some(Caller::Known(proof)) => admitted(Some(proof.clone())),
+            Some(Caller::Anyone) => Self { anyone_by_tls: by_tls, ..admitted(None) },
+            None => Self { stranger: true, ..admitted(None) },
+        }
     }
 
     /// What was proved; `None`: nothing had to be.
     pub(crate) fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
+    }
+
+    /// Whether they may read without saying who they are, where others have to.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.stranger
     }
 
     /// Whether nothing ends it: what needs a restart does.

@@ -31,7 +31,7 @@ impl Wait {
         if self.index == Revision(0) {
             return Ok(());
         }
-        let _watcher = app.watcher()?;
+        let _watcher = app.watcher(admitted.is_stranger())?;
         let mut grant = Grant::new(app, admitted);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}

@@ -86,6 +86,23 @@ fn who_loses_the_token_is_told_within_a_second_or_so() {
 }
 
 #[test]
+fn strangers_leave_places_to_who_is_known() {
+    let guarded =
+        Guarded::start("[auth]\nrequired = true\nanonymous_read = true\n[limits]\nwatchers = 6\n");
+    let to = guarded.server.http.address;
+
+    let _strangers: Vec<_> = (0..3).map(|_| begun(watch(to, None))).collect();
+
+    let reply = guarded.server.http.get("/v1/watch");
+    assert_eq!(reply.problem(), (429, "limit", None));
+    let made = guarded.made(&json!({ "name": "w", "scopes": ["read"] }));
+    let token = made["token"].as_str();
+    let _known: Vec<_> = (0..3).map(|_| begun(watch(to, token))).collect();
+    let path = "/v1/services?index=1000&wait=1s";
+    assert_eq!(guarded.admin.get(path).problem(), (429, "limit", None));
+}
+
+#[test]
 fn who_watches_a_server_that_goes_down_is_told_so() {
     let mut server = Server::start("");
     let lines = begun(watch(server.http.address, None));
