@@ -8,7 +8,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::clients::CertificateEntry;
-use crate::config::size::Size;
+use crate::config::size::{Size, TotalSize};
 use crate::model::{
     Address, AuditPolicy, ClientCertificates, CookieSecret, DurationText, HealthPolicy,
     HttpAddress, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
@@ -201,6 +201,7 @@ pub(super) struct LimitsSection {
     instances_per_service: Option<Count>,
     instances_per_identity: Option<Count>,
     metadata: Option<Size>,
+    metadata_total: Option<TotalSize>,
     watchers: Option<Count>,
     headers: Option<HeadSize>,
     body: Option<Size>,
@@ -234,6 +235,7 @@ impl From<LimitsSection> for Limits {
                 default.instances_per_identity,
             ),
             metadata: size(section.metadata, default.metadata),
+            metadata_total: section.metadata_total.map_or(default.metadata_total, TotalSize::bytes),
             watchers: count(section.watchers, default.watchers),
             headers: section.headers.map_or(default.headers, |headers| headers.0),
             body: size(section.body, default.body),

@@ -113,6 +113,11 @@ impl From<Refusal> for Problem {
             Refusal::Owned { .. } | Refusal::OwnedBy { .. } => ProblemKind::Owned,
             Refusal::UnknownToken(_) => ProblemKind::NotFound,
             Refusal::Limit { name, .. } => return Self::over(name, ProblemKind::Limit, detail),
+            Refusal::NoRoom { field, name, .. } => {
+                let problem = Self::at(ProblemKind::Limit, Some(field), detail);
+                return Self { limit: Some(name), ..problem };
+            }
+            Refusal::Behind => return Self::over(Limit::Writes, ProblemKind::Unavailable, detail),
             Refusal::TooMuch { field, name, .. } => {
                 let problem = Self::at(ProblemKind::Limit, Some(field), detail);
                 return Self { limit: Some(name), ..problem }.with_status(StatusCode::BAD_REQUEST);

@@ -20,6 +20,8 @@ pub struct Limits {
     pub instances_per_identity: usize,
     /// Bytes of all keys and values in the metadata of one instance.
     pub metadata: usize,
+    /// Bytes of all keys and values in the metadata of all registered instances.
+    pub metadata_total: usize,
     /// Open watches and waiting (`index=`) reads, together.
     pub watchers: usize,
     /// Bytes in the head of a request: its target, and all headers together.
@@ -65,6 +67,7 @@ impl Default for Limits {
             instances_per_service: 50_000,
             instances_per_identity: 1_000_000,
             metadata: 40 << 10,
+            metadata_total: 1 << 30,
             watchers: 1_000,
             headers: 16 << 10,
             body: 1 << 20,
@@ -115,6 +118,8 @@ limits! {
     InstancesPerIdentity "instances_per_identity",
     /// [`Limits::metadata`].
     Metadata "metadata",
+    /// [`Limits::metadata_total`].
+    MetadataTotal "metadata_total",
     /// [`Limits::tokens`].
     Tokens "tokens",
     /// [`Limits::watchers`].
@@ -141,6 +146,8 @@ limits! {
     Snapshots "snapshots",
     /// One profile is taken at a time; no key.
     Profiles "profiles",
+    /// Writes that wait for a slow store; no key.
+    Writes "writes",
 }
 
 impl fmt::Display for Limit {

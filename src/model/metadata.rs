@@ -26,6 +26,11 @@ impl Metadata {
         self.0.iter().map(str::len).sum()
     }
 
+    /// How many bytes of memory it takes.
+    pub(super) fn footprint(&self) -> usize {
+        self.0.footprint()
+    }
+
     /// The value of `key`.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {

@@ -17,6 +17,7 @@ mod declared;
 mod duration;
 mod ejection;
 mod few;
+mod footprint;
 mod guards;
 mod health;
 mod http_address;

@@ -6,6 +6,11 @@
 pub(super) struct Texts(Box<str>);
 
 impl Texts {
+    /// How many bytes they take.
+    pub(super) fn footprint(&self) -> usize {
+        self.0.len()
+    }
+
     /// The strings, in the order given.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         let mut rest = &*self.0;

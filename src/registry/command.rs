@@ -51,6 +51,24 @@ pub(crate) enum Command {
     ShutDown(oneshot::Sender<Revision>),
 }
 
+impl Command {
+    /// How much work it is: its items, at least one.
+    pub(crate) fn size(&self) -> usize {
+        let items = match self {
+            Self::Write(_, write, _) => write.size(),
+            Self::Renew(_, renewals, _) => renewals.len(),
+            Self::Observe(observations, _) => observations.len(),
+            Self::Report(_, _, outcomes, _) => outcomes.len(),
+            Self::Outcomes(..)
+            | Self::Reload { .. }
+            | Self::Cover(..)
+            | Self::Capture(_)
+            | Self::ShutDown(_) => 1,
+        };
+        items.max(1)
+    }
+}
+
 /// An instance as a write left it.
 #[derive(Debug, Clone)]
 pub struct Written {

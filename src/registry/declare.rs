@@ -132,6 +132,7 @@ impl State {
             self.unstored.insert(Key::Instance(service.clone(), instance.id.clone()));
         }
         self.owners.change(before.as_ref().and_then(|before| before.owner), None);
+        self.metadata -= before.as_ref().map_or(0, InstanceView::metadata_size);
         let same_lease =
             before.as_ref().filter(|v| v.source == Source::File && v.instance.ttl == instance.ttl);
         let checks = entry.checks(&self.defaults);

@@ -5,10 +5,12 @@
 //! writes wait for the next batch. Readers never wait for any of this.
 
 mod commits;
+mod intake;
 mod outcomes;
 mod renewals;
+mod waiting;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -21,15 +23,17 @@ use crate::model::{Author, CommitError, Image, InstanceId, Millis, Revision, Ser
 use crate::registry::clock::Clock;
 use crate::registry::command::{Command, EngineStats, Observation, PersistRequest, Reloaded};
 use crate::registry::engine::commits::{Batch, settled};
+use crate::registry::engine::intake::Inbox;
 use crate::registry::engine::outcomes::Breakers;
+use crate::registry::engine::waiting::Waiting;
 use crate::registry::journal::Journal;
 use crate::registry::leases::Due;
 use crate::registry::op::Key;
-use crate::registry::plan::{Names, Policy, Write};
+use crate::registry::plan::{Names, Policy};
 use crate::registry::protect::Protection;
 use crate::registry::publish::Publisher;
 use crate::registry::refusal::Refusal;
-use crate::registry::reply::{Answer, Reply};
+use crate::registry::reply::Answer;
 use crate::registry::state::State;
 use crate::registry::tokens::Board;
 use crate::registry::trail::{Deed, Tap, Trigger};
@@ -45,10 +49,10 @@ pub struct Engine {
     breakers: Breakers,
     tokens: Arc<Board>,
     clock: Clock,
-    inbox: mpsc::Receiver<Command>,
+    inbox: Inbox,
     persist: mpsc::Sender<PersistRequest>,
     stats: Arc<EngineStats>,
-    waiting: VecDeque<(Author, Write, Reply)>,
+    waiting: Waiting,
     in_flight: Option<Batch>,
     /// Of writes that are applied, for when they are published.
     answers: Vec<Answer>,
@@ -104,10 +108,10 @@ impl Engine {
             breakers: Breakers::default(),
             tokens: parts.tokens,
             clock: parts.clock,
-            inbox: parts.inbox,
+            inbox: Inbox::new(parts.inbox),
             persist: parts.persist,
             stats: parts.stats,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             in_flight: None,
             answers: Vec::new(),
             suspect: BTreeSet::new(),
@@ -150,17 +154,15 @@ impl Engine {
                 },
                 () = tokio::time::sleep_until(wake) => {}
             }
-            // Heartbeats that were read in time count before anything expires. No more than the
-            // queue holds, or a stream of them could keep everything else waiting.
-            for _ in 0..QUEUE {
-                let Ok(command) = self.inbox.try_recv() else { break };
-                self.take(command);
-            }
+            let took_all = self.take_some();
             let now = self.clock.now();
             self.notice_stall(now);
-            self.expire(now);
+            if took_all {
+                self.expire(now);
+            }
             // The store works on the next batch while readers are shown the last one.
             self.start_commit(now);
+            self.forget_early();
             self.reweigh(now);
             self.publish(now);
             self.answer();
@@ -198,7 +200,7 @@ impl Engine {
             Command::Write(_, _, reply) if self.going_down.is_some() => {
                 reply.refuse(Refusal::ShuttingDown);
             }
-            Command::Write(author, write, reply) => self.waiting.push_back((author, *write, reply)),
+            Command::Write(author, write, reply) => self.waiting.push(author, *write, reply, now),
             Command::Renew(author, renewals, reply) => self.renew(author, renewals, reply, now),
             Command::Observe(observations, reply) => {
                 self.observe(observations, now);
@@ -285,6 +287,21 @@ impl Engine {
         count(&self.stats.expired, due.len());
         self.state.prune_deadlines();
         self.state.prune_owners();
+    }
+
+    /// Where there are more services than may be, forgets those that only time keeps known: the
+    /// planner counts on that.
+    fn forget_early(&mut self) {
+        if self.state.services.len() <= self.policy.limits.services {
+            return;
+        }
+        self.state.trail.because(Author::default(), Trigger::Lease);
+        while self.state.services.len() > self.policy.limits.services
+            && let Some(service) = self.state.longest_idle().cloned()
+        {
+            self.state.revision = self.state.revision.next();
+            self.state.forget(&service);
+        }
     }
 
     /// Takes in what checks say as one revision, which is in force when this returns.

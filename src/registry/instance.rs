@@ -66,6 +66,14 @@ impl InstanceView {
         [lease, admin, status].into_iter().flatten().chain(found).collect()
     }
 
+    /// How many bytes of metadata it has that count: of a declared one none do.
+    pub(crate) fn metadata_size(&self) -> usize {
+        match self.source {
+            Source::Api => self.instance.metadata.size(),
+            Source::File => 0,
+        }
+    }
+
     /// Its checks and what they say.
     #[must_use]
     pub fn checks(&self) -> &[CheckView] {

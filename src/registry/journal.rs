@@ -1,7 +1,8 @@
 //! The bounded history of changes that watchers follow, and the bell that wakes them.
 //!
 //! There are no listener lists: a watcher remembers the revision it has seen and reads on from
-//! there. One that falls behind further than the journal reaches starts again from a full read.
+//! there. One that falls behind further than the journal reaches starts again from a full read. It
+//! is bounded by events and by bytes: one client may make each of them large.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,16 +58,32 @@ struct Ring {
     /// Everything after this revision is in `events`.
     since: Revision,
     events: VecDeque<Arc<Event>>,
+    /// About how many bytes they take.
+    bytes: usize,
+}
+
+impl Event {
+    /// About how many bytes it takes, as if nobody else had what it holds.
+    fn footprint(&self) -> usize {
+        let kind = match &self.kind {
+            EventKind::Put(view) => view.instance.footprint(),
+            EventKind::Service(Some(settings)) => settings.footprint(),
+            EventKind::Remove(..) | EventKind::Service(None) => 0,
+        };
+        size_of::<Self>() + kind
+    }
 }
 
 impl Journal {
-    /// How many events are kept.
+    /// How many events are kept at most.
     pub const CAPACITY: usize = 65_536;
+    /// About how many bytes they take at most.
+    const BYTES: usize = 128 << 20;
 
     /// An empty journal that begins at `revision`.
     #[must_use]
     pub fn new(revision: Revision) -> Self {
-        let ring = Ring { since: revision, events: VecDeque::new() };
+        let ring = Ring { since: revision, events: VecDeque::new(), bytes: 0 };
         Self { events: Mutex::new(ring), bell: watch::Sender::new(revision) }
     }
 
@@ -102,18 +119,28 @@ impl Journal {
     /// Appends `events`, which are in order of revision, and rings the bell with `revision`.
     pub(crate) fn append(&self, events: Vec<Event>, revision: Revision) {
         let mut ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.events.extend(events.into_iter().map(Arc::new));
-        let surplus = ring.events.len().saturating_sub(Self::CAPACITY);
-        // A reader from before a dropped event has lost it.
-        let last_dropped = ring.events.drain(..surplus).next_back().map(|event| event.revision);
-        ring.since = last_dropped.unwrap_or(ring.since);
+        for event in events {
+            ring.bytes += event.footprint();
+            ring.events.push_back(Arc::new(event));
+        }
+        while (ring.events.len() > Self::CAPACITY || ring.bytes > Self::BYTES)
+            && let Some(dropped) = ring.events.pop_front()
+        {
+            ring.bytes -= dropped.footprint();
+            // A reader from before it has lost it.
+            ring.since = dropped.revision;
+        }
         self.bell.send_replace(revision);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::model::{Admin, InstanceSpec};
+    use crate::registry::instance::{Source, Vitals};
 
     fn event(revision: u64) -> Event {
         let service = ServiceName::new("web").unwrap();
@@ -161,5 +188,40 @@ mod tests {
 
         assert_eq!(revisions(journal.after(Revision(1))), None);
         assert_eq!(journal.after(Revision(2)).unwrap().len(), Journal::CAPACITY);
+    }
+
+    #[test]
+    fn large_events_leave_room_for_fewer() {
+        let metadata: BTreeMap<_, _> =
+            (0..64).map(|n| (format!("{n:0128}"), "v".repeat(512))).collect();
+        let spec = serde_json::json!({ "addresses": ["10.0.0.1"], "metadata": metadata });
+        let spec: InstanceSpec = serde_json::from_value(spec).unwrap();
+        let id = InstanceId::new("web-1").unwrap();
+        let instance = Arc::new(spec.build(id, None, Admin::Enabled).unwrap());
+        let journal = Journal::new(Revision(0));
+        let put = |revision| Event {
+            kind: EventKind::Put(InstanceView {
+                instance: Arc::clone(&instance),
+                source: Source::Api,
+                generation: 1,
+                owner: None,
+                revision: Revision(revision),
+                lapsed: false,
+                observed: None,
+                vitals: Arc::new(Vitals::new()),
+            }),
+            ..event(revision)
+        };
+
+        (1..=4_000).for_each(|revision| journal.append(vec![put(revision)], Revision(revision)));
+        let kept = (0..4_000).find(|revision| journal.after(Revision(*revision)).is_some());
+        let kept = journal.after(Revision(kept.unwrap())).unwrap();
+
+        let bytes: usize = kept.iter().map(|_| 64 * 640).sum();
+        assert!((64 << 20..=128 << 20).contains(&bytes), "{} events", kept.len());
+        assert_eq!(kept.last().unwrap().revision, Revision(4_000));
+        // What is small has its room again.
+        journal.append((4_001..=44_000).map(event).collect(), Revision(44_000));
+        assert_eq!(journal.after(Revision(4_000)).unwrap().len(), 40_000);
     }
 }

@@ -86,9 +86,9 @@ impl Lapses {
         views
     }
 
-    /// Whether the lease of this instance ended lately.
-    pub(crate) fn has(&self, service: &ServiceName, id: &InstanceId) -> bool {
-        self.services.get(service).is_some_and(|own| own.contains_key(id))
+    /// The instance as it was last answered, if its lease ended lately.
+    pub(crate) fn view(&self, service: &ServiceName, id: &InstanceId) -> Option<&InstanceView> {
+        self.services.get(service)?.get(id).map(|lapse| &lapse.view)
     }
 
     /// How many of `service` ended.

@@ -22,6 +22,8 @@ impl State {
             revision: image.revision.next(),
             services: HashMap::default(),
             instances: 0,
+            metadata: 0,
+            idle: BTreeSet::new(),
             defaults: Settings::default(),
             forget_after,
             declared: Arc::default(),
@@ -59,6 +61,7 @@ impl State {
             let loaded = |record| self.loaded(&service, record, &checks, now);
             let views: Vec<InstanceView> = records.map(loaded).collect();
             self.instances += views.len();
+            self.metadata += views.iter().map(InstanceView::metadata_size).sum::<usize>();
             let entry = self.services.entry(service.clone()).or_default();
             entry.revision = self.revision;
             entry.instances = views.into();

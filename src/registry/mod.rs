@@ -392,7 +392,8 @@ impl Registry {
         command: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Command,
     ) -> Result<T, Refusal> {
         let (sender, receiver) = oneshot::channel();
-        // A full queue makes callers wait: each is one connection, and connections are limited.
+        // A full queue makes callers wait; who goes away meanwhile leaves nothing behind. The engine
+        // bounds what it has taken.
         self.commands.send(command(sender)).await.map_err(|_| Refusal::ShuttingDown)?;
         receiver.await.unwrap_or(Err(Refusal::ShuttingDown))
     }

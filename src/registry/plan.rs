@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use crate::model::{
     Actor, Admin, Declared, HealthPolicy, Instance, InstanceId, InstancePatch, InstanceSpec, Label,
-    LeaseTtl, Limits, Network, OperatorState, ServiceName, SettingsPatch, Share, Status, Token,
-    TokenId,
+    LeaseTtl, Limits, Metadata, Network, OperatorState, ServiceName, SettingsPatch, Share, Status,
+    Token, TokenId,
 };
 use crate::registry::instance::Source;
 use crate::registry::op::Op;
@@ -132,6 +132,8 @@ struct Overlay {
     added: isize,
     /// How many an identity came to own, less those that it owns no more.
     owned: HashMap<Label, isize>,
+    /// How many bytes of metadata were added, less those removed.
+    metadata: isize,
     services: HashSet<ServiceName>,
     /// What operators will have said.
     operators: HashMap<(ServiceName, InstanceId), OperatorState>,
@@ -154,6 +156,12 @@ impl Overlay {
         }
     }
 
+    /// Counts metadata that comes in place of `before`.
+    fn change_metadata(&mut self, before: Option<&Metadata>, after: Option<&Metadata>) {
+        let size = |metadata: Option<&Metadata>| metadata.map_or(0, Metadata::size);
+        self.metadata += size(after).cast_signed() - size(before).cast_signed();
+    }
+
     /// Puts `later` on top of this.
     fn take_up(&mut self, later: Self) {
         self.instances.extend(later.instances);
@@ -163,6 +171,7 @@ impl Overlay {
         for (name, by) in later.owned {
             *self.owned.entry(name).or_default() += by;
         }
+        self.metadata += later.metadata;
         self.services.extend(later.services);
         self.operators.extend(later.operators);
         self.tokens += later.tokens;
@@ -240,7 +249,8 @@ impl<'s> Planner<'s> {
             return Ok(Op::Renew { service, instance, generation, owner });
         }
         let before = known.as_ref();
-        self.check_metadata(&instance, before.map(|known| &known.instance.metadata))?;
+        let metadata = before.map(|known| &known.instance.metadata);
+        self.check_metadata(&instance, metadata)?;
         let own = before.and_then(|known| known.owner.as_ref());
         self.check_identity(own, owner.as_ref())?;
         if known.is_none() {
@@ -248,6 +258,7 @@ impl<'s> Planner<'s> {
             self.overlay.count(&service, 1);
         }
         self.overlay.change_owner(own, owner.as_ref());
+        self.overlay.change_metadata(metadata, Some(&instance.metadata));
         *self.generation += 1;
         Ok(self.put(service, Arc::new(instance), *self.generation, owner, true))
     }
@@ -282,7 +293,9 @@ impl<'s> Planner<'s> {
             return Ok(Vec::new());
         }
         self.check_names(service, &instance)?;
-        self.check_metadata(&instance, Some(&known.instance.metadata))?;
+        let metadata = Some(&known.instance.metadata);
+        self.check_metadata(&instance, metadata)?;
+        self.overlay.change_metadata(metadata, Some(&instance.metadata));
         let Known { generation, owner, .. } = known;
         Ok(vec![self.put(service.clone(), Arc::new(instance), generation, owner, false)])
     }
@@ -304,14 +317,18 @@ impl<'s> Planner<'s> {
 
     fn deregister(&mut self, service: ServiceName, id: InstanceId) -> Result<Option<Op>, Refusal> {
         match self.known(&service, &id) {
-            // What ended lately might come back.
-            None if self.state.lapses.has(&service, &id) => Ok(Some(Op::Remove { service, id })),
-            None => Ok(None),
+            None => {
+                // What ended lately might come back, and only its owner may say that it shall not.
+                let lapsed = self.state.lapses.view(&service, &id);
+                let own = lapsed.is_some_and(|view| self.state.permits(&self.actor, view));
+                Ok(own.then_some(Op::Remove { service, id }))
+            }
             Some(known) if known.source == Source::File => Err(Refusal::of_static(&service, &id)),
             Some(known) => {
                 self.check_owner(&service, &id, Some(&known))?;
                 self.overlay.count(&service, -1);
                 self.overlay.change_owner(known.owner.as_ref(), None);
+                self.overlay.change_metadata(Some(&known.instance.metadata), None);
                 self.overlay.instances.insert((service.clone(), id.clone()), None);
                 Ok(Some(Op::Remove { service, id }))
             }

@@ -207,12 +207,14 @@ impl State {
         limits: &Limits,
         now: Millis,
     ) {
-        let entry = self.services.entry(service.clone()).or_default();
+        let others = self.services.get(service).map_or(0, |entry| entry.instances.len());
         let full = self.instances >= limits.instances
-            || entry.instances.len() >= limits.instances_per_service;
+            || others >= limits.instances_per_service
+            || self.metadata + view.metadata_size() > limits.metadata_total;
         if view.source == Source::File || full {
             return;
         }
+        let entry = self.services.entry(service.clone()).or_default();
         view.revision = self.revision;
         // What clients and its load said of it went with it, and other checks may have come.
         view.observed = view.observed.as_deref().and_then(Observed::of_checks);
@@ -223,6 +225,7 @@ impl State {
         self.owners.change(None, view.owner);
         entry.instances.insert(view.clone());
         self.instances += 1;
+        self.metadata += view.metadata_size();
         // The store may have heard of its end.
         self.unstored.insert(Key::Instance(service.clone(), view.instance.id.clone()));
         self.note(service, Before::Nothing, EventKind::Put(view));

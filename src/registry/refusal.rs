@@ -90,6 +90,19 @@ pub enum Refusal {
         /// Its value.
         max: usize,
     },
+    /// No more of one field is to be had under a limit of `[limits]`, for now.
+    #[error("{field}: the limit {name} = {max} is reached")]
+    NoRoom {
+        /// The field.
+        field: String,
+        /// Which limit.
+        name: Limit,
+        /// Its value.
+        max: usize,
+    },
+    /// More writes wait for the store than may.
+    #[error("the store is behind and too many writes wait for it, try again later")]
+    Behind,
     /// The store could not make it durable. It may be tried again.
     #[error(transparent)]
     Store(#[from] CommitError),
@@ -126,6 +139,9 @@ impl Refusal {
             }
             Self::TooMuch { field, size, name, max } => {
                 Self::TooMuch { field: format!("{prefix}.{field}"), size, name, max }
+            }
+            Self::NoRoom { field, name, max } => {
+                Self::NoRoom { field: format!("{prefix}.{field}"), name, max }
             }
             other => other,
         }

@@ -32,6 +32,16 @@ impl Reply {
         }
     }
 
+    /// Whether nobody waits any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Instance(_, _, reply) => reply.is_closed(),
+            Self::Settings(_, reply) => reply.is_closed(),
+            Self::Revision(reply) => reply.is_closed(),
+            Self::Renewed(_, _, reply) => reply.is_closed(),
+        }
+    }
+
     /// Whether the write must be done whole. Heartbeats are many writes of many clients.
     pub(crate) fn is_all_or_nothing(&self) -> bool {
         match self {

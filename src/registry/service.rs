@@ -24,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) traffic: Option<Arc<Traffic>>,
     /// When it lost its last instance or was made without one.
     pub(crate) empty_since: Millis,
+    /// Whether the state has it among those that only time keeps known.
+    pub(crate) listed: bool,
     /// `None` while health is believed.
     pub(crate) panic: Option<Box<Panicking>>,
     /// Until when caches may hold answers of a longer ttl than the service has now.

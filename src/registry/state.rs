@@ -29,6 +29,10 @@ pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) services: HashMap<ServiceName, Service, foldhash::fast::RandomState>,
     pub(crate) instances: usize,
+    /// Bytes of metadata of all registered instances.
+    pub(crate) metadata: usize,
+    /// Services that only time keeps known, by since when.
+    pub(super) idle: BTreeSet<(Millis, ServiceName)>,
     pub(crate) defaults: Settings,
     pub(super) forget_after: Duration,
     /// What the file says, without what operators say.
@@ -143,6 +147,16 @@ impl State {
         idle.is_some_and(|service| service.empty_since + self.forget_after <= now)
     }
 
+    /// How many services only time keeps known.
+    pub(crate) fn idle_services(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// The service that only time has kept known for longest.
+    pub(crate) fn longest_idle(&self) -> Option<&ServiceName> {
+        self.idle.first().map(|(_, service)| service)
+    }
+
     /// Drops the deadlines of what is gone or has another by now, once they are most of all: those
     /// who register and deregister all day must not fill the memory.
     pub(crate) fn prune_deadlines(&mut self) {
@@ -169,6 +183,7 @@ impl State {
             return false;
         }
         let Some(before) = self.services.remove(service) else { return false };
+        self.idle.remove(&(before.empty_since, service.clone()));
         let before = Before::Service(before.settings(&self.defaults));
         self.note(service, before, EventKind::Service(None));
         true
@@ -242,6 +257,7 @@ impl State {
         let occasion = if registers { Occasion::Registration } else { Occasion::Change };
         let observed = adopted(before.as_ref(), &instance, checks, occasion, now);
         self.instances += usize::from(before.is_none());
+        self.metadata -= before.as_ref().map_or(0, InstanceView::metadata_size);
         let view = InstanceView {
             instance,
             source: Source::Api,
@@ -252,6 +268,7 @@ impl State {
             observed,
             vitals,
         };
+        self.metadata += view.metadata_size();
         let was = before.as_ref().is_some_and(|before| entry.answers(before));
         entry.note_withdrawal(was, &view, now);
         if registers {
@@ -278,6 +295,7 @@ impl State {
         entry.instances.remove(id);
         self.owners.change(before.owner, None);
         self.instances -= 1;
+        self.metadata -= before.metadata_size();
         self.note(service, Before::Instance(before), EventKind::Remove(id.clone(), reason));
         self.note_empty(service, now);
         true
@@ -315,6 +333,11 @@ impl State {
     pub(super) fn note_empty(&mut self, service: &ServiceName, now: Millis) {
         let Some(entry) = self.services.get_mut(service) else { return };
         if entry.is_idle() && entry.revision == self.revision {
+            if entry.listed {
+                self.idle.remove(&(entry.empty_since, service.clone()));
+            }
+            entry.listed = true;
+            self.idle.insert((now, service.clone()));
             entry.empty_since = now;
             self.leases.schedule(now + self.forget_after, Due::Forget(service.clone()));
         }
@@ -324,6 +347,10 @@ impl State {
     pub(super) fn note(&mut self, service: &ServiceName, before: Before, kind: EventKind) {
         if let Some(entry) = self.services.get_mut(service) {
             entry.revision = self.revision;
+            if entry.listed && !entry.is_idle() {
+                entry.listed = false;
+                self.idle.remove(&(entry.empty_since, service.clone()));
+            }
         }
         if matches!(kind, EventKind::Service(_)) {
             // It may be protected no longer.

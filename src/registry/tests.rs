@@ -1,6 +1,7 @@
 //! The engine through its handle, on virtual time, over a store that acknowledges or refuses.
 
 mod agreement;
+mod bounds;
 mod bursts;
 mod checks;
 mod combined;

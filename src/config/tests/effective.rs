@@ -77,6 +77,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 instances_per_service: 50_000,
                 instances_per_identity: 1_000_000,
                 metadata: 40_960,
+                metadata_total: 1_073_741_824,
                 watchers: 1_000,
                 headers: 16_384,
                 body: 1_048_576,

@@ -91,7 +91,7 @@ impl Engine {
         let mut planned = Vec::with_capacity(self.waiting.len().min(MAX_BATCH));
         let mut size = 0;
         while size < MAX_BATCH
-            && let Some((author, write, reply)) = self.waiting.pop_front()
+            && let Some((author, write, reply)) = self.waiting.next()
         {
             size += write.size();
             let write = match planner.plan(author.actor.clone(), write) {

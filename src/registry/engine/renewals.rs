@@ -44,7 +44,7 @@ impl Engine {
         }
         if !statuses.is_empty() {
             let reply = Reply::Renewed(renewals, results, reply);
-            self.waiting.push_back((author, Write::Statuses(statuses), reply));
+            self.waiting.push(author, Write::Statuses(statuses), reply, now);
         } else if revived {
             // Once it is published, which one turn does for all that came back in it.
             self.answers.push(Answer::Renewed(results, reply));

@@ -70,6 +70,7 @@ impl Planner<'_> {
         self.check_room(service)?;
         self.overlay.count(service, 1);
         self.overlay.change_owner(None, owner.as_ref());
+        self.overlay.change_metadata(None, Some(&instance.metadata));
         Ok(())
     }
 }

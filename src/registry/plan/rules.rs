@@ -33,17 +33,27 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether metadata that is other than `before` may have so much.
+    /// Whether metadata that is other than `before` may have so much, alone and with all others'.
     pub(super) fn check_metadata(
         &self,
         instance: &Instance,
         before: Option<&Metadata>,
     ) -> Result<(), Refusal> {
-        let (size, max) = (instance.metadata.size(), self.policy.limits.metadata);
-        if size <= max || before == Some(&instance.metadata) {
+        if before == Some(&instance.metadata) {
             return Ok(());
         }
-        Err(Refusal::TooMuch { field: "metadata".to_owned(), size, name: Limit::Metadata, max })
+        let field = || "metadata".to_owned();
+        let (size, max) = (instance.metadata.size(), self.policy.limits.metadata);
+        if size > max {
+            return Err(Refusal::TooMuch { field: field(), size, name: Limit::Metadata, max });
+        }
+        let more = size.saturating_sub(before.map_or(0, Metadata::size));
+        let added = self.overlay.metadata + self.below.metadata;
+        let max = self.policy.limits.metadata_total;
+        if more > 0 && self.state.metadata.saturating_add_signed(added) + more > max {
+            return Err(Refusal::NoRoom { field: field(), name: Limit::MetadataTotal, max });
+        }
+        Ok(())
     }
 
     /// Whether `owner` may own one more, unless it owned this one `before`.
@@ -114,10 +124,13 @@ impl Planner<'_> {
     pub(super) fn check_service_room(&mut self, service: &ServiceName) -> Result<(), Refusal> {
         let max = self.policy.limits.services;
         let (known, new) = (&self.state.services, [&self.overlay.services, &self.below.services]);
-        if known.contains_key(service) || new.iter().any(|new| new.contains(service)) {
+        let counts = known.get(service).is_some_and(|entry| !entry.is_idle());
+        if counts || new.iter().any(|new| new.contains(service)) {
             return Ok(());
         }
-        if known.len() + new.iter().map(|new| new.len()).sum::<usize>() >= max {
+        // Those that only time keeps known make room, in the turn that needs it.
+        let busy = known.len() - self.state.idle_services();
+        if busy + new.iter().map(|new| new.len()).sum::<usize>() >= max {
             return Err(Refusal::Limit { name: Limit::Services, max });
         }
         self.overlay.services.insert(service.clone());
