@@ -29,7 +29,8 @@ fn requests_by_halves_keep_nobody_out() {
     let _crowd: Vec<TcpStream> = (0..40).map(|_| halves()).collect();
 
     assert_eq!(server.http.apart().get("/v1/services/web").status, 200);
-    server.assert_well("beside requests by halves");
+    // By a connection of its own: an old one may have made room.
+    server.http.apart().register("api", "a", &json!({ "addresses": ["10.0.0.2"] }));
 }
 
 /// A server whose service `large` is a reply of about 200 KiB, where 1 MiB may be on its way.
