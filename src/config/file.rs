@@ -208,6 +208,7 @@ pub(super) struct LimitsSection {
     bulk_body: Option<Size>,
     bulk_items: Option<Count>,
     request_time: Option<RequestTime>,
+    in_flight: Option<Size>,
     requests_per_address: Option<Rate>,
     requests_per_identity: Option<Rate>,
     connections: Option<Count>,
@@ -241,6 +242,7 @@ impl From<LimitsSection> for Limits {
             bulk_body: size(section.bulk_body, default.bulk_body),
             bulk_items: count(section.bulk_items, default.bulk_items),
             request_time: section.request_time.map_or(default.request_time, |time| time.0),
+            in_flight: size(section.in_flight, default.in_flight),
             requests_per_address: rate(section.requests_per_address, default.requests_per_address),
             requests_per_identity: rate(
                 section.requests_per_identity,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 
+use crate::http::budget::Budget;
 use crate::http::guard::Access;
 use crate::http::metrics::Metrics;
 use crate::http::openapi::Published;
@@ -34,7 +35,10 @@ pub struct App {
     /// Made when somebody asks for it.
     pub(crate) published: OnceLock<Published>,
     pub(crate) pace: Pace,
+    pub(crate) budget: Arc<Budget>,
     watchers: AtomicUsize,
+    /// Those of them that are strangers'.
+    strangers: AtomicUsize,
     asides: Semaphore,
     /// Who takes a snapshot holds what has changed since in memory: there is one at a time.
     pub(crate) snapshots: Arc<Semaphore>,
@@ -54,7 +58,6 @@ impl App {
     ) -> Arc<Self> {
         // Clients of the side-port often share an address: that of a proxy, or this machine's.
         let connections = Connections::new(limits.load().connections, usize::MAX);
-        let (watchers, asides) = (AtomicUsize::new(0), Semaphore::new(ASIDES));
         Arc::new(Self {
             registry,
             limits,
@@ -65,21 +68,31 @@ impl App {
             connections,
             published: OnceLock::new(),
             pace: Pace::new(rand::random()),
-            watchers,
-            asides,
+            budget: Arc::default(),
+            watchers: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
+            asides: Semaphore::new(ASIDES),
             snapshots: Arc::new(Semaphore::new(1)),
         })
     }
 
-    /// A place among those who may watch or wait, until it is dropped.
-    pub(crate) fn watcher(self: &Arc<Self>) -> Result<Watcher, Problem> {
+    /// A place among those who may watch or wait, until it is dropped. Half of them are not for a
+    /// `stranger`.
+    pub(crate) fn watcher(self: &Arc<Self>, stranger: bool) -> Result<Watcher, Problem> {
         let max = self.limits.load().watchers;
-        let free = |n: usize| (n < max).then_some(n + 1);
-        if self.watchers.fetch_update(Relaxed, Relaxed, free).is_err() {
-            return Err(Refusal::Limit { name: Limit::Watchers, max }.into());
-        }
+        let take = |places: &AtomicUsize, max: usize| {
+            let free = |n: usize| (n < max).then_some(n + 1);
+            let taken = places.fetch_update(Relaxed, Relaxed, free);
+            taken.map_err(|_| Problem::from(Refusal::Limit { name: Limit::Watchers, max }))
+        };
+        take(&self.watchers, max)?;
         self.metrics.watchers.inc();
-        Ok(Watcher(Arc::clone(self)))
+        let mut watcher = Watcher { app: Arc::clone(self), stranger: false };
+        if stranger {
+            take(&self.strangers, max.div_ceil(2))?;
+            watcher.stranger = true;
+        }
+        Ok(watcher)
     }
 
     /// Does `work` here, or on a thread beside the runtime's when it is `large`: those answer DNS
@@ -106,12 +119,18 @@ impl App {
 }
 
 /// One open watch or waiting read.
-pub(crate) struct Watcher(Arc<App>);
+pub(crate) struct Watcher {
+    app: Arc<App>,
+    stranger: bool,
+}
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.0.watchers.fetch_sub(1, Relaxed);
-        self.0.metrics.watchers.dec();
+        if self.stranger {
+            self.app.strangers.fetch_sub(1, Relaxed);
+        }
+        self.app.watchers.fetch_sub(1, Relaxed);
+        self.app.metrics.watchers.dec();
     }
 }
 

@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use crate::http::app::App;
+use crate::http::budget::Held;
+use crate::http::caller::Admitted;
+use crate::http::connection::Activity;
 use crate::http::extract::Given;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::shape;
@@ -52,20 +55,30 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
         } else {
             Room { bytes: limits.body, limit: Limit::Body, time: limits.request_time }
         };
-        let bytes = match read(&mut body, room).await {
+        // Until it is a value: what handlers hand on is bounded elsewhere.
+        let mut held = app.budget.hold(limits.in_flight, parts.extensions.get::<Arc<Activity>>());
+        let bytes = match read(&mut body, room, &mut held).await {
             Err(problem) if parts.version == Version::HTTP_2 && !problem.is_late() => {
                 discard(body, limits.request_time).await;
                 return Err(problem);
             }
             read => read?,
         };
+        // Half a body may wait for long; what it was let in by may be gone.
+        let admitted = Admitted::of(&parts.extensions);
+        admitted.check(app)?;
         if bytes.is_empty() {
             let missing = || Problem::invalid("body", "a JSON body is needed");
             return T::absent().map(Self).ok_or_else(missing);
         }
         // Not before: an empty body sent in chunks needs no media type.
         check_media_type::<T>(&parts.headers)?;
-        let value: T = app.aside(bytes.len() > LARGE, move || parse(&bytes)).await??;
+        let large = bytes.len() > LARGE;
+        let value: T = app.aside(large, move || parse(&bytes)).await??;
+        if large {
+            // There is a line.
+            admitted.check(app)?;
+        }
         if T::BULK && value.items() > limits.bulk_items {
             let (items, most) = (value.items(), limits.bulk_items);
             let detail = format!("{items} items, at most {most} are allowed");
@@ -75,14 +88,16 @@ impl<T: Payload> FromRequest<Arc<App>> for Json<T> {
     }
 }
 
-/// Makes sure that there is no body.
-pub(crate) async fn refuse(mut body: Body, app: &App) -> Result<(), Problem> {
-    if body.is_end_stream() {
+/// Makes sure that `request` has no body.
+pub(crate) async fn refuse(request: Request, app: &App) -> Result<(), Problem> {
+    if request.body().is_end_stream() {
         return Ok(());
     }
-    let time = app.limits.load().request_time;
-    match read(&mut body, Room { bytes: 0, limit: Limit::Body, time }).await {
-        Ok(_) => Ok(()),
+    let (parts, mut body) = request.into_parts();
+    let limits = app.limits.load_full();
+    let room = Room { bytes: 0, limit: Limit::Body, time: limits.request_time };
+    match read(&mut body, room, &mut app.budget.hold(limits.in_flight, None)).await {
+        Ok(_) => Admitted::of(&parts.extensions).check(app),
         Err(late) if late.is_late() => Err(late),
         Err(_) => Err(Problem::invalid("body", "this call takes none")),
     }
@@ -114,7 +129,7 @@ fn check_media_type<T: Payload>(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The whole body, when there is room for it and it arrives in time.
-async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
+async fn read(body: &mut Body, room: Room, held: &mut Held) -> Result<Bytes, Problem> {
     let Room { bytes: max, limit, time } = room;
     let too_large = || {
         let detail = format!("at most {max} bytes are allowed");
@@ -123,24 +138,25 @@ async fn read(body: &mut Body, room: Room) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(time, collect(body, max)).await {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::invalid("body", &format!("cannot be read: {error}"))),
+    match tokio::time::timeout(time, collect(body, max, held)).await {
+        Ok(collected) => collected?.ok_or_else(too_large),
         Err(_) => Err(Problem::late(time)),
     }
 }
 
 /// All data of `body`, or `None` when there is more than `max`.
-async fn collect(body: &mut Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect(body: &mut Body, max: usize, held: &mut Held) -> Result<Option<Bytes>, Problem> {
+    let cut = |error| Problem::invalid("body", &format!("cannot be read: {error}"));
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
         // Trailers say nothing that anybody asked for.
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if first.len() + all.len() + data.len() > max {
             return Ok(None);
         }
+        // What is left of it is not read.
+        held.grow(data.len()).map_err(Problem::closing)?;
         if first.is_empty() && all.is_empty() {
             // Almost every body arrives in one piece, and is not copied.
             first = data;

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::Extensions;
 use axum::http::request::Parts;
 
 use crate::http::app::App;
@@ -128,27 +129,51 @@ impl Caller {
 pub(crate) struct Admitted {
     /// `None`: it needed to prove nothing.
     proof: Option<Proof>,
-    by_tls: bool,
+    /// Whether it may be stopped by certificates that become required: nobody had to say who they are,
+    /// over TLS.
+    anyone_by_tls: bool,
+    /// Whether they may read without saying who they are, where others have to.
+    stranger: bool,
 }
 
 impl Admitted {
+    /// That of the request with these `extensions`, which has passed the guard.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        let by_tls = extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
+        let admitted = |proof| Self { proof, anyone_by_tls: false, stranger: false };
+        match extensions.get::<Caller>() {
+            Some(Caller::Known(proof)) => admitted(Some(proof.clone())),
+            Some(Caller::Anyone) => Self { anyone_by_tls: by_tls, ..admitted(None) },
+            None => Self { stranger: true, ..admitted(None) },
+        }
+    }
+
     /// What was proved; `None`: nothing had to be.
     pub(crate) fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
     }
 
+    /// Whether they may read without saying who they are, where others have to.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.stranger
+    }
+
     /// Whether nothing ends it: what needs a restart does.
     pub(crate) fn is_for_good(&self) -> bool {
-        self.proof.is_none() && !self.by_tls
+        self.proof.is_none() && !self.anyone_by_tls
     }
 
     /// Whether the call would be let in now as well.
     pub(crate) fn still(&self, app: &App) -> bool {
         match &self.proof {
             Some(proof) => proof.holds(app),
-            None if app.access.authentication.anonymous_read => true,
-            None => !(self.by_tls && app.access.clients.load().required()),
+            None => !(self.anyone_by_tls && app.access.clients.load().required()),
         }
+    }
+
+    /// Refuses what [`Self::still`] does not allow.
+    pub(crate) fn check(&self, app: &App) -> Result<(), Problem> {
+        if self.still(app) { Ok(()) } else { Err(Problem::unauthorized()) }
     }
 }
 
@@ -156,12 +181,7 @@ impl FromRequestParts<Arc<App>> for Admitted {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
-        let by_tls = parts.extensions.get::<Peer>().is_some_and(|peer| peer.encrypted);
-        let proof = match parts.extensions.get::<Caller>() {
-            Some(Caller::Known(proof)) => Some(proof.clone()),
-            Some(Caller::Anyone) | None => None,
-        };
-        Ok(Self { proof, by_tls })
+        Ok(Self::of(&parts.extensions))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Clients {
     config: Arc<ServerConfig>,
     authorities: Option<Authorities>,
     required: bool,
+    /// Tells it from all others that were ever in force.
+    number: u64,
     /// Whom certificates stand for, each with its place: the first that names one is it.
     identities: BTreeMap<CertificateName, (usize, Arc<Identity>)>,
 }
@@ -31,13 +33,13 @@ impl Clients {
         asked: ClientCertificates,
         identities: Vec<(CertificateName, Identity)>,
     ) -> Self {
-        // A new one has no sessions to resume, so that nobody is let in by what held before.
         let config =
             Arc::new(tls::mutual(certificates, &[b"h2", b"http/1.1"], authorities.as_ref()));
         let identities = identities.into_iter().enumerate();
         let identities = identities.map(|(i, (san, who))| (san, (i, Arc::new(who)))).collect();
         let required = asked == ClientCertificates::Required;
-        Self { config, authorities, required, identities }
+        let number = NEXT.fetch_add(1, Relaxed);
+        Self { config, authorities, required, number, identities }
     }
 
     /// How keys are agreed on with who connects now.
@@ -61,7 +63,7 @@ impl Clients {
     pub(crate) fn identity(&self, proved: &Proved, now: Duration) -> Option<&Arc<Identity>> {
         let known = proved.presented.names().iter().filter_map(|name| self.identities.get(name));
         let (_, identity) = known.min_by_key(|(place, _)| *place)?;
-        proved.holds(self.authorities.as_ref()?, now).then_some(identity)
+        proved.holds(self.authorities.as_ref()?, self.number, now).then_some(identity)
     }
 }
 
@@ -77,29 +79,34 @@ pub(crate) struct Proved {
     presented: Presented,
     /// When it was last verified, in seconds since 1970, or [`NEVER`].
     verified: AtomicU64,
+    /// By which [`Clients`].
+    by: AtomicU64,
 }
 
 impl Proved {
-    /// One that was presented in a handshake. That has not verified it where a session was resumed: it
-    /// is at the first call.
+    /// One that was presented in a handshake. It is verified again at the first call.
     pub(crate) fn new(presented: Presented) -> Self {
-        Self { presented, verified: AtomicU64::new(NEVER) }
+        Self { presented, verified: AtomicU64::new(NEVER), by: AtomicU64::new(NEVER) }
     }
 
-    /// Whether it still holds, as far as that was looked at within [`VERIFIED_FOR`].
-    fn holds(&self, authorities: &Authorities, now: Duration) -> bool {
+    /// Whether it still holds by the `authorities` of the [`Clients`] with this `number`, as far as that
+    /// was looked at within [`VERIFIED_FOR`].
+    fn holds(&self, authorities: &Authorities, number: u64, now: Duration) -> bool {
         let seconds = now.as_secs();
-        if seconds.abs_diff(self.verified.load(Relaxed)) < VERIFIED_FOR {
+        let same = self.by.load(Relaxed) == number;
+        if same && seconds.abs_diff(self.verified.load(Relaxed)) < VERIFIED_FOR {
             return true;
         }
         let holds = authorities.believe(&self.presented, now);
         if holds {
             self.verified.store(seconds, Relaxed);
+            self.by.store(number, Relaxed);
         }
         holds
     }
 }
 
+static NEXT: AtomicU64 = AtomicU64::new(0);
 const NEVER: u64 = u64::MAX;
 /// Seconds; verifying takes a tenth of a millisecond.
 const VERIFIED_FOR: u64 = 10;

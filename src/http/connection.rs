@@ -3,9 +3,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,10 +31,16 @@ use crate::registry::Clock;
 pub(crate) struct Activity {
     /// Requests that are being answered.
     requests: AtomicUsize,
+    /// Those of them whose body the client has still to send.
+    sending: AtomicUsize,
     /// Those of them whose reply is there, for the client to take.
     offered: AtomicUsize,
-    /// When anything of a reply was last offered or taken.
-    taken: AtomicU64,
+    /// The same, each by its number, with when anything of it was last offered or taken.
+    untaken: Mutex<Vec<(u64, Millis)>>,
+    /// Numbers the requests.
+    next: AtomicU64,
+    /// How many bytes of requests and replies it holds.
+    held: AtomicUsize,
     /// When anything was last read or written.
     moved: AtomicU64,
     /// When the head began that is being read; [`NONE`] without one.
@@ -56,8 +62,11 @@ impl Activity {
     pub(crate) fn new(now: Millis, place: Place) -> Arc<Self> {
         Arc::new(Self {
             requests: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
             offered: AtomicUsize::new(0),
-            taken: AtomicU64::new(now.0),
+            untaken: Mutex::default(),
+            next: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
             moved: AtomicU64::new(now.0),
             // A client that connects has something to say.
             head: AtomicU64::new(now.0),
@@ -73,11 +82,16 @@ impl Activity {
     pub(crate) fn begin(self: &Arc<Self>, has_body: bool) -> InFlight {
         self.head.store(NONE, Relaxed);
         self.body_left.store(has_body, Relaxed);
-        self.requests.fetch_add(1, Relaxed);
-        if !has_body {
-            self.place.busy();
+        if has_body {
+            self.sending.fetch_add(1, Relaxed);
         }
-        InFlight { activity: Arc::clone(self), offered: false }
+        self.requests.fetch_add(1, Relaxed);
+        self.note_turn();
+        InFlight {
+            activity: Arc::clone(self),
+            number: self.next.fetch_add(1, Relaxed),
+            offered: AtomicBool::new(false),
+        }
     }
 
     /// Whether the client takes longer than anybody should; see the table above.
@@ -87,7 +101,8 @@ impl Activity {
             since != NONE && now.since(Millis(since)) > limit
         };
         // A client of HTTP/2 need not stop reading to take nothing: it can give replies no room.
-        let untaken = self.offered.load(Relaxed) > 0 && longer(&self.taken, WRITE_TIME);
+        // That it takes others, or asks for more, helps none.
+        let untaken = self.untaken().iter().any(|(_, since)| now.since(*since) > WRITE_TIME);
         if untaken || longer(&self.blocked, WRITE_TIME) {
             return true;
         }
@@ -107,6 +122,11 @@ impl Activity {
         self.body_left.load(Relaxed)
     }
 
+    /// How many bytes of requests and replies it holds.
+    pub(crate) fn held(&self) -> &AtomicUsize {
+        &self.held
+    }
+
     /// Completes when this connection has to make room for another.
     pub(crate) async fn evicted(&self) {
         self.place.evicted().await;
@@ -122,19 +142,26 @@ impl Activity {
         self.cut.load(Relaxed)
     }
 
-    /// Notes that the client has sent all of its request.
-    fn note_body_read(&self) {
-        self.body_left.store(false, Relaxed);
-        if self.requests.load(Relaxed) > self.offered.load(Relaxed) {
+    /// Notes that no more of a body is waited for.
+    fn note_sent(&self) {
+        self.sending.fetch_sub(1, Relaxed);
+        self.note_turn();
+    }
+
+    /// Notes whose turn it is. A connection may go while all that is being answered is the client's to
+    /// send or to take: one request that waits for its client does not make it busy, whatever others do.
+    fn note_turn(&self) {
+        let clients = self.sending.load(Relaxed) + self.offered.load(Relaxed);
+        if self.requests.load(Relaxed) > clients {
             self.place.busy();
+        } else {
+            self.place.idle();
         }
     }
 
-    /// When all that is being answered is the client's to take, the connection may go.
-    fn settle(&self) {
-        if self.requests.load(Relaxed) == self.offered.load(Relaxed) {
-            self.place.idle();
-        }
+    fn untaken(&self) -> MutexGuard<'_, Vec<(u64, Millis)>> {
+        // A panic within would leave a reply more or less.
+        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_read(&self, bytes: &[u8], now: Millis) {
@@ -169,39 +196,51 @@ impl Activity {
 }
 
 /// A request that is being answered.
+#[derive(Debug)]
 pub(crate) struct InFlight {
     activity: Arc<Activity>,
-    offered: bool,
+    number: u64,
+    offered: AtomicBool,
 }
 
 impl InFlight {
     /// Notes that a part of the reply is there, so that it is the client's turn.
-    pub(crate) fn offer(&mut self, now: Millis) {
-        self.activity.taken.store(now.0, Relaxed);
-        if !self.offered {
-            self.offered = true;
+    pub(crate) fn offer(&self, now: Millis) {
+        let mut untaken = self.activity.untaken();
+        match untaken.iter_mut().find(|(number, _)| *number == self.number) {
+            Some((_, since)) => *since = now,
+            None => untaken.push((self.number, now)),
+        }
+        drop(untaken);
+        if !self.offered.swap(true, Relaxed) {
             self.activity.offered.fetch_add(1, Relaxed);
         }
-        self.activity.settle();
+        self.activity.note_turn();
     }
 
     /// Notes that the client has taken what there was, and waits for more.
-    pub(crate) fn exhausted(&mut self) {
-        if self.offered {
-            self.offered = false;
-            self.activity.offered.fetch_sub(1, Relaxed);
-            self.activity.place.busy();
+    pub(crate) fn exhausted(&self) {
+        if self.take_back() {
+            self.activity.note_turn();
         }
+    }
+
+    /// Whether there was an offer.
+    fn take_back(&self) -> bool {
+        let offered = self.offered.swap(false, Relaxed);
+        if offered {
+            self.activity.untaken().retain(|(number, _)| *number != self.number);
+            self.activity.offered.fetch_sub(1, Relaxed);
+        }
+        offered
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.offered {
-            self.activity.offered.fetch_sub(1, Relaxed);
-        }
+        self.take_back();
         self.activity.requests.fetch_sub(1, Relaxed);
-        self.activity.settle();
+        self.activity.note_turn();
     }
 }
 
@@ -287,15 +326,27 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// The body of a request. Notes when it is read to its end.
+/// The body of a request. Notes when it is read to its end, or nobody reads it any more.
 pub(crate) struct Inlet {
     body: Incoming,
     activity: Arc<Activity>,
+    /// Whether it is waited for.
+    awaited: bool,
 }
 
 impl Inlet {
+    /// The body of a request that has begun.
     pub(crate) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
-        Self { body, activity }
+        let awaited = !body.is_end_stream();
+        Self { body, activity, awaited }
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if self.awaited {
+            self.activity.note_sent();
+        }
     }
 }
 
@@ -308,8 +359,10 @@ impl HttpBody for Inlet {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.activity.note_body_read();
+        if self.awaited && (frame.is_none() || self.body.is_end_stream()) {
+            self.awaited = false;
+            self.activity.body_left.store(false, Relaxed);
+            self.activity.note_sent();
         }
         Poll::Ready(frame)
     }
@@ -411,6 +464,47 @@ mod tests {
         assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
         activity.note_written(true, over);
         assert!(!activity.overdue(over));
+    }
+
+    #[test]
+    fn a_reply_that_is_not_taken_is_overdue_whatever_else_is() {
+        let activity = begun_at(Millis(0));
+        let untaken = activity.begin(false);
+        untaken.offer(BEGUN);
+        let (due, over) = after(WRITE_TIME);
+
+        for _ in 0..3 {
+            let other = activity.begin(false);
+            other.offer(due);
+            other.offer(over);
+        }
+
+        assert_eq!((activity.overdue(due), activity.overdue(over)), (false, true));
+        untaken.offer(due);
+        assert!(!activity.overdue(over));
+        drop(untaken);
+        assert!(!activity.overdue(due + WRITE_TIME));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_for_its_client_is_no_reason_to_stay() {
+        let connections = Connections::new(1, 1);
+        let from = [127, 0, 0, 1].into();
+        let Admission::Free(place) = connections.admit(from) else { panic!("there is one place") };
+        let activity = Activity::new(BEGUN, place);
+
+        let half_sent = activity.begin(true);
+        let answered = activity.begin(false);
+        assert!(matches!(connections.admit(from), Admission::Full));
+        answered.offer(BEGUN);
+        let untaken = activity.begin(false);
+        untaken.offer(BEGUN);
+
+        assert!(matches!(connections.admit(from), Admission::Evicted(_)));
+        activity.evicted().await;
+        // When the rest is there, it is the server's turn.
+        activity.note_sent();
+        drop(half_sent);
     }
 
     #[test]

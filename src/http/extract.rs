@@ -77,7 +77,7 @@ impl FromRequest<Arc<App>> for Plain {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         Given::parse(request.uri().query(), &[])?;
-        body::refuse(request.into_body(), app).await?;
+        body::refuse(request, app).await?;
         Ok(Self)
     }
 }
@@ -87,7 +87,7 @@ impl<T: Parameters> FromRequest<Arc<App>> for Query<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let query = T::read(&Given::parse(request.uri().query(), T::NAMES)?)?;
-        body::refuse(request.into_body(), app).await?;
+        body::refuse(request, app).await?;
         Ok(Self(query))
     }
 }

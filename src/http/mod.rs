@@ -6,6 +6,7 @@
 mod app;
 mod batch;
 mod body;
+mod budget;
 mod call;
 mod caller;
 mod clients;
@@ -43,6 +44,7 @@ mod watch;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Version};
@@ -63,7 +65,8 @@ pub use tokens::new_secret;
 pub use unix::{UnixError, UnixSocket};
 
 use crate::model::Limit;
-use problem::ProblemKind;
+use connection::Activity;
+use problem::{Problem, ProblemKind};
 use route::Route;
 
 /// All calls of the side-port.
@@ -115,6 +118,7 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or(Route::Other, |path| Route::of(path.as_str()));
     let method = request.method().clone();
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
     let mut response = match guard::admit(&app, route, &mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => {
@@ -124,6 +128,9 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
             problem.into_response()
         }
     };
+    if let Err(problem) = hold(&app, &mut response, activity.as_ref()) {
+        response = problem.into_response();
+    }
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -136,4 +143,20 @@ async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) 
         app.metrics.count_limit(*limit);
     }
     response
+}
+
+/// Counts a reply of known length among what is on its way, until it is sent.
+fn hold(
+    app: &App,
+    response: &mut Response,
+    activity: Option<&Arc<Activity>>,
+) -> Result<(), Problem> {
+    let length = response.body().size_hint().exact().unwrap_or(0);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > budget::TINY {
+        let mut held = app.budget.hold(app.limits.load().in_flight, activity);
+        held.grow(length)?;
+        response.extensions_mut().insert(Arc::new(held));
+    }
+    Ok(())
 }

@@ -5,27 +5,55 @@
 //! for that) is seen not to be taken. Called by `serve`; `connection` judges.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
+use crate::http::budget::Held;
 use crate::http::connection::InFlight;
 use crate::registry::Clock;
 
-/// The body of a reply. While it is there, its request is being answered.
+/// The body of a reply. While any of it is there, be it in the hands of the protocol, its request is
+/// being answered.
 pub(crate) struct Outlet {
     body: Body,
     rest: Bytes,
-    in_flight: InFlight,
+    way: Arc<Way>,
     clock: Clock,
 }
 
+/// What ends when the last piece of a reply is sent, or given up.
+struct Way {
+    in_flight: InFlight,
+    _held: Option<Arc<Held>>,
+}
+
+/// A piece of a reply.
+struct Piece {
+    data: Bytes,
+    _way: Arc<Way>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 impl Outlet {
-    /// A reply that is ready to be taken, or to be waited for.
-    pub(crate) fn new(body: Body, mut in_flight: InFlight, clock: Clock) -> Self {
+    /// A reply that is ready to be taken, or to be waited for; what is `held` for it is until all of it
+    /// is sent.
+    pub(crate) fn new(
+        body: Body,
+        in_flight: InFlight,
+        held: Option<Arc<Held>>,
+        clock: Clock,
+    ) -> Self {
         in_flight.offer(clock.now());
-        Self { body, rest: Bytes::new(), in_flight, clock }
+        let way = Arc::new(Way { in_flight, _held: held });
+        Self { body, rest: Bytes::new(), way, clock }
     }
 }
 
@@ -39,7 +67,7 @@ impl HttpBody for Outlet {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                self.in_flight.exhausted();
+                self.way.in_flight.exhausted();
                 return Poll::Pending;
             };
             match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -50,10 +78,10 @@ impl HttpBody for Outlet {
             }
         }
         let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
-        let now = self.clock.now();
-        self.in_flight.offer(now);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let data = self.rest.split_to(length);
+        self.way.in_flight.offer(self.clock.now());
+        let piece = Piece { data, _way: Arc::clone(&self.way) };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -76,11 +104,13 @@ const PIECE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::http::budget::Budget;
     use crate::http::connection::Activity;
     use crate::model::Millis;
     use crate::net::connections::{Admission, Connections};
@@ -98,12 +128,33 @@ mod tests {
         assert!(matches!(connections.admit(from), Admission::Full));
 
         // Over HTTP/2 nothing is written for a client that gives a stream no room.
-        let _outlet = Outlet::new(Body::from("reply"), in_flight, clock);
+        let _outlet = Outlet::new(Body::from("reply"), in_flight, None, clock);
 
         assert!(!activity.overdue(clock.now()));
         assert!(activity.overdue(clock.now() + WEEK));
         assert!(matches!(connections.admit(from), Admission::Evicted(_)));
         activity.evicted().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_protocol_still_holds_is_not_taken() {
+        let admission = Connections::new(1, 1).admit([127, 0, 0, 1].into());
+        let Admission::Free(place) = admission else { panic!("there is one place") };
+        let clock = Clock::start();
+        let activity = Activity::new(clock.now(), place);
+        let mut held = Arc::new(Budget::default()).hold(1 << 20, Some(&activity));
+        held.grow(4_096).unwrap();
+        let (body, in_flight) = (Body::from(vec![b'r'; 4_096]), activity.begin(false));
+        let mut outlet = Outlet::new(body, in_flight, Some(Arc::new(held)), clock);
+
+        let piece = outlet.frame().await.unwrap().unwrap().into_data().unwrap();
+        drop(outlet);
+
+        assert!(activity.overdue(clock.now() + Duration::from_secs(40)));
+        assert_eq!(activity.held().load(Relaxed), 4_096);
+        drop(piece);
+        assert!(!activity.overdue(clock.now() + Duration::from_secs(40)));
+        assert_eq!(activity.held().load(Relaxed), 0);
     }
 
     /// One event, and then nothing for ever.
@@ -130,7 +181,7 @@ mod tests {
         let activity = Activity::new(clock.now(), place);
         let event = Bytes::from(vec![b'e'; PIECE + 1]);
         let body = Body::new(Watch(Some(event)));
-        let mut outlet = Outlet::new(body, activity.begin(false), clock);
+        let mut outlet = Outlet::new(body, activity.begin(false), None, clock);
 
         for expected in [PIECE, 1] {
             let piece = outlet.frame().await.unwrap().unwrap().into_data().unwrap();

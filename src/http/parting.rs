@@ -20,7 +20,8 @@ pub(crate) enum Reason {
     Slow,
     /// The client took it so slowly that the journal no longer has what comes next.
     FellBehind,
-    /// Its token was revoked, or has expired.
+    /// It would not be let in any more: its token was revoked or has expired, its certificate stands for
+    /// nobody, or one is needed now.
     Revoked,
     /// The server goes down.
     Shutdown,
@@ -45,7 +46,7 @@ impl Reason {
         match self {
             Self::Slow => b": ended: nothing was read for too long\n\n",
             Self::FellBehind => b": ended: too far behind, watch again\n\n",
-            Self::Revoked => b": ended: the token holds no longer\n\n",
+            Self::Revoked => b": ended: what let it in holds no longer\n\n",
             Self::Shutdown => b": ended: the server is shutting down\n\n",
         }
     }

@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::http::app::App;
+use crate::http::budget::Held;
 use crate::http::connection::{Activity, Inlet, Wire, linger};
 use crate::http::handshake::agree;
 use crate::http::outlet::Outlet;
@@ -131,7 +132,9 @@ async fn accept<L: Listen>(
             }) => read(accepted),
         };
         app.connections.limit(app.limits.load().connections, usize::MAX);
-        let place = match app.connections.admit(source.ip()) {
+        // Who has one of the others cannot keep out who runs this machine.
+        let reserve = if matches!(stream, Raw::Unix(_)) { UNIX_RESERVE } else { 0 };
+        let place = match app.connections.admit_with(source.ip(), reserve) {
             Admission::Free(place) => place,
             Admission::Evicted(place) => {
                 app.metrics.evicted.inc();
@@ -203,7 +206,8 @@ async fn attend(
                     // hyper may close it then, and the client's next request would be lost.
                     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, clock)))
+                let held = reply.extensions_mut().remove::<Arc<Held>>();
+                Ok::<_, Infallible>(reply.map(|body| Outlet::new(body, in_flight, held, clock)))
             }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), front));
@@ -324,6 +328,8 @@ fn next_step(error: &io::Error) -> &'static str {
 
 /// How long connections may take to finish when the server goes down.
 const DRAIN_TIME: Duration = Duration::from_secs(9);
+/// Places beyond `limits.connections`, for unix sockets.
+const UNIX_RESERVE: usize = 8;
 /// How often the watchdog looks at a connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// As much as `limits.headers` may allow; what is larger is refused without being read.

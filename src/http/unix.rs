@@ -3,12 +3,13 @@
 //! It has its mode before anybody can connect. What is in its place is removed only when it is a
 //! socket that nobody answers on.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -30,8 +31,10 @@ impl UnixSocket {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
         socket.bind(&SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
         let file = SocketFile::of(path).map_err(failed)?;
-        // Until it listens nobody can connect, whatever the mode that it was made with.
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+        // Until it listens nobody can connect, whatever the mode that it was made with. Who may write to
+        // the folder may have put a link in its place: what that leads to keeps its mode.
+        let (mode, flag) = (Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink);
+        fchmodat(AT_FDCWD, path, mode, flag).map_err(|error| failed(error.into()))?;
         socket.set_nonblocking(true).map_err(failed)?;
         socket.listen(BACKLOG).map_err(failed)?;
         let listener = UnixListener::from_std(socket.into()).map_err(failed)?;
@@ -103,7 +106,13 @@ fn clear(path: &Path) -> Result<(), UnixError> {
         }
         Ok(_) => {}
     }
-    match net::UnixStream::connect(path) {
+    let ask = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // A server that has stopped would never make room in its queue.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    match ask() {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(system)
         }

@@ -21,7 +21,7 @@ impl Wait {
     /// index, the time is over, or the server is going down. Without an index: at once.
     ///
     /// # Errors
-    /// When too many wait already, or the `proof` by which this one was let in holds no longer.
+    /// When too many wait already, or this one would not be `admitted` any more.
     pub(crate) async fn moved(
         self,
         app: &Arc<App>,
@@ -31,14 +31,15 @@ impl Wait {
         if self.index == Revision(0) {
             return Ok(());
         }
-        let _watcher = app.watcher()?;
+        let _watcher = app.watcher(admitted.is_stranger())?;
         let mut grant = Grant::new(app, admitted);
         tokio::select! {
             () = app.registry.wait_for(service, self.index, self.wait) => {}
             () = app.going_down() => {}
-            () = grant.over() => return Err(Problem::unauthorized()),
+            () = grant.over() => {}
         }
-        Ok(())
+        // It may be over in the same moment.
+        if grant.holds() { Ok(()) } else { Err(Problem::unauthorized()) }
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn follow(
     Witness(witness): Witness,
     Query(Filter { service }): Query<Filter>,
 ) -> Result<Response, Problem> {
-    let watcher = app.watcher()?;
+    let watcher = app.watcher(admitted.is_stranger())?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
     let mut comments = tokio::time::interval(COMMENT_EVERY);
     comments.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -34,6 +34,9 @@ pub struct Limits {
     pub bulk_items: usize,
     /// How long a request may take to arrive, behind its head.
     pub request_time: Duration,
+    /// Bytes of all requests and replies that are on their way at a time: bodies that clients send, and
+    /// replies that they have not taken.
+    pub in_flight: usize,
     /// Requests a second from one IPv4 address or IPv6 /64, loopback aside; 0: any number.
     pub requests_per_address: u32,
     /// Requests a second of one identity, wherever they come from; 0: any number.
@@ -71,6 +74,7 @@ impl Default for Limits {
             bulk_body: 8 << 20,
             bulk_items: 10_000,
             request_time: Duration::from_secs(30),
+            in_flight: 256 << 20,
             requests_per_address: 2_000,
             requests_per_identity: 0,
             connections: 4_096,
@@ -130,6 +134,8 @@ limits! {
     BulkItems "bulk_items",
     /// [`Limits::request_time`].
     RequestTime "request_time",
+    /// [`Limits::in_flight`].
+    InFlight "in_flight",
     /// [`Limits::requests_per_address`].
     RequestsPerAddress "requests_per_address",
     /// [`Limits::requests_per_identity`].

@@ -36,9 +36,14 @@ impl Connections {
 
     /// Asks for a place for a new connection from `source`.
     pub fn admit(&self, source: IpAddr) -> Admission {
+        self.admit_with(source, 0)
+    }
+
+    /// The same for one that may be among a `reserve` beyond the limit.
+    pub fn admit_with(&self, source: IpAddr, reserve: usize) -> Admission {
         let client = client(source);
         let per_client = self.per_client.load(Ordering::Relaxed);
-        let total = self.total.load(Ordering::Relaxed);
+        let total = self.total.load(Ordering::Relaxed).saturating_add(reserve);
         let mut rooms = self.house.lock();
         let mut full = false;
         while rooms.of(client).take(per_client).count() >= per_client {
@@ -256,6 +261,22 @@ mod tests {
         first.idle();
         let _fourth = evicting(connections.admit(from(4)));
         third.evicted().await;
+    }
+
+    #[tokio::test]
+    async fn a_reserve_is_for_whom_it_is_kept() {
+        let connections = Connections::new(1, 9);
+        let first = place(connections.admit(from(1)));
+        first.busy();
+
+        let second = place(connections.admit_with(from(2), 1));
+        second.busy();
+
+        assert!(matches!(connections.admit(from(3)), Admission::Full));
+        assert!(matches!(connections.admit_with(from(3), 1), Admission::Full));
+        drop(second);
+        assert!(matches!(connections.admit(from(3)), Admission::Full));
+        assert!(matches!(connections.admit_with(from(3), 1), Admission::Free(_)));
     }
 
     #[tokio::test]

@@ -24,6 +24,9 @@
 //! | 900 of 1,000 watchers that never read; one that falls behind | `watchers.rs` |
 //! | a watcher whose machine is gone | `gone.rs` |
 //! | a watch or waiting read with a token that is revoked or over | `watchers.rs`: `who_loses_the_token_..` |
+//! | calls that are half sent when their token is revoked, or their certificate is nobody's any more | `revoked.rs`; `side_port_tls/reloads.rs`: `certificates_that_become_required_..` |
+//! | connections whose requests wait for their client | `held.rs`: `requests_by_halves_..` |
+//! | replies that are not taken, bodies by halves: memory | `held.rs`; `http/budget.rs` |
 //! | more connections than limits or descriptors; none left; reset before accept | `survival.rs` |
 //! | `%00`, `%2e%2e`, `//`, `%2f`, absolute form, `*`, dots, case | `names.rs`: `no_spelling_..`; `browsers.rs`: `no_spelling_of_a_path_..` (the guard) |
 //! | dangerous names | `names.rs`: `dangerous_names_..` |
@@ -45,12 +48,14 @@
 
 mod gone;
 mod guarded;
+mod held;
 mod http2;
 mod limits;
 mod load;
 mod logs;
 mod names;
 mod raw;
+mod revoked;
 mod slow;
 mod smuggling;
 #[cfg(test)]

@@ -76,13 +76,30 @@ fn who_loses_the_token_is_told_within_a_second_or_so() {
     };
 
     let (token, id) = made(Value::Null);
-    assert_eq!(ends(&token, Some(&id)), ": ended: the token holds no longer\n\n");
+    assert_eq!(ends(&token, Some(&id)), ": ended: what let it in holds no longer\n\n");
     let (token, _) = made(json!("4s"));
-    assert_eq!(ends(&token, None), ": ended: the token holds no longer\n\n");
+    assert_eq!(ends(&token, None), ": ended: what let it in holds no longer\n\n");
 
     assert_eq!(ended(&guarded.admin, "revoked"), 2.0);
     let log = guarded.server.log();
     assert_eq!(log.matches("ended a watch reason=\"revoked\" source=127.").count(), 2, "{log}");
+}
+
+#[test]
+fn strangers_leave_places_to_who_is_known() {
+    let guarded =
+        Guarded::start("[auth]\nrequired = true\nanonymous_read = true\n[limits]\nwatchers = 6\n");
+    let to = guarded.server.http.address;
+
+    let _strangers: Vec<_> = (0..3).map(|_| begun(watch(to, None))).collect();
+
+    let reply = guarded.server.http.get("/v1/watch");
+    assert_eq!(reply.problem(), (429, "limit", None));
+    let made = guarded.made(&json!({ "name": "w", "scopes": ["read"] }));
+    let token = made["token"].as_str();
+    let _known: Vec<_> = (0..3).map(|_| begun(watch(to, token))).collect();
+    let path = "/v1/services?index=1000&wait=1s";
+    assert_eq!(guarded.admin.get(path).problem(), (429, "limit", None));
 }
 
 #[test]

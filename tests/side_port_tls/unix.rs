@@ -1,15 +1,19 @@
 //! Unix sockets: who may connect, and what is done about what is in their place.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::support::needs::{CURL, skipped, works};
 use crate::support::server::{Builder, Server};
+use crate::support::{SOON, eventually};
 use crate::{Said, bearer, curl, offline_token};
 
 /// A server with a socket `http.sock` in its folder.
@@ -126,6 +130,54 @@ fn what_a_living_server_has_is_not() {
 }
 
 #[test]
+fn who_is_behind_a_full_queue_is_not_waited_for() {
+    let builder = builder("");
+    let path = builder.path("http.sock");
+    let stopped = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = SockAddr::unix(&path).unwrap();
+    stopped.bind(&address).unwrap();
+    stopped.listen(0).unwrap();
+    let connect = || {
+        let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client.connect(&address).map(|()| client)
+    };
+    let waiting: Vec<Socket> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+    assert!(waiting.len() < 100, "its queue is full");
+    let other = Server::builder("").argument(&format!("--http=unix:{}", path.display()));
+
+    let (code, said) = other.fail();
+
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another process does already"), "{said}");
+    drop(waiting);
+}
+
+#[test]
+fn a_socket_has_places_when_ports_have_none() {
+    if !works(CURL) {
+        return;
+    }
+    let server = builder("[limits]\nconnections = 4").start();
+    let watches: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut watch = TcpStream::connect(server.http.address).unwrap();
+            watch.write_all(b"GET /v1/watch HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+            let mut lines = BufReader::new(&watch).lines().map(Result::unwrap);
+            assert!(lines.any(|line| line == "event: reset"));
+            drop(lines);
+            watch
+        })
+        .collect();
+
+    eventually(SOON, "all are busy", || {
+        (server.http.apart().try_get("/healthz")?.status == 429).then_some(())
+    });
+    assert_eq!(call(&server, &[], "/v1/services").status, 200);
+    drop(watches);
+}
+
+#[test]
 fn what_is_no_socket_is_never_removed() {
     for make in [
         (|path: &Path| fs::write(path, "precious").unwrap()) as fn(&Path),
@@ -177,8 +229,9 @@ fn clients_of_a_socket_are_many_and_slow_ones_make_room() {
         return;
     }
     let server = builder("[limits]\nconnections = 4").start();
-    let idle: Vec<_> =
-        (0..8).map(|_| std::os::unix::net::UnixStream::connect(socket(&server)).unwrap()).collect();
+    let idle: Vec<_> = (0..16)
+        .map(|_| std::os::unix::net::UnixStream::connect(socket(&server)).unwrap())
+        .collect();
 
     let said = call(&server, &[], "/v1/services");
 

@@ -12,9 +12,18 @@ pub(crate) fn opening(window: u32) -> Vec<u8> {
 
 /// A request without a body.
 pub(crate) fn get(stream: u32, scheme: &str, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(scheme, path))
+}
+
+/// The same, of which the end is not there yet.
+pub(crate) fn begin(stream: u32, scheme: &str, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &head(scheme, path))
+}
+
+fn head(scheme: &str, path: &str) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in
-        [(":method", "GET"), (":scheme", scheme), (":path", path), (":authority", "x")]
+        [(":method", "GET"), (":scheme", scheme), (":path", path), (":authority", "localhost")]
     {
         block.push(0);
         for text in [name, value] {
@@ -24,7 +33,7 @@ pub(crate) fn get(stream: u32, scheme: &str, path: &str) -> Vec<u8> {
             block.extend(text.bytes());
         }
     }
-    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+    block
 }
 
 /// Gives a stream up.

@@ -84,6 +84,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
                 bulk_body: 8_388_608,
                 bulk_items: 10_000,
                 request_time: Duration::from_secs(30),
+                in_flight: 268_435_456,
                 requests_per_address: 2_000,
                 requests_per_identity: 0,
                 connections: 4_096,

@@ -14,7 +14,8 @@ use arc_swap::ArcSwapOption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache,
+    WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -58,7 +59,8 @@ pub fn server(
 }
 
 /// The same over TCP, for clients that prove themselves by certificates of `authorities`, if of any.
-/// The server chooses the cipher, the strongest first.
+/// The server chooses the cipher, the strongest first. Where clients prove themselves no session is
+/// resumed: that would verify nobody, and renew itself for ever.
 #[must_use]
 pub fn mutual(
     certificates: Arc<Certificates>,
@@ -69,6 +71,10 @@ pub fn mutual(
     let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
     let mut config = with(certificates, &[&TLS13, &TLS12], protocols, verifier);
     config.ignore_client_order = true;
+    if authorities.is_some() {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config
 }
 
