@@ -206,7 +206,8 @@ fn stages(server: &Server, id: &str, fields: &[&str]) -> Value {
 
 #[test]
 fn each_stage_says_what_it_made_of_an_instance() {
-    let server = web(&json!({ "balance": "random" }), &[1; 10]);
+    // As many as there are: none is out by chance.
+    let server = web(&json!({ "balance": "random", "max_answers": 10 }), &[1; 10]);
     let way = ["in", "reasons", "status", "usable", "health", "panic", "active"];
     let fine = json!([true, [], "passing", true, [], false, true]);
     assert_eq!(stages(&server, "i-0", &way), fine);
@@ -244,7 +245,7 @@ fn each_stage_says_what_it_made_of_an_instance() {
     assert_eq!(stages(&server, "i-6", &way), tier);
 
     // In a panic health counts for nothing, and is told all the same.
-    server.http.set("web", &json!({ "balance": "random", "panic": 1 }));
+    server.http.set("web", &json!({ "balance": "random", "max_answers": 10, "panic": 1 }));
     let though =
         |status: &str, reason: &str| json!([true, [], status, false, [reason], true, true]);
     assert_eq!(stages(&server, "i-2", &way), though("passing", "ejected"));
