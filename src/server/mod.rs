@@ -6,6 +6,7 @@
 mod check;
 mod descriptors;
 mod encrypted;
+mod listen;
 mod log;
 mod metrics;
 mod owner;
@@ -16,13 +17,12 @@ mod profile;
 mod reload;
 mod restore;
 mod service_manager;
+mod side_port;
 mod signals;
 mod still;
 mod token;
 mod zone;
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -53,21 +52,17 @@ use crate::dns::serve::{Shared, serve_streams};
 use crate::dns::sockets::Bound;
 use crate::dns::tcp::Protocol;
 use crate::health::{Health, HealthStats};
-use crate::http::{
-    self, Access, App, BadQuestion, Hooks, Hosts, Listener, ReloadReply, ResolveRequest, UnixError,
-    UnixSocket,
-};
-use crate::model::Limits;
+use crate::http::{self, Access, Hosts, UnixError};
 use crate::net::inherited::{InheritError, Inherited};
-use crate::net::tls::{Certificate, CertificateError, Certificates};
+use crate::net::tls::{CertificateError, Certificates};
 use crate::registry::{Engine, Names, Registry, Tap};
 use crate::store::{Embedded, Memory, Store, StoreError};
 use descriptors::Descriptors;
-use encrypted::Encrypted;
 use panics::Panics;
 use persist::Persister;
 use reload::Reloader;
 use service_manager::ServiceManager;
+use side_port::{Parts, side_port};
 use signals::Signals;
 
 /// What the command line says.
@@ -180,14 +175,15 @@ async fn run(
     };
     let image = store.load()?;
     // After the store, which may take seconds to read: until then clients turn to other servers.
-    let (sockets, encrypted) = match bind(&boot, workers, certificate, certificates, inherited) {
-        Ok(bound) => bound,
-        Err(error) => {
-            // Nothing was handed out, so that the next start need not skip any revision.
-            store.close(image.revision)?;
-            return Err(error);
-        }
-    };
+    let (sockets, encrypted) =
+        match listen::bind(&boot, workers, certificate, certificates, inherited) {
+            Ok(bound) => bound,
+            Err(error) => {
+                // Nothing was handed out, so that the next start need not skip any revision.
+                store.close(image.revision)?;
+                return Err(error);
+            }
+        };
 
     let (commits, requests) = mpsc::channel(1);
     let (persister, store_ended) = Persister::start(store, requests)?;
@@ -262,7 +258,7 @@ async fn run(
     // the wait should be short.
     let mut datagrams = JoinSet::new();
     let (stop_datagrams, datagrams_stopped) = watch::channel(false);
-    announce(&sockets, &encrypted)?;
+    listen::announce(&sockets, &encrypted)?;
     let worker = || {
         let mut worker = front.worker();
         move |batch: &mut Batch<'_>| worker.answer(batch)
@@ -320,135 +316,6 @@ async fn run(
     panics.or(closed.map_err(ServeError::from).and(ended))
 }
 
-/// The sockets that clients come by, but those of encrypted DNS.
-struct Sockets {
-    dns: Vec<Bound>,
-    http: Vec<Listener>,
-}
-
-/// By which names and addresses the side-port is called.
-fn hosts(boot: &Boot, listed: Vec<String>) -> Hosts {
-    let listen = [boot.http_listen.as_slice(), &boot.http_tls_listen].concat();
-    Hosts::new(&listen, listed)
-}
-
-fn bind(
-    boot: &Boot,
-    workers: NonZeroUsize,
-    certificate: Option<Certificate>,
-    certificates: Arc<Certificates>,
-    mut inherited: Inherited,
-) -> Result<(Sockets, Encrypted), ServeError> {
-    let dns = boot.dns_listen.iter();
-    let dns = dns.map(|address| dns::sockets::bind(*address, workers, &mut inherited));
-    let dns = dns.collect::<Result<Vec<_>, _>>()?;
-    let sockets = Sockets { dns, http: listen(boot, &mut inherited)? };
-    let encrypted = Encrypted::bind(boot, certificate, certificates, &mut inherited)?;
-    inherited.end()?;
-    Ok((sockets, encrypted))
-}
-
-/// All that the side-port listens on.
-fn listen(boot: &Boot, inherited: &mut Inherited) -> Result<Vec<Listener>, ServeError> {
-    let mut tcp = |address: SocketAddr| match inherited.listener(address)? {
-        Some(listener) => Ok::<_, ServeError>(TcpListener::from_std(listener)?),
-        None => Ok(http::bind(address)?),
-    };
-    let mut listeners = Vec::new();
-    for address in &boot.http_listen {
-        listeners.push(Listener::Plain(tcp(*address)?));
-    }
-    for address in &boot.http_tls_listen {
-        listeners.push(Listener::Tls(tcp(*address)?));
-    }
-    for path in &boot.http_unix {
-        listeners.push(Listener::Unix(UnixSocket::bind(path, boot.http_unix_mode)?));
-    }
-    Ok(listeners)
-}
-
-/// Everything that the side-port is made of.
-struct Parts {
-    registry: Registry,
-    front: Arc<Front>,
-    shared: Arc<Shared>,
-    limits: Arc<ArcSwap<Limits>>,
-    access: Arc<Access>,
-    reloader: Arc<Reloader>,
-    ready: Arc<AtomicBool>,
-    stopped: watch::Receiver<bool>,
-    zone: String,
-    health: Arc<HealthStats>,
-    audit: Arc<AuditStats>,
-}
-
-fn side_port(parts: &Parts) -> Arc<App> {
-    let counters = Arc::new(http::Metrics::new());
-    let metrics = metrics::gather(
-        parts.registry.clone(),
-        Arc::clone(&parts.front),
-        Arc::clone(&parts.shared),
-        parts.zone.clone(),
-        Arc::clone(&parts.health),
-        Arc::clone(&parts.audit),
-        &counters,
-    );
-    let (front, reloader) = (Arc::clone(&parts.front), Arc::clone(&parts.reloader));
-    let (ready, hiding) = (Arc::clone(&parts.ready), Arc::clone(&parts.front));
-    let hooks = Hooks {
-        resolve: Box::new(move |ResolveRequest { name, qtype, client }| {
-            front.explain(&name, &qtype, client).map_err(|error| {
-                let field = match &error {
-                    dns::explain::ExplainError::Name(_) => "name",
-                    dns::explain::ExplainError::Type(_) => "type",
-                };
-                BadQuestion { field, reason: error.to_string() }
-            })
-        }),
-        reload: Box::new(move |author| {
-            let reloader = Arc::clone(&reloader);
-            Box::pin(async move {
-                let result = reloader.reload(author).await;
-                reload::tell(&result);
-                result.map(reply).map_err(refused)
-            })
-        }),
-        metrics: Box::new(move || {
-            let mut text = String::new();
-            // Writing to a string cannot fail.
-            prometheus_client::encoding::text::encode(&mut text, &metrics).ok();
-            text
-        }),
-        hidden: Box::new(move |service, id| check::hidden(&hiding.served(), service, id)),
-        ready: Box::new(move || ready.load(Ordering::Acquire)),
-        profiler: profile::profiler(),
-        zone: parts.zone.clone(),
-    };
-    let limits = Arc::clone(&parts.limits);
-    let access = Arc::clone(&parts.access);
-    App::new(parts.registry.clone(), limits, access, hooks, counters, parts.stopped.clone())
-}
-
-fn reply(reloaded: reload::Reloaded) -> ReloadReply {
-    ReloadReply {
-        revision: reloaded.revision,
-        changed: reloaded.changed,
-        needs_restart: reloaded.needs_restart.into_iter().map(String::from).collect(),
-    }
-}
-
-fn refused(error: reload::ReloadError) -> http::ReloadError {
-    let place = match &error {
-        reload::ReloadError::Config(config) => config.faults().next().map(|f| f.key.clone()),
-        reload::ReloadError::Exposed => Some("http.client_certificates".to_owned()),
-        reload::ReloadError::Certificate(_)
-        | reload::ReloadError::Served(_)
-        | reload::ReloadError::Audit(_) => None,
-        reload::ReloadError::Refused(_) => return http::ReloadError::ShuttingDown,
-    };
-    http::ReloadError::BadConfig { message: error.to_string(), place }
-}
-
 /// Runs the engine on a thread of its own. The receiver hears when it ends, however it does.
 fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -462,17 +329,10 @@ fn start_engine(engine: Engine) -> std::io::Result<(JoinHandle<()>, oneshot::Rec
     Ok((thread, ended))
 }
 
-/// One line for each address, on stdout.
-fn announce(sockets: &Sockets, encrypted: &Encrypted) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for bound in &sockets.dns {
-        writeln!(out, "dns   {} (udp, tcp)", bound.address)?;
-    }
-    encrypted.announce(&mut out)?;
-    for listener in &sockets.http {
-        writeln!(out, "{}", listener.announcement()?)?;
-    }
-    out.flush()
+/// By which names and addresses the side-port is called.
+fn hosts(boot: &Boot, listed: Vec<String>) -> Hosts {
+    let listen = [boot.http_listen.as_slice(), &boot.http_tls_listen].concat();
+    Hosts::new(&listen, listed)
 }
 
 /// How long connections may take to end after a stop.
