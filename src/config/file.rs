@@ -8,10 +8,11 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::clients::CertificateEntry;
-use crate::config::size::{Size, TotalSize};
+use crate::config::number::Number;
+use crate::config::size::Size;
 use crate::model::{
     Address, AuditPolicy, ClientCertificates, CookieSecret, DurationText, HealthPolicy,
-    HttpAddress, Label, Limits, MaxAnswers, Network, RateLimit, RecordTtl, Share, ZoneName,
+    HttpAddress, Label, MaxAnswers, Network, RecordTtl, Share, ZoneName,
 };
 
 /// The names of the sections.
@@ -169,103 +170,13 @@ impl Default for RegistrySection {
     }
 }
 
-/// `[rate_limit]`; what is absent keeps the default of [`RateLimit`].
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RateLimitSection {
-    per_address: Option<Rate>,
-    per_prefix: Option<Rate>,
-    slip: Option<Rate>,
-    exempt: Option<Vec<Network>>,
-}
-
-impl From<RateLimitSection> for RateLimit {
-    fn from(section: RateLimitSection) -> Self {
-        let rate = |given: Option<Rate>, default| given.map_or(default, |rate| rate.0);
-        let default = Self::default();
-        Self {
-            per_address: rate(section.per_address, default.per_address),
-            per_prefix: rate(section.per_prefix, default.per_prefix),
-            slip: rate(section.slip, default.slip),
-            exempt: section.exempt.unwrap_or(default.exempt),
-        }
-    }
-}
-
-/// `[limits]`; what is absent keeps the default of [`Limits`].
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct LimitsSection {
-    instances: Option<Count>,
-    services: Option<Count>,
-    instances_per_service: Option<Count>,
-    instances_per_identity: Option<Count>,
-    metadata: Option<Size>,
-    metadata_total: Option<TotalSize>,
-    watchers: Option<Count>,
-    headers: Option<HeadSize>,
-    body: Option<Size>,
-    bulk_body: Option<Size>,
-    bulk_items: Option<Count>,
-    request_time: Option<RequestTime>,
-    in_flight: Option<Size>,
-    requests_per_address: Option<Rate>,
-    requests_per_identity: Option<Rate>,
-    connections: Option<Count>,
-    connections_per_client: Option<Count>,
-    tokens: Option<Count>,
-    allow: Vec<Network>,
-}
-
-impl From<LimitsSection> for Limits {
-    fn from(section: LimitsSection) -> Self {
-        let count = |given: Option<Count>, default| given.map_or(default, |count| count.0);
-        let size = |given: Option<Size>, default| given.map_or(default, Size::bytes);
-        let rate = |given: Option<Rate>, default| given.map_or(default, |rate| rate.0);
-        let default = Self::default();
-        Self {
-            instances: count(section.instances, default.instances),
-            services: count(section.services, default.services),
-            instances_per_service: count(
-                section.instances_per_service,
-                default.instances_per_service,
-            ),
-            instances_per_identity: count(
-                section.instances_per_identity,
-                default.instances_per_identity,
-            ),
-            metadata: size(section.metadata, default.metadata),
-            metadata_total: section.metadata_total.map_or(default.metadata_total, TotalSize::bytes),
-            watchers: count(section.watchers, default.watchers),
-            headers: section.headers.map_or(default.headers, |headers| headers.0),
-            body: size(section.body, default.body),
-            bulk_body: size(section.bulk_body, default.bulk_body),
-            bulk_items: count(section.bulk_items, default.bulk_items),
-            request_time: section.request_time.map_or(default.request_time, |time| time.0),
-            in_flight: size(section.in_flight, default.in_flight),
-            requests_per_address: rate(section.requests_per_address, default.requests_per_address),
-            requests_per_identity: rate(
-                section.requests_per_identity,
-                default.requests_per_identity,
-            ),
-            connections: count(section.connections, default.connections),
-            connections_per_client: count(
-                section.connections_per_client,
-                default.connections_per_client,
-            ),
-            tokens: count(section.tokens, default.tokens),
-            allow: section.allow,
-        }
-    }
-}
-
 /// `[audit]`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditSection {
     file: PathBuf,
     max_size: Option<Size>,
-    keep: Option<Kept>,
+    keep: Option<Number<0, 1_000>>,
 }
 
 impl AuditSection {
@@ -275,21 +186,8 @@ impl AuditSection {
         named.then(|| AuditPolicy {
             file: folder.join(self.file),
             max_size: self.max_size.map_or(64 << 20, Size::bytes) as u64,
-            keep: self.keep.map_or(8, |kept| kept.0),
+            keep: self.keep.map_or(8, Number::get),
         })
-    }
-}
-
-/// How many files are kept.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "i64")]
-struct Kept(u32);
-
-impl TryFrom<i64> for Kept {
-    type Error = String;
-    fn try_from(number: i64) -> Result<Self, String> {
-        let kept = u32::try_from(number).ok().filter(|n| *n <= 1_000);
-        kept.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000 is allowed"))
     }
 }
 
@@ -297,28 +195,15 @@ impl TryFrom<i64> for Kept {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HealthSection {
-    concurrency: Option<Concurrency>,
+    concurrency: Option<Number<1, 10_000>>,
     allow: Vec<Network>,
 }
 
 impl From<HealthSection> for HealthPolicy {
     fn from(section: HealthSection) -> Self {
         let default = Self::default();
-        let concurrency = section.concurrency.map_or(default.concurrency, |number| number.0);
+        let concurrency = section.concurrency.map_or(default.concurrency, Number::count);
         Self { concurrency, allow: section.allow }
-    }
-}
-
-/// How many probes at a time.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "i64")]
-struct Concurrency(usize);
-
-impl TryFrom<i64> for Concurrency {
-    type Error = String;
-    fn try_from(number: i64) -> Result<Self, String> {
-        let count = usize::try_from(number).ok().filter(|n| (1..=10_000).contains(n));
-        count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-10000 is allowed"))
     }
 }
 
@@ -348,61 +233,6 @@ impl TryFrom<String> for UnixMode {
         mode.map(Self).ok_or_else(|| {
             format!("{text:?} is not the mode of a file: three octal digits, as in \"0660\"")
         })
-    }
-}
-
-/// A limit on how many: at least one.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "i64")]
-struct Count(usize);
-
-impl TryFrom<i64> for Count {
-    type Error = String;
-    fn try_from(number: i64) -> Result<Self, String> {
-        let count = usize::try_from(number).ok().filter(|n| (1..=1_000_000_000).contains(n));
-        count.map(Self).ok_or_else(|| format!("{number} is out of range, 1-1000000000 is allowed"))
-    }
-}
-
-/// How large the head of a request may be: no more than is read of one.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "Size")]
-struct HeadSize(usize);
-
-impl TryFrom<Size> for HeadSize {
-    type Error = String;
-    fn try_from(size: Size) -> Result<Self, String> {
-        let bytes = Some(size.bytes()).filter(|bytes| *bytes <= 64 << 10);
-        bytes.map(Self).ok_or_else(|| "it is out of range, 1KiB-64KiB is allowed".to_owned())
-    }
-}
-
-/// How long a request may take to arrive.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "DurationText")]
-struct RequestTime(Duration);
-
-impl TryFrom<DurationText> for RequestTime {
-    type Error = String;
-    fn try_from(text: DurationText) -> Result<Self, String> {
-        let legal = Duration::from_secs(1)..=Duration::from_secs(600);
-        if legal.contains(&text.0) {
-            return Ok(Self(text.0));
-        }
-        Err(format!("{text} is out of range, 1s-10m is allowed"))
-    }
-}
-
-/// How many in a second, or one in how many; 0 has a meaning of its own.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "i64")]
-struct Rate(u32);
-
-impl TryFrom<i64> for Rate {
-    type Error = String;
-    fn try_from(number: i64) -> Result<Self, String> {
-        let rate = u32::try_from(number).ok().filter(|n| *n <= 1_000_000);
-        rate.map(Self).ok_or_else(|| format!("{number} is out of range, 0-1000000 is allowed"))
     }
 }
 

@@ -11,9 +11,11 @@ mod error;
 mod explain;
 mod file;
 mod key_path;
+mod limits;
 mod listen;
 mod live;
 mod localities;
+mod number;
 mod services;
 mod size;
 mod zones;
@@ -23,10 +25,11 @@ use std::path::Path;
 
 use crate::config::document::Document;
 use crate::config::file::{
-    AuditSection, AuthSection, DnsSection, HealthSection, HttpSection, LimitsSection,
-    RateLimitSection, RegistrySection, ServerSection, StoreSection, TlsSection,
+    AuditSection, AuthSection, DnsSection, HealthSection, HttpSection, RegistrySection,
+    ServerSection, StoreSection, TlsSection,
 };
 use crate::config::key_path::KeyPath;
+use crate::config::limits::{LimitsSection, RateLimitSection};
 use crate::config::listen::{Listen, SidePort};
 use crate::config::live::Effective;
 use crate::config::services::Surroundings;
