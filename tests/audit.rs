@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use support::authenticated::Authenticated;
 use support::http::Http;
 use support::needs::{STRACE, works};
 use support::server::Server;
@@ -43,16 +44,6 @@ fn told(line: &Value, keys: &[&str]) -> Vec<Value> {
 
 fn at(address: &str) -> Value {
     json!({ "addresses": [address], "ttl": null })
-}
-
-/// The first token, made while no server runs.
-fn made_offline(file: &Path) -> String {
-    let config = format!("--config={}", file.display());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signpost"));
-    command.args(["token", "create", "--offline", &config, "root", "--scope", "admin"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]
@@ -169,13 +160,8 @@ fn start_and_stop_frame_what_a_process_did() {
 
 #[test]
 fn identities_are_named_and_secrets_are_not() {
-    let config = format!("{LOGGED}[auth]\nrequired = true\n");
-    let builder = Server::builder(&config);
-    let file = builder.path("registry.toml");
-    fs::write(&file, &config).unwrap();
-    let root = made_offline(&file);
-    let server = builder.start();
-    let admin = server.http.with_token(&root);
+    let guarded = Authenticated::start(&format!("{LOGGED}[auth]\nrequired = true\n"));
+    let (server, admin, root) = (&guarded.server, &guarded.admin, &guarded.root);
     let spec = json!({ "name": "shop", "scopes": ["register"], "services": ["web"],
                        "networks": ["10.0.0.0/8"] });
     let made = admin.post("/v1/tokens", Some(&spec)).body;
@@ -187,7 +173,7 @@ fn identities_are_named_and_secrets_are_not() {
     assert_eq!(reply.status, 201, "{reply:?}");
     assert_eq!(admin.delete(&format!("/v1/tokens/{}", made["id"].as_str().unwrap())).status, 204);
 
-    let mut all = lines(&server);
+    let mut all = lines(server);
     // What the check found in the meantime.
     all.retain(|line| line["trigger"] != "check");
     let by: Vec<_> = all.iter().map(|line| told(line, &["/what", "/identity"])).collect();

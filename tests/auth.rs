@@ -7,51 +7,16 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use support::authenticated::Authenticated;
 use support::eventually;
-use support::http::{Http, Reply};
+use support::http::Reply;
 use support::server::Server;
 
 const REQUIRED: &str = "[auth]\nrequired = true\n";
 const WEB_1: &str = "/v1/services/web/instances/web-1";
-
-/// A server that asks everybody for a token, and its side-port for an admin.
-struct Guarded {
-    server: Server,
-    admin: Http,
-    root: String,
-}
-
-impl Guarded {
-    fn start(config: &str) -> Self {
-        let builder = Server::builder(config);
-        let file = builder.path("registry.toml");
-        std::fs::write(&file, config).unwrap();
-        let root = made_offline(&file, &["root", "--scope", "admin"]);
-        let server = builder.start();
-        let admin = server.http.with_token(&root);
-        Self { server, admin, root }
-    }
-
-    /// The side-port for who holds a new token.
-    fn client(&self, spec: &Value) -> Http {
-        self.server.http.with_token(self.made(spec)["token"].as_str().unwrap())
-    }
-
-    /// Where its configuration is.
-    fn file(&self) -> String {
-        self.server.folder().join("registry.toml").display().to_string()
-    }
-
-    fn made(&self, spec: &Value) -> Value {
-        let reply = self.admin.post("/v1/tokens", Some(spec));
-        assert_eq!(reply.status, 201, "{reply:?}");
-        reply.body
-    }
-}
 
 fn signpost(arguments: &[&str], token: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signpost"));
@@ -59,12 +24,9 @@ fn signpost(arguments: &[&str], token: Option<&str>) -> Output {
     command.envs(token.map(|token| ("SIGNPOST_TOKEN", token))).output().unwrap()
 }
 
-/// What `signpost token create --offline` prints.
-fn made_offline(file: &Path, arguments: &[&str]) -> String {
-    let config = format!("--config={}", file.display());
-    let output = signpost(&[&["token", "create", "--offline", &config], arguments].concat(), None);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+/// Where the configuration of `server` is.
+fn config_of(server: &Server) -> String {
+    server.folder().join("registry.toml").display().to_string()
 }
 
 fn shop(name: &str) -> Value {
@@ -82,7 +44,7 @@ fn refused(reply: &Reply) -> (u16, &str, Option<&str>) {
 
 #[test]
 fn the_first_token_is_made_offline_and_others_with_it() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let anonymous = &guarded.server.http;
 
     assert!(guarded.root.starts_with("signpost_") && guarded.root.len() == 9 + 64);
@@ -102,7 +64,7 @@ fn the_first_token_is_made_offline_and_others_with_it() {
 
 #[test]
 fn tokens_survive_a_restart_and_do_not_survive_a_revocation() {
-    let mut guarded = Guarded::start(REQUIRED);
+    let mut guarded = Authenticated::start(REQUIRED);
     let made = guarded.made(&shop("shop"));
     let client = guarded.server.http.with_token(made["token"].as_str().unwrap());
     assert_eq!(client.put(WEB_1, &at("10.0.0.1")).status, 201);
@@ -124,7 +86,7 @@ fn tokens_survive_a_restart_and_do_not_survive_a_revocation() {
 
 #[test]
 fn a_token_that_does_not_hold_is_answered_alike_whatever_the_reason() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let reader = |ttl: &str| json!({ "name": "a", "scopes": ["read"], "ttl": ttl });
     let expired = guarded.client(&reader("1s"));
     let revoked = guarded.made(&reader("1h"));
@@ -164,7 +126,7 @@ fn a_token_that_does_not_hold_is_answered_alike_whatever_the_reason() {
 
 #[test]
 fn a_token_writes_its_own_services_and_addresses_alone() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let client = guarded.client(&shop("shop"));
     let instance = |service: &str| format!("/v1/services/{service}/instances/a");
 
@@ -225,7 +187,7 @@ fn a_token_writes_its_own_services_and_addresses_alone() {
 
 #[test]
 fn an_instance_stays_its_first_owners_until_it_is_gone() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let (own, other) = (guarded.client(&shop("own")), guarded.client(&shop("other")));
     let again = guarded.client(&shop("own"));
     assert_eq!(own.put(WEB_1, &at("10.0.0.1")).status, 201);
@@ -265,7 +227,7 @@ fn an_instance_stays_its_first_owners_until_it_is_gone() {
 
 #[test]
 fn what_nobody_owned_becomes_the_first_clients() {
-    let guarded = Guarded::start("");
+    let guarded = Authenticated::start("");
     let anyone = &guarded.server.http;
     let (own, other) = (guarded.client(&shop("own")), guarded.client(&shop("other")));
     assert_eq!(anyone.put(WEB_1, &at("10.0.0.1")).status, 201);
@@ -327,7 +289,7 @@ fn a_stale_generation_neither_renews_nor_revives() {
 
 #[test]
 fn readers_may_be_let_in_without_a_token() {
-    let guarded = Guarded::start("[auth]\nrequired = true\nanonymous_read = true\n");
+    let guarded = Authenticated::start("[auth]\nrequired = true\nanonymous_read = true\n");
     let anonymous = &guarded.server.http;
     let registrar =
         guarded.client(&json!({ "name": "a", "scopes": ["register"], "services": ["*"] }));
@@ -349,7 +311,7 @@ fn readers_may_be_let_in_without_a_token() {
 
 #[test]
 fn a_watch_ends_with_its_token() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let made = guarded.made(&json!({ "name": "w", "scopes": ["read"] }));
     let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
     let mut stream = std::net::TcpStream::connect(guarded.server.http.address).unwrap();
@@ -375,7 +337,7 @@ fn a_watch_ends_with_its_token() {
 
 #[test]
 fn a_token_is_seen_by_nobody_but_who_made_it() {
-    let mut guarded = Guarded::start(REQUIRED);
+    let mut guarded = Authenticated::start(REQUIRED);
     let made = guarded.made(&shop("shop"));
     let token = made["token"].as_str().unwrap().to_owned();
     let client = guarded.server.http.with_token(&token);
@@ -408,7 +370,7 @@ fn a_token_is_seen_by_nobody_but_who_made_it() {
 
 #[test]
 fn tokens_are_made_listed_and_revoked_by_commands() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let url = guarded.server.url();
     let run = |words: &[&str], token: &str| {
         let output = signpost(&[words, &["--server", &url]].concat(), Some(token));
@@ -435,7 +397,16 @@ fn tokens_are_made_listed_and_revoked_by_commands() {
     assert_eq!(code, 1);
     assert!(said.contains("SIGNPOST_TOKEN") && !said.contains(token), "{said}");
     let offline = signpost(
-        &["token", "create", "x", "--scope", "admin", "--offline", "--config", &guarded.file()],
+        &[
+            "token",
+            "create",
+            "x",
+            "--scope",
+            "admin",
+            "--offline",
+            "--config",
+            &config_of(&guarded.server),
+        ],
         None,
     );
     let said = String::from_utf8(offline.stderr).unwrap();
@@ -445,7 +416,7 @@ fn tokens_are_made_listed_and_revoked_by_commands() {
 
 #[test]
 fn a_backup_keeps_owners_and_holds_no_token() {
-    let mut guarded = Guarded::start(REQUIRED);
+    let mut guarded = Authenticated::start(REQUIRED);
     let client = guarded.client(&shop("shop"));
     assert_eq!(client.put(WEB_1, &at("10.0.0.1")).status, 201);
     let file = guarded.server.folder().join("backup.jsonl").display().to_string();
@@ -461,7 +432,7 @@ fn a_backup_keeps_owners_and_holds_no_token() {
     assert_eq!(other.put(WEB_1, &at("10.0.0.2")).status, 201);
 
     assert_eq!(guarded.server.terminate().code(), Some(0));
-    let config = guarded.file();
+    let config = config_of(&guarded.server);
     let restore = ["snapshot", "restore", &file, "--replace", "--config", &config];
     let restored = signpost(&restore, None);
     assert!(restored.status.success(), "{restored:?}");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::WEB;
-use crate::guarded::Guarded;
 use crate::raw::{Raw, connect, dribble, rest, send};
+use crate::support::authenticated::Authenticated;
 use crate::support::http::Http;
 use crate::support::needs;
 use crate::support::server::Server;
@@ -118,7 +118,8 @@ fn an_address_that_asks_too_often_is_told_when_to_come_back() {
 
 #[test]
 fn an_identity_that_asks_too_often_is_told_wherever_it_is() {
-    let Guarded { server, admin: root } = Guarded::start("limits.requests_per_identity = 10");
+    let Authenticated { server, admin: root, .. } =
+        Authenticated::start("limits.requests_per_identity = 10");
 
     let statuses: Vec<u16> = (0..100).map(|_| root.get("/v1/services").status).collect();
 

@@ -47,7 +47,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
 
 mod gone;
-mod guarded;
 mod held;
 mod http2;
 mod limits;

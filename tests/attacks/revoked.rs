@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::guarded::Guarded;
 use crate::raw::{Raw, connect, rest};
+use crate::support::authenticated::Authenticated;
 
 /// The head of `call` with `token`, to be answered when its body is there; then `half` of that.
-fn begin(guarded: &Guarded, call: &str, token: &str, body: &str, half: usize) -> TcpStream {
+fn begin(guarded: &Authenticated, call: &str, token: &str, body: &str, half: usize) -> TcpStream {
     let mut stream = connect(guarded.server.http.address);
     // That it may go on tells that it has passed whatever is looked at before.
     let head = format!(
@@ -28,7 +28,7 @@ fn begin(guarded: &Guarded, call: &str, token: &str, body: &str, half: usize) ->
 
 #[test]
 fn a_token_that_is_revoked_ends_what_is_half_sent_with_it() {
-    let guarded = Guarded::start("[auth]\nrequired = true\n");
+    let guarded = Authenticated::start("[auth]\nrequired = true\n");
     let spec = json!({ "name": "new", "scopes": ["admin"] }).to_string();
     let instance = json!({ "addresses": ["10.0.0.1"] }).to_string();
     for (call, body) in

@@ -9,9 +9,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use crate::WEB;
-use crate::guarded::Guarded;
 use crate::raw::connect;
 use crate::resident;
+use crate::support::authenticated::Authenticated;
 use crate::support::http::Http;
 use crate::support::needs;
 use crate::support::server::Server;
@@ -45,7 +45,7 @@ fn begun(mut stream: TcpStream) -> BufReader<TcpStream> {
 
 #[test]
 fn who_loses_the_token_is_told_within_a_second_or_so() {
-    let guarded = Guarded::start("[auth]\nrequired = true\n");
+    let guarded = Authenticated::start("[auth]\nrequired = true\n");
     let to = guarded.server.http.address;
     let made = |ttl: Value| {
         let made = guarded.made(&json!({ "name": "w", "scopes": ["read"], "ttl": ttl }));
@@ -87,8 +87,9 @@ fn who_loses_the_token_is_told_within_a_second_or_so() {
 
 #[test]
 fn strangers_leave_places_to_who_is_known() {
-    let guarded =
-        Guarded::start("[auth]\nrequired = true\nanonymous_read = true\n[limits]\nwatchers = 6\n");
+    let guarded = Authenticated::start(
+        "[auth]\nrequired = true\nanonymous_read = true\n[limits]\nwatchers = 6\n",
+    );
     let to = guarded.server.http.address;
 
     let _strangers: Vec<_> = (0..3).map(|_| begun(watch(to, None))).collect();

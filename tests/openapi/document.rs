@@ -1,4 +1,4 @@
-//! The document as programs read it, and a server that asks for a token.
+//! The document as programs read it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,32 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::http::{Http, Reply};
 use crate::support::needs;
-use crate::support::server::Server;
-
-/// A server that has `config`, and a token of an admin.
-pub(crate) struct Guarded {
-    pub(crate) server: Server,
-    pub(crate) token: String,
-    pub(crate) admin: Http,
-}
-
-impl Guarded {
-    pub(crate) fn start(config: &str) -> Self {
-        let builder = Server::builder(config);
-        let file = builder.path("registry.toml");
-        std::fs::write(&file, config).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_signpost"))
-            .args(["token", "create", "root", "--scope", "admin", "--offline", "--config"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        let server = builder.start();
-        let admin = server.http.with_token(&token);
-        Self { server, token, admin }
-    }
-}
 
 /// The document, and what was seen that it has to describe.
 pub(crate) struct Document {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::document::{Document, Guarded};
+use crate::document::Document;
+use crate::support::authenticated::Authenticated;
 use crate::support::http::{Http, Reply};
 use crate::support::server::Server;
 use crate::support::watch::Watch;
@@ -43,7 +44,7 @@ const ORDER: &[&str] = &[
 
 #[test]
 fn every_example_works_and_is_answered_as_shown() {
-    let guarded = Guarded::start(REQUIRED);
+    let guarded = Authenticated::start(REQUIRED);
     let mut document = Document::of(&guarded.server.http);
     let names: BTreeSet<String> = document
         .operations()
@@ -105,7 +106,7 @@ fn the_example_of_a_watch_is_a_watch() {
 
 #[test]
 fn refusals_are_as_described() {
-    let guarded = Guarded::start(&format!("{REQUIRED}{STATIC}"));
+    let guarded = Authenticated::start(&format!("{REQUIRED}{STATIC}"));
     let mut document = Document::of(&guarded.server.http);
     let instance = "/v1/services/api/instances/api-1";
     let heartbeat = "/v1/services/api/instances/api-1/heartbeat";
@@ -163,8 +164,8 @@ fn refusals_are_as_described() {
 
 #[test]
 fn each_path_has_the_methods_that_are_described() {
-    let guarded = Guarded::start(REQUIRED);
-    let (http, token) = (&guarded.server.http, &guarded.token);
+    let guarded = Authenticated::start(REQUIRED);
+    let (http, token) = (&guarded.server.http, &guarded.root);
     let document = Document::of(http);
     let mut paths: std::collections::BTreeMap<&str, BTreeSet<String>> = Default::default();
     for (path, method, _) in document.operations() {

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::document::Guarded;
+use crate::support::authenticated::Authenticated;
 use crate::support::needs;
 use crate::support::server::Server;
 
@@ -16,9 +16,9 @@ fn nothing_that_is_made_up_is_answered_otherwise_than_described() {
 
 #[test]
 fn nor_where_everybody_has_to_say_who_they_are() {
-    let guarded = Guarded::start("[auth]\nrequired = true\n");
+    let guarded = Authenticated::start("[auth]\nrequired = true\n");
 
-    run(&guarded.server, &["--header", &format!("Authorization: Bearer {}", guarded.token)]);
+    run(&guarded.server, &["--header", &format!("Authorization: Bearer {}", guarded.root)]);
 }
 
 /// Runs all checks in all phases, with as many examples as fit in about a minute.

@@ -6,8 +6,9 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::authority::{Authority, LONG, dns};
+use crate::support::authenticated::first_token;
 use crate::support::server::Server;
-use crate::{offline_token, prepare, start, token};
+use crate::{prepare, start, token};
 
 /// Runs a client command with these variables: its code, and what it says on stdout and stderr.
 fn signpost(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
@@ -160,7 +161,7 @@ fn a_token_goes_over_tls() {
     let prepared = prepare("", "[auth]\nrequired = true\n");
     let file = prepared.builder.path("registry.toml");
     std::fs::write(&file, "").unwrap();
-    let root = offline_token(&file);
+    let root = first_token(&file);
     let encrypted = prepared.start();
     let http = encrypted.server.http.with_token(&root);
     let reader = token(&http, &json!({ "name": "reader", "scopes": ["read"] }));

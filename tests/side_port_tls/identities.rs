@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::authority::{dns, uri};
+use crate::support::authenticated::first_token;
 use crate::support::needs::{CURL, works};
-use crate::{Encrypted, Said, bearer, offline_token, prepare, start, token};
+use crate::{Encrypted, Said, bearer, prepare, start, token};
 
 const OPTIONAL: &str = "client_ca = \"ca.pem\"\nclient_certificates = \"optional\"";
 const REQUIRED: &str = "client_ca = \"ca.pem\"\nclient_certificates = \"required\"";
@@ -120,7 +121,7 @@ fn a_token_that_is_shown_is_what_counts() {
     let prepared = prepare(OPTIONAL, &config);
     let file = prepared.builder.path("registry.toml");
     std::fs::write(&file, "").unwrap();
-    let root = offline_token(&file);
+    let root = first_token(&file);
     let encrypted = prepared.start();
     let http = encrypted.server.http.with_token(&root);
     let reader = token(&http, &json!({ "name": "reader", "scopes": ["read"] }));
@@ -182,7 +183,7 @@ fn who_may_do_what_does_not_depend_on_what_is_spoken() {
     let prepared = prepare("", AUTH);
     let file = prepared.builder.path("registry.toml");
     std::fs::write(&file, "").unwrap();
-    let root = bearer(&offline_token(&file));
+    let root = bearer(&first_token(&file));
     let encrypted: Encrypted = prepared.start();
     let header = |text: &str| vec!["-H".to_owned(), text.to_owned()];
     let also = |text: &str| [root.clone(), header(text)].concat();

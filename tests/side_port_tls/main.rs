@@ -139,17 +139,6 @@ fn curl(arguments: &[String], url: &str) -> Said {
     Said { status: status.parse().unwrap(), body: json, error }
 }
 
-/// A token for an admin, made while no server runs.
-fn offline_token(file: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_signpost"))
-        .args(["token", "create", "root", "--scope", "admin", "--offline", "--config"])
-        .arg(file)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// A token that `admin` makes.
 fn token(admin: &Http, spec: &Value) -> String {
     let reply = admin.post("/v1/tokens", Some(spec));

@@ -11,10 +11,11 @@ use std::process::Command;
 use serde_json::json;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::support::authenticated::first_token;
 use crate::support::needs::{CURL, skipped, works};
 use crate::support::server::{Builder, Server};
 use crate::support::{SOON, eventually};
-use crate::{Said, bearer, curl, offline_token};
+use crate::{Said, bearer, curl};
 
 /// A server with a socket `http.sock` in its folder.
 fn builder(config: &str) -> Builder {
@@ -42,7 +43,7 @@ fn a_socket_serves_what_ports_do_under_the_same_rules() {
     let builder = builder(config);
     let file = builder.path("registry.toml");
     fs::write(&file, config).unwrap();
-    let root = bearer(&offline_token(&file));
+    let root = bearer(&first_token(&file));
     let mut server = builder.start();
 
     assert_eq!(call(&server, &[], "/healthz").status, 200);

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the library. A test crate uses the part that it needs.
 
+pub(crate) mod authenticated;
 pub(crate) mod dig;
 pub(crate) mod dns;
 pub(crate) mod http;
